@@ -1,0 +1,54 @@
+/*
+ * Every ceiling of the system by name. A queue, buffer, list or loop that is not bounded here is a bug.
+ *
+ * limit_hit counts a ceiling that was reached; the counts appear on the server's metrics page and in the agent's
+ * status.
+ */
+#ifndef OCULI_BASE_LIMIT_H
+#define OCULI_BASE_LIMIT_H
+
+#include <stdint.h>
+
+#define LIMIT_JSON_BYTES (16u << 20)         /* one JSON document read from outside */
+#define LIMIT_JSON_DEPTH 32u                 /* nesting of JSON and CBOR read from outside */
+#define LIMIT_REQUEST_BYTES (16u << 20)      /* one HTTP request body, after decompression */
+#define LIMIT_RESPONSE_BYTES (64u << 20)     /* one HTTP response we build */
+#define LIMIT_REQUEST_ARENA (64u << 20)      /* memory one request may use */
+#define LIMIT_ROUND_ARENA (8u << 20)         /* memory one round may use */
+#define LIMIT_STRING_BYTES 65536u            /* one string in a record */
+#define LIMIT_LIST_ITEMS 100000u             /* items of one list in a record */
+#define LIMIT_HOPS 64u                       /* highest TTL a path trace probes */
+#define LIMIT_PATH_TRACES 10u                /* flows of one path trace */
+#define LIMIT_STREAM_PROBES 1024u            /* probes of one end-to-end stream */
+#define LIMIT_ENGINE_ROUNDS 20000u           /* rounds at once in one probe engine */
+#define LIMIT_ENGINE_PROBES 400000u          /* probes awaiting an answer in one engine */
+#define LIMIT_LOOP_TIMERS 200000u            /* timers armed in one loop */
+#define LIMIT_PLAN_TESTS 10000u              /* tests in one agent's plan */
+#define LIMIT_SPOOL_BYTES (1u << 30)         /* an agent's unsent results on disk */
+#define LIMIT_SPOOL_SEGMENT_BYTES (4u << 20) /* one file of the spool */
+#define LIMIT_BATCH_ROUNDS 500u              /* rounds in one upload */
+#define LIMIT_PAGE_ITEMS 100u                /* items of one page of a list */
+#define LIMIT_SSE_CLIENTS 5000u              /* open event streams */
+#define LIMIT_SSE_QUEUE 256u                 /* events waiting for one slow reader */
+#define LIMIT_SESSIONS 10000u                /* signed-in browsers */
+#define LIMIT_TIMELINE_POINTS 5000u          /* points of one timeline answer */
+
+enum limit_kind {
+    LIMIT_KIND_ARENA,
+    LIMIT_KIND_BUFFER,
+    LIMIT_KIND_ROUNDS,
+    LIMIT_KIND_PROBES,
+    LIMIT_KIND_TIMERS,
+    LIMIT_KIND_SPOOL,
+    LIMIT_KIND_SSE_CLIENTS,
+    LIMIT_KIND_SSE_QUEUE,
+    LIMIT_KIND_SESSIONS,
+    LIMIT_KIND_REQUEST,
+    LIMIT_KIND_COUNT
+};
+
+void limit_hit(enum limit_kind kind); /* thread safe */
+uint64_t limit_hits(enum limit_kind kind);
+const char *limit_name(enum limit_kind kind);
+
+#endif

@@ -1,0 +1,42 @@
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *checked(void *p, size_t size)
+{
+    if (!p) {
+        (void)fprintf(stderr, "out of memory: %zu bytes refused\n", size);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t size)
+{
+    return checked(calloc(1, size ? size : 1), size);
+}
+
+void *mem_alloc_array(size_t count, size_t size)
+{
+    return checked(calloc(count ? count : 1, size ? size : 1), size);
+}
+
+void *mem_resize(void *p, size_t old_size, size_t new_size)
+{
+    char *q = checked(realloc(p, new_size ? new_size : 1), new_size);
+    if (new_size > old_size)
+        memset(q + old_size, 0, new_size - old_size);
+    return q;
+}
+
+char *mem_strdup(const char *s)
+{
+    return checked(strdup(s), strlen(s) + 1);
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}

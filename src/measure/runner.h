@@ -1,0 +1,60 @@
+/*
+ * How a measure type is performed: one constant struct measure_runner per folder (run.c), linked into agents and the
+ * command line only. A runner composes probe/ and libraries; it owns no thread and never blocks: start returns at
+ * once and done is called later on the loop's thread.
+ */
+#ifndef OCULI_MEASURE_RUNNER_H
+#define OCULI_MEASURE_RUNNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "measure/type.h"
+
+struct probe_engine;
+
+/* What the place of measuring provides to every round. */
+struct measure_context {
+    struct probe_engine *engine;
+    const struct clock *clock;
+    int ipv6_policy; /* the agent's: index into force-ipv4, prefer-ipv6, force-ipv6 */
+};
+
+/* One run of a test. The caller makes it, sets the first group, and keeps it until done has been called. */
+struct measure_round {
+    const struct measure_context *context;
+    const void *settings;    /* of the type's settings table; outlives the round */
+    const char *source_ip;   /* NULL = the system's choice */
+    int64_t deadline_ns;     /* monotonic; the round is ended and reported with what it has */
+    void (*progress)(struct measure_round *round); /* result has news to show; may be NULL */
+    void (*done)(struct measure_round *round);     /* result is complete; the caller may free the round in it */
+    void *user;
+
+    void *result;            /* the type's result struct, from arena; readable in progress and done */
+    struct arena arena;      /* the round's; initialised by measure_round_start, freed by measure_round_done */
+    int64_t start_wall_ns, end_wall_ns;
+    void *state;             /* the runner's own */
+    const struct measure_runner *runner;
+};
+
+struct measure_runner {
+    const struct measure_type *type;
+    /* Refuses with an error what this build cannot do (E_NOT_SUPPORTED naming the field). A name that does not
+     * resolve is a result, not an error. After 0, done is called exactly once unless stop is called first. */
+    int (*start)(struct measure_round *round, struct error *err);
+    /* Ends the round now: done is not called. */
+    void (*stop)(struct measure_round *round);
+};
+
+extern const struct measure_runner *const measure_runners[]; /* NULL-terminated, same order as measure_types */
+const struct measure_runner *measure_runner_find(const char *type_name);
+
+/* Prepares arena, result and times, then starts the runner. */
+int measure_round_start(const struct measure_runner *runner, struct measure_round *round, struct error *err);
+void measure_round_stop(struct measure_round *round);
+void measure_round_done(struct measure_round *round); /* frees what start made */
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * The store: two faces that differ in nature.
+ *
+ * Objects are small and transactional (account groups, users, tokens, agents, tests, sessions): an opaque body (CBOR
+ * of a field table) under (kind, id), in an account group, with up to two lookup keys. Results are append-only series
+ * with a retention. A backend implements struct store_backend and passes tests/store/ with its URL; nothing else in
+ * the tree knows which backend runs. A store is used from one thread at a time (the server serialises).
+ *
+ * URLs: "memory:" and "sqlite:PATH".
+ */
+#ifndef OCULI_STORE_STORE_H
+#define OCULI_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct store;
+
+int store_open(const char *url, struct store **ret_store, struct error *err);
+void store_close(struct store *store);
+
+/* --- transactions: everything between begin and commit is durable together or not at all ------------------------- */
+
+int store_begin(struct store *store, struct error *err);
+int store_commit(struct store *store, struct error *err); /* -E_FULL, -E_IO: nothing of it happened */
+void store_rollback(struct store *store);
+
+/* --- objects ---------------------------------------------------------------------------------------------------- */
+
+struct store_object {
+    const char *kind;      /* "test", "agent", "user"... */
+    uint64_t id;           /* 0 on creation: the store gives the next one of the kind (never reused) */
+    uint64_t aid;          /* account group, 0 = none */
+    const char *key;       /* unique within (kind, aid) when not NULL: a test's name, a user's e-mail */
+    const char *lookup;    /* not unique, indexed: a token's hash, an owner's id; may be NULL */
+    int64_t version;       /* 1 on creation, counts up at each change */
+    int64_t modified_s;    /* wall time given by the caller */
+    const void *body;
+    size_t body_size;
+};
+
+/* Creates (id 0) or replaces (id != 0; version must be the stored one, else -E_CONFLICT). -E_EXISTS: key is taken.
+ * -E_NOT_FOUND: no such id. Sets object->id and object->version. Replaced and deleted bodies stay readable by version. */
+int store_put(struct store *store, struct store_object *object, struct error *err);
+/* version 0 = the current one; older versions are kept. Strings and body live in arena. -E_NOT_FOUND. */
+int store_get(struct store *store, const char *kind, uint64_t id, int64_t version, struct arena *arena,
+              struct store_object *ret_object, struct error *err);
+int store_find(struct store *store, const char *kind, uint64_t aid, const char *key, struct arena *arena,
+               struct store_object *ret_object, struct error *err);
+int store_delete(struct store *store, const char *kind, uint64_t id, struct error *err);
+
+/* Calls fn for each object of the kind in id order, after after_id, at most max (0 = all); aid 0 = every account
+ * group; lookup NULL = any. fn returns false to stop. The object is valid during the call. */
+typedef bool store_object_fn(void *user, const struct store_object *object);
+int store_list(struct store *store, const char *kind, uint64_t aid, const char *lookup, uint64_t after_id, size_t max,
+               store_object_fn *fn, void *user, struct error *err);
+
+/* --- results ------------------------------------------------------------------------------------------------------ */
+
+/* One metric of one round; a round has few (about ten). */
+struct store_metric {
+    uint16_t id; /* the server's number for a metric: its index in the measure type's table, times part */
+    double value;
+};
+
+struct store_round {
+    uint64_t test_id, agent_id;
+    int64_t round_id;              /* epoch seconds of the slot */
+    int64_t start_s, end_s;        /* wall */
+    int64_t test_version;          /* of the settings that produced it */
+    const struct store_metric *metrics;
+    size_t metric_count;
+    const void *body;              /* CBOR of the parts; opaque here */
+    size_t body_size;
+};
+
+/* Appends rounds; a round whose (test, agent, round) is there already is counted and changes nothing. Inside or
+ * outside a transaction; outside, the call is one. */
+int store_append(struct store *store, const struct store_round *rounds, size_t count, size_t *ret_new,
+                 struct error *err);
+
+#define STORE_WANT_METRICS 1u
+#define STORE_WANT_BODY 2u
+
+struct store_query {
+    uint64_t test_id;
+    uint64_t agent_id;        /* 0 = all */
+    int64_t from_s, until_s;  /* round_id in [from, until) */
+    int64_t after_round;      /* cursor: strictly after (round, agent) in the order of the answer; -1 = from the start */
+    uint64_t after_agent;
+    bool is_descending;       /* newest round first */
+    size_t max;               /* rounds, 0 = all */
+    unsigned want;
+};
+
+/* In order of (round_id, agent_id). The round is valid during the call; fn returns false to stop. */
+typedef bool store_round_fn(void *user, const struct store_round *round);
+int store_rounds(struct store *store, const struct store_query *query, store_round_fn *fn, void *user,
+                 struct error *err);
+
+/* The distinct round ids of a test in [from, until), ascending; items in arena. */
+int store_round_ids(struct store *store, uint64_t test_id, int64_t from_s, int64_t until_s, struct arena *arena,
+                    int64_t **ret_ids, size_t *ret_count, struct error *err);
+
+int store_drop_test(struct store *store, uint64_t test_id, struct error *err);      /* all its results */
+int store_drop_before(struct store *store, int64_t before_s, size_t *ret_dropped, struct error *err);
+
+struct store_stats {
+    uint64_t objects, rounds;
+    uint64_t bytes; /* on disk; 0 for memory */
+};
+int store_stats(struct store *store, struct store_stats *ret_stats, struct error *err);
+
+#endif
