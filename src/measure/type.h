@@ -28,7 +28,8 @@ struct measure_metric {
 struct measure_part {
     const char *name;                /* "pathVis": key in command line JSON and in storage */
     const char *api_path;            /* "path-vis": /v7/test-results/{testId}/path-vis */
-    const struct field_table *table; /* the result record without agent, test and time (those are the server's) */
+    const struct field_table *table; /* the record without agent, test and time (those are the server's) */
+    const struct field_table *summary; /* the same record as lists of rounds show it; NULL = table */
     size_t offset;                   /* of the record within the type's result struct */
 };
 
@@ -37,6 +38,9 @@ struct measure_type {
     const char *title; /* "Agent to server" */
     const char *help;
     const struct field_table *settings;
+    /* Brings settings that were read and checked into the form that is kept and answered (a port folded into the
+     * target, labels filled in); strings in arena. NULL = nothing to do. Doing it twice changes nothing. */
+    void (*normalise)(void *settings, struct arena *arena);
     size_t result_size; /* of the result struct, which starts zeroed and then gets every part's defaults */
     const struct measure_part *parts;
     size_t part_count;

@@ -1,0 +1,110 @@
+/*
+ * The parts of results that several measure types share: the end-to-end stream ("network") and the path traces
+ * ("pathVis"), in the shapes of API v7 with what is ours in `oculi` objects.
+ *
+ * All values are results: absent means that nothing was measured (at 100 % loss there is no latency). Latencies are
+ * milliseconds with fractions, as v7 has them; `...Us` are microseconds with fractions. Strings and lists live in the
+ * arena of the round or of the reader.
+ */
+#ifndef OCULI_MEASURE_PART_H
+#define OCULI_MEASURE_PART_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire/field.h"
+
+enum measure_probe_mode { MEASURE_PROBE_ICMP, MEASURE_PROBE_SYN, MEASURE_PROBE_SACK };
+
+/* network.oculi: what stands behind the percentages. */
+struct measure_network_oculi {
+    int32_t sent, received;
+    int32_t duplicates;            /* further answers to a probe that had been answered */
+    int32_t reordered;             /* answers that came before the answer to an earlier probe */
+    int probe_mode;                /* enum measure_probe_mode */
+    const char *probe_mode_reason; /* a sentence */
+    double median_latency;         /* ms */
+    struct field_list rtts_us;     /* int64_t, one for each probe in the order of sending; -1 = no answer */
+    int32_t icmp_errors;           /* ICMP errors that answered probes; absent when there was none */
+    const char *icmp;              /* the first of them: "3-1" */
+    const char *icmp_from;         /* and who sent it */
+    bool is_overloaded;            /* this machine lost answers itself: loss may be ours */
+    bool is_partial;               /* the round was ended before the stream was complete */
+};
+
+struct measure_network { /* v7 NetworkTestResult */
+    double available_bandwidth, bandwidth, capacity;
+    double loss;
+    double avg_latency, min_latency, max_latency, jitter; /* jitter = mean absolute deviation from the mean */
+    double proxy_loss, proxy_avg_latency, proxy_min_latency, proxy_max_latency, proxy_jitter;
+    const char *server, *server_ip;
+    double health_score;
+    int direction;
+    const char *error_details;
+    struct measure_network_oculi oculi;
+};
+
+struct measure_hop_oculi {
+    double response_time_us; /* mean over the answers from this address */
+    int32_t sent, received;  /* probes with this TTL; those answered by this address */
+    int32_t reply_ttl;       /* TTL of the answer as it arrived here */
+    int32_t quoted_ttl;      /* TTL of our probe as the router quotes it */
+    const char *icmp;        /* "11-0", "3-13", "0-0" for the echo reply */
+};
+
+struct measure_hop { /* v7 PathVisHop */
+    int32_t hop;
+    const char *ip_address;
+    const char *prefix, *rdns, *network, *location;
+    int32_t response_time; /* ms, rounded */
+    const char *mpls;      /* "L=399088,E=0,S=1,T=1"; entries of a stack from the top, joined by "; " */
+    struct measure_hop_oculi oculi;
+};
+
+struct measure_silent_hop {
+    int32_t hop, sent;
+};
+
+enum measure_path_end {
+    MEASURE_END_REACHED,
+    MEASURE_END_SILENT,
+    MEASURE_END_UNREACHABLE,
+    MEASURE_END_PROHIBITED,
+    MEASURE_END_RESET,
+    MEASURE_END_LOOP
+};
+
+struct measure_route_oculi {
+    int end;                        /* enum measure_path_end */
+    int32_t flow;                   /* counts from 1 within the round */
+    struct field_list silent_hops;  /* struct measure_silent_hop: probed, but nobody answered; v7 leaves them out */
+};
+
+/* One path trace. v7 shows it in two shapes: PathVisRoute (with hops) and PathTrace (the summary). */
+struct measure_route {
+    uint64_t path_id;          /* a hash of the addresses in their places: equal paths have equal ids */
+    struct field_list hops;    /* struct measure_hop, in ascending order; silent hops are missing */
+    const char *ip_address;    /* of the last hop that answered: the target when it was reached */
+    int32_t number_of_hops;    /* its distance */
+    int32_t response_time;     /* ms to the target, absent when it was not reached */
+    int32_t mss, path_mtu;
+    struct measure_route_oculi oculi;
+};
+
+struct measure_path_vis { /* v7 PathVisDetailTestResult and PathVisTestResult */
+    const char *server, *server_ip, *source_ip, *source_prefix;
+    bool target_is_proxy;
+    int direction;
+    struct field_list path_traces; /* struct measure_route */
+};
+
+extern const char *const measure_probe_mode_words[];
+extern const char *const measure_path_end_words[];
+extern const struct field_table measure_network_table;
+extern const struct field_table measure_hop_table;
+extern const struct field_table measure_silent_hop_table;
+extern const struct field_table measure_route_table;
+extern const struct field_table measure_path_vis_table;
+extern const struct field_table measure_path_vis_summary_table; /* the same record as the list of rounds shows it */
+
+#endif
