@@ -16,6 +16,7 @@ static const char *const names[LIMIT_KIND_COUNT] = {
     [LIMIT_KIND_SSE_QUEUE] = "sse_queue",
     [LIMIT_KIND_SESSIONS] = "sessions",
     [LIMIT_KIND_REQUEST] = "request",
+    [LIMIT_KIND_RESOLVE] = "resolve",
 };
 
 void limit_hit(enum limit_kind kind)

@@ -32,6 +32,8 @@
 #define LIMIT_SSE_QUEUE 256u                 /* events waiting for one slow reader */
 #define LIMIT_SESSIONS 10000u                /* signed-in browsers */
 #define LIMIT_TIMELINE_POINTS 5000u          /* points of one timeline answer */
+#define LIMIT_RESOLVE_THREADS 16u            /* host names looked up at once by one resolver */
+#define LIMIT_RESOLVE_WAITING 20000u         /* host names waiting to be looked up */
 
 enum limit_kind {
     LIMIT_KIND_ARENA,
@@ -44,6 +46,7 @@ enum limit_kind {
     LIMIT_KIND_SSE_QUEUE,
     LIMIT_KIND_SESSIONS,
     LIMIT_KIND_REQUEST,
+    LIMIT_KIND_RESOLVE,
     LIMIT_KIND_COUNT
 };
 

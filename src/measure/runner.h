@@ -12,13 +12,17 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/loop.h"
 #include "measure/type.h"
 
 struct probe_engine;
+struct resolver;
 
 /* What the place of measuring provides to every round. */
 struct measure_context {
+    struct loop *loop;
     struct probe_engine *engine;
+    struct resolver *resolver; /* of the loop: base/resolve.h */
     const struct clock *clock;
     int ipv6_policy; /* the agent's: index into force-ipv4, prefer-ipv6, force-ipv6 */
 };
@@ -28,7 +32,7 @@ struct measure_round {
     const struct measure_context *context;
     const void *settings;    /* of the type's settings table; outlives the round */
     const char *source_ip;   /* NULL = the system's choice */
-    int64_t deadline_ns;     /* monotonic; the round is ended and reported with what it has */
+    int64_t deadline_ns;     /* monotonic; 0 = none; then the round is ended and done called with what it has */
     void (*progress)(struct measure_round *round); /* result has news to show; may be NULL */
     void (*done)(struct measure_round *round);     /* result is complete; the caller may free the round in it */
     void *user;
@@ -37,6 +41,7 @@ struct measure_round {
     struct arena arena;      /* the round's; initialised by measure_round_start, freed by measure_round_done */
     int64_t start_wall_ns, end_wall_ns;
     void *state;             /* the runner's own */
+    struct loop_timer deadline;
     const struct measure_runner *runner;
 };
 
@@ -45,7 +50,7 @@ struct measure_runner {
     /* Refuses with an error what this build cannot do (E_NOT_SUPPORTED naming the field). A name that does not
      * resolve is a result, not an error. After 0, done is called exactly once unless stop is called first. */
     int (*start)(struct measure_round *round, struct error *err);
-    /* Ends the round now: done is not called. */
+    /* Ends the round now: done is not called, and result holds what was measured until now. */
     void (*stop)(struct measure_round *round);
 };
 
@@ -54,7 +59,10 @@ const struct measure_runner *measure_runner_find(const char *type_name);
 
 /* Prepares arena, result and times, then starts the runner. */
 int measure_round_start(const struct measure_runner *runner, struct measure_round *round, struct error *err);
+/* Ends it early: done is not called, result holds what there is; measure_round_done is still to be called. */
 void measure_round_stop(struct measure_round *round);
+/* For runners: result is complete. Notes the end and calls done. */
+void measure_round_finish(struct measure_round *round);
 void measure_round_done(struct measure_round *round); /* frees what start made */
 
 #endif
