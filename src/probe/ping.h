@@ -1,0 +1,103 @@
+/*
+ * The end-to-end stream: echo requests to one host, and what became of each.
+ *
+ * Up to `count` probes are sent, the gap being 1.5 times the moving average of the round trip time (first 40 ms, never
+ * less than 10 ms), or at a fixed rate. The round takes at most `ceiling_ns`: sending ends early enough that the last
+ * probe can still be answered, and after the last probe the round waits for what is missing, at most
+ * min(2 s, what remains). With a payload of 2 bytes or more all probes of a round have the same ICMP checksum and
+ * identifier, hence take one path of a load balancer that hashes them.
+ *
+ * What the network does is a result: loss, error messages of routers, duplicates. A refusal of our own kernel (no
+ * route, not permitted) is a result too: its text is in the result, and the packet does not count as sent.
+ */
+#ifndef OCULI_PROBE_PING_H
+#define OCULI_PROBE_PING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/sock.h"
+
+struct probe_engine;
+struct probe_ping;
+
+#define PROBE_PING_MAX_PAYLOAD 1400u
+
+struct probe_ping_settings {
+    union sock_addr dst;    /* required; the port is ignored */
+    union sock_addr src;    /* unset = the system's choice; must be of dst's family and an address of this host */
+    uint32_t count;         /* 1..LIMIT_STREAM_PROBES */
+    uint32_t payload_bytes; /* 0..PROBE_PING_MAX_PAYLOAD, after the 8 bytes of the ICMP header */
+    uint32_t rate_pps;      /* fixed rate, 1..1000 packets per second; 0 = adaptive */
+    int64_t ceiling_ns;     /* of the whole round */
+    uint8_t dscp;           /* 0..63 */
+};
+
+enum probe_ping_status {
+    PROBE_PING_UNSENT,     /* not yet, or the ceiling came first */
+    PROBE_PING_WAITING,    /* sent, no answer yet (in progress only) */
+    PROBE_PING_ANSWERED,   /* echo reply */
+    PROBE_PING_LOST,       /* sent, and no answer in time */
+    PROBE_PING_ERROR,      /* a router or the target answered with an ICMP error: counts as sent, not as received */
+    PROBE_PING_REFUSED,    /* our kernel did not take it: not sent */
+    PROBE_PING_OVERLOADED, /* this host dropped packets when it was out: not counted, neither as sent nor as lost */
+};
+
+struct probe_ping_probe {
+    int64_t tx_ns, rx_ns;        /* monotonic; rx_ns 0 = no answer */
+    int64_t rtt_ns;              /* 0 = none */
+    uint8_t status;              /* enum probe_ping_status */
+    bool is_tx_estimated;        /* tx_ns is a clock read just before sending: the kernel gave no stamp */
+    bool is_rx_estimated;        /* rx_ns likewise */
+    uint8_t icmp_type, icmp_code; /* of the error, with PROBE_PING_ERROR */
+};
+
+struct probe_ping_result {
+    int64_t start_ns, start_wall_ns, end_ns; /* start and end on the monotonic clock */
+    uint32_t sent, received;                 /* received <= sent; lost = sent - received */
+    uint32_t duplicates;                     /* further echo replies to an answered probe */
+    uint32_t reordered;                      /* replies that came after the reply to a later probe (RFC 4737) */
+    uint32_t errors;                         /* probes answered by an ICMP error */
+    uint32_t refused;                        /* probes our kernel did not take */
+    uint32_t overloaded;                     /* probes left out because this host dropped packets; > 0 = overloaded */
+    /* Over the received, in nanoseconds; NaN when nothing was. Jitter is the mean absolute deviation from the mean. */
+    double min_rtt_ns, avg_rtt_ns, max_rtt_ns, jitter_ns;
+    uint8_t reply_ttl;                       /* of the last echo reply; 0 = none */
+    uint8_t reply_tos;
+    /* The last ICMP error: who said it and what. */
+    union sock_addr error_from;              /* unset = none */
+    uint8_t error_type, error_code;
+    const char *error_text;                  /* "Network is unreachable": the refusal of our kernel; NULL = none */
+    uint32_t probe_count;                    /* = settings.count */
+    struct probe_ping_probe *probes;         /* in sequence */
+};
+
+typedef void probe_ping_fn(void *user, const struct probe_ping_result *result);
+
+/* Everything but dst: 50 probes, no payload, adaptive, 8 s, DSCP 0. */
+void probe_ping_defaults(struct probe_ping_settings *settings);
+
+/*
+ * Starts a round and returns at once. `settings` is copied. The result lives in `arena` (48 bytes a probe), which
+ * must outlive the round. progress (may be NULL) is called when an answer came or a probe was lost, at most once per
+ * tick, with the counters and statistics brought up to date; done exactly once at the end, after which *ret_ping is no
+ * longer valid and the arena is the caller's again. Neither is called before this function has returned.
+ * -E_RANGE or -E_INVALID name the setting; -E_LIMIT when the engine or the arena is full.
+ */
+int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settings *settings, struct arena *arena,
+                     probe_ping_fn *progress, probe_ping_fn *done, void *user, struct probe_ping **ret_ping,
+                     struct error *err);
+
+/* The result so far, statistics brought up to date. */
+const struct probe_ping_result *probe_ping_result(struct probe_ping *ping);
+
+/* Ends the round with what it has: probes still out without an answer for less than the time an answer usually takes
+ * become UNSENT, the others LOST. done is called from within. */
+void probe_ping_finish(struct probe_ping *ping);
+
+/* Forgets the round: done is not called. */
+void probe_ping_stop(struct probe_ping *ping);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * The path trace: which routers lie on the way to a host, for several flows at once.
+ *
+ * Every flow keeps what load balancers hash (addresses, ICMP type and code, checksum, identifier) constant over all its
+ * probes, and differs from every other flow in identifier and checksum, so that one flow walks one path (Augustin et
+ * al., "Avoiding traceroute anomalies with Paris traceroute", 2006). The sequence number tells probes apart; two payload
+ * bytes make up for it in the checksum.
+ *
+ * The distance is estimated first, from the TTL of an echo reply or as the caller knows it; then all TTLs up to two
+ * beyond it are probed at once, and more when needed. A silent hop is tried again. When nobody answers any more, the
+ * trace gives up `gap_limit` TTLs beyond the last that answered.
+ *
+ * Label stacks are read from the ICMP extensions of RFC 4884 and RFC 4950.
+ */
+#ifndef OCULI_PROBE_TRACE_H
+#define OCULI_PROBE_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/limit.h"
+#include "base/sock.h"
+#include "probe/packet.h"
+
+struct probe_engine;
+struct probe_trace;
+
+#define PROBE_TRACE_MAX_ATTEMPTS 3u
+
+struct probe_trace_settings {
+    union sock_addr dst;  /* required; the port is ignored */
+    union sock_addr src;  /* unset = the system's choice */
+    uint32_t flows;       /* 1..LIMIT_PATH_TRACES */
+    uint8_t max_ttl;      /* 1..LIMIT_HOPS */
+    uint8_t gap_limit;    /* silent hops beyond the last that answered, 1..max_ttl */
+    uint8_t attempts;     /* probes to a hop that stays silent, 1..PROBE_TRACE_MAX_ATTEMPTS */
+    uint8_t distance;     /* last known number of hops; 0 = estimate it */
+    uint8_t dscp;         /* 0..63 */
+    int64_t wait_ns;      /* for each answer, 1 ms..10 s */
+};
+
+enum probe_trace_end {
+    PROBE_TRACE_REACHED,     /* the target answered (also: with TTL exceeded, or port or protocol unreachable) */
+    PROBE_TRACE_SILENT,      /* nobody answered any more; the last hop that did is the terminal node */
+    PROBE_TRACE_UNREACHABLE, /* the last hop said that the target is unreachable */
+    PROBE_TRACE_PROHIBITED,  /* the last hop said that a filter forbids it (IPv4 codes 9, 10, 13; IPv6 codes 1, 5, 6) */
+    PROBE_TRACE_RESET,       /* TCP traces: somebody else than the target reset the connection */
+    PROBE_TRACE_LOOP,        /* the probes run in a circle; the last hop is the first that came again */
+    PROBE_TRACE_END_COUNT
+};
+
+extern const char *const probe_trace_end_names[]; /* "reached", ..., NULL */
+
+struct probe_trace_hop {
+    uint8_t ttl;                   /* of the probes that were answered */
+    uint8_t sent, received;        /* attempts the kernel took, answers to them (duplicates not counted) */
+    bool is_target;
+    bool is_tx_estimated;          /* the round trip time rests on a clock read, not on the kernel's transmit stamp */
+    union sock_addr addr;          /* unset = silent: then only ttl, sent and received hold */
+    int64_t rtt_ns;                /* mean of the answers */
+    uint8_t reply_ttl, reply_tos;  /* of the last answer; reply_ttl 0 = unknown */
+    uint8_t icmp_type, icmp_code;  /* 11-0 (IPv6: 3-0), 0-0 (IPv6: 129-0), 3-13... */
+    bool has_quote;                /* the answer quotes our probe: */
+    uint8_t quoted_ttl, quoted_dscp;
+    uint32_t label_count;          /* MPLS, outermost first */
+    const struct packet_label *labels;
+};
+
+struct probe_trace_flow {
+    enum probe_trace_end end;
+    uint16_t id;                   /* ICMP identifier: tells the flow apart in a capture */
+    uint32_t hop_count;            /* hops[i] is TTL i+1; the last one answered, whatever the end (0 = nobody did) */
+    struct probe_trace_hop *hops;
+    uint8_t end_type, end_code;    /* of the message that ended it, with UNREACHABLE and PROHIBITED */
+};
+
+struct probe_trace_result {
+    int64_t start_ns, start_wall_ns, end_ns; /* start and end on the monotonic clock */
+    uint8_t distance;              /* hops to the target: as found, else as estimated; 0 = unknown */
+    uint32_t sent, received;       /* packets of the whole round */
+    uint32_t overloaded;           /* probes left out because this host dropped packets */
+    const char *error_text;        /* "Network is unreachable": the refusal of our kernel; NULL = none */
+    uint32_t flow_count;           /* = settings.flows */
+    struct probe_trace_flow *flows;
+};
+
+typedef void probe_trace_fn(void *user, const struct probe_trace_result *result);
+
+/* Everything but dst: 3 flows, 64 TTLs (higher ones than needed are never sent), gap limit 6, 3 attempts, 1 s. */
+void probe_trace_defaults(struct probe_trace_settings *settings);
+
+/*
+ * Starts a trace and returns at once; the same rules as probe_ping_start. In progress and in probe_trace_result the
+ * flows show what is known so far: `hops` up to the highest TTL that answered, `end` as if nothing more came.
+ */
+int probe_trace_start(struct probe_engine *engine, const struct probe_trace_settings *settings, struct arena *arena,
+                      probe_trace_fn *progress, probe_trace_fn *done, void *user, struct probe_trace **ret_trace,
+                      struct error *err);
+
+const struct probe_trace_result *probe_trace_result(struct probe_trace *trace);
+
+/* Ends the trace with what it has; done is called from within. */
+void probe_trace_finish(struct probe_trace *trace);
+
+/* Forgets the trace: done is not called. */
+void probe_trace_stop(struct probe_trace *trace);
+
+#endif
