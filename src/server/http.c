@@ -1,0 +1,496 @@
+#include "server/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limit.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sock.h"
+#include "base/str.h"
+
+#define STREAM_QUEUE_BYTES (256u << 10) /* unsent bytes of one stream before we call its reader too slow */
+#define STREAM_BLOCK_BYTES 16384u
+#define IDLE_TIMEOUT_S 75u
+#define CONNECTIONS_MAX 10000u
+
+struct http {
+    struct http_options options;
+    struct loop *loop;
+    struct MHD_Daemon *daemon;
+    struct loop_timer timer;
+    int epoll_fd;
+    uint16_t port;
+    bool is_stopping;
+    struct http_request *requests; /* all that are open */
+    size_t request_count;
+};
+
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
+
+static void run(struct http *http);
+
+static void on_ready(void *user, int fd, unsigned events)
+{
+    (void)fd;
+    (void)events;
+    run(user);
+}
+
+static void on_timer(void *user)
+{
+    run(user);
+}
+
+/* The library may have work at once (TLS records read ahead, resumed connections) or at a deadline of its own. */
+static void arm(struct http *http)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+    if (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES)
+        loop_timer_start(http->loop, &http->timer, loop_now_ns(http->loop) + (int64_t)wait_ms * CLOCK_MS);
+    else
+        loop_timer_stop(http->loop, &http->timer);
+}
+
+static void run(struct http *http)
+{
+    (void)MHD_run(http->daemon);
+    arm(http);
+}
+
+static void kick(struct http *http)
+{
+    loop_timer_start(http->loop, &http->timer, loop_now_ns(http->loop));
+}
+
+/* --- requests ----------------------------------------------------------------------------------------------------- */
+
+/* Decodes %XX (and + when is_form) into dst, which is as large as src; false when malformed or containing NUL. */
+static bool decode(const char *src, size_t size, bool is_form, char *dst)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)src[i];
+        if (c == '%') {
+            if (size - i < 3)
+                return false;
+            char hex[3] = {src[i + 1], src[i + 2], 0};
+            if (str_unhex(hex, &c, 1) != 0 || c == 0)
+                return false;
+            i += 2;
+        } else if (c == '+' && is_form) {
+            c = ' ';
+        }
+        dst[n++] = (char)c;
+    }
+    dst[n] = 0;
+    return str_is_utf8(dst, n);
+}
+
+static void parse_query(struct http_request *request)
+{
+    const char *at = request->query;
+    while (*at && request->param_count < HTTP_QUERY_MAX) {
+        size_t length = strcspn(at, "&");
+        size_t name_length = strcspn(at, "=&");
+        if (length > 0) {
+            char *name = arena_alloc(&request->arena, length + 2);
+            char *value = arena_alloc(&request->arena, length + 2);
+            size_t value_at = name_length < length ? name_length + 1 : length;
+            if (!name || !value)
+                return;
+            if (decode(at, name_length, true, name) && decode(at + value_at, length - value_at, true, value))
+                request->params[request->param_count++] = (struct http_pair){name, value};
+        }
+        at += length;
+        if (*at == '&')
+            at++;
+    }
+}
+
+static void *on_uri(void *user, const char *uri, struct MHD_Connection *connection)
+{
+    struct http *http = user;
+    struct http_request *request = mem_alloc(sizeof *request);
+    request->http = http;
+    request->connection = connection;
+    request->start_ns = loop_now_ns(http->loop);
+    request->response.fd = -1;
+    arena_init(&request->arena, LIMIT_REQUEST_ARENA);
+    buf_init(&request->body, LIMIT_REQUEST_BYTES);
+    buf_init(&request->response.body, LIMIT_RESPONSE_BYTES);
+    buf_init(&request->stream, STREAM_QUEUE_BYTES);
+    request->uri = arena_strdup(&request->arena, uri);
+    size_t path_length = strcspn(uri, "?");
+    request->query = request->uri[path_length] ? request->uri + path_length + 1 : "";
+    char *path = arena_alloc(&request->arena, path_length + 1);
+    request->path = decode(uri, path_length, false, path) ? path : NULL;
+    parse_query(request);
+    request->next = http->requests;
+    if (http->requests)
+        http->requests->prev = request;
+    http->requests = request;
+    http->request_count++;
+    return request;
+}
+
+static void free_request(struct http_request *request)
+{
+    struct http *http = request->http;
+    if (request->gone)
+        request->gone(request);
+    if (request->prev)
+        request->prev->next = request->next;
+    else
+        http->requests = request->next;
+    if (request->next)
+        request->next->prev = request->prev;
+    http->request_count--;
+    buf_done(&request->body);
+    buf_done(&request->response.body);
+    buf_done(&request->stream);
+    if (request->response.fd >= 0)
+        (void)close(request->response.fd);
+    arena_done(&request->arena);
+    mem_free(request);
+}
+
+static void on_completed(void *user, struct MHD_Connection *connection, void **con_cls,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)user;
+    (void)connection;
+    (void)code;
+    if (*con_cls)
+        free_request(*con_cls);
+    *con_cls = NULL;
+}
+
+/* --- responses ---------------------------------------------------------------------------------------------------- */
+
+static ssize_t read_stream(void *user, uint64_t position, char *data, size_t room)
+{
+    (void)position;
+    struct http_request *request = user;
+    if (request->stream.size == 0) {
+        if (request->is_stream_ended)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        request->is_suspended = true;
+        MHD_suspend_connection(request->connection);
+        return 0;
+    }
+    size_t n = request->stream.size < room ? request->stream.size : room;
+    memcpy(data, request->stream.data, n);
+    buf_consume(&request->stream, n);
+    return (ssize_t)n;
+}
+
+static enum MHD_Result queue(struct http_request *request)
+{
+    struct http_response *response = &request->response;
+    struct MHD_Response *out;
+    if (response->is_stream) {
+        out = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, request, NULL);
+    } else if (response->fd >= 0) {
+        out = MHD_create_response_from_fd64(response->fd_size, response->fd);
+        response->fd = -1; /* the library closes it */
+    } else {
+        out = MHD_create_response_from_buffer(response->body.size, response->body.data ? response->body.data : (void *)"",
+                                              MHD_RESPMEM_PERSISTENT);
+    }
+    if (!out)
+        return MHD_NO;
+    for (size_t i = 0; i < response->header_count; i++)
+        (void)MHD_add_response_header(out, response->headers[i].name, response->headers[i].value);
+    request->http->options.on_sent(request->http->options.user, request);
+    request->is_queued = true;
+    enum MHD_Result rc = MHD_queue_response(request->connection, (unsigned)response->status, out);
+    MHD_destroy_response(out);
+    return rc;
+}
+
+/* A body that is announced larger than we take is refused before it arrives. */
+static bool is_too_large(const struct http_request *request)
+{
+    const char *length = http_header(request, "Content-Length");
+    uint64_t bytes;
+    return length && (str_to_u64(length, UINT64_MAX, &bytes) != 0 || bytes > LIMIT_REQUEST_BYTES);
+}
+
+static enum MHD_Result on_headers(struct http *http, struct http_request *request, const char *method)
+{
+    request->is_seen = true;
+    request->is_head = strcmp(method, "HEAD") == 0;
+    request->method = request->is_head ? "GET" : arena_strdup(&request->arena, method);
+    if (is_too_large(request)) {
+        limit_hit(LIMIT_KIND_REQUEST);
+        request->is_refused = true;
+        buf_put(&request->body, "", 0);
+        request->body.is_overflowed = true;
+        http->options.on_request(http->options.user, request);
+        assert(request->response.status);
+        return queue(request);
+    }
+    http->options.on_headers(http->options.user, request);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, const char *url, const char *method,
+                                 const char *version, const char *upload_data, size_t *upload_data_size, void **con_cls)
+{
+    (void)connection;
+    (void)url;
+    (void)version;
+    struct http *http = user;
+    struct http_request *request = *con_cls;
+    if (!request->is_seen)
+        return on_headers(http, request, method);
+    if (*upload_data_size > 0) {
+        if (!request->response.status)
+            buf_put(&request->body, upload_data, *upload_data_size);
+        *upload_data_size = 0;
+        return MHD_YES;
+    }
+    if (request->is_done) /* called again after http_resume */
+        return request->response.status && !request->is_queued ? queue(request) : MHD_YES;
+    request->is_done = true;
+    if (!request->response.status) {
+        if (request->body.is_overflowed)
+            limit_hit(LIMIT_KIND_REQUEST);
+        http->options.on_request(http->options.user, request);
+    }
+    if (request->is_suspended)
+        return MHD_YES;
+    assert(request->response.status);
+    return queue(request);
+}
+
+void http_suspend(struct http_request *request)
+{
+    assert(!request->is_suspended && !request->response.status);
+    request->is_suspended = true;
+    MHD_suspend_connection(request->connection);
+}
+
+void http_resume(struct http_request *request)
+{
+    if (!request->is_suspended)
+        return;
+    request->is_suspended = false;
+    MHD_resume_connection(request->connection);
+    kick(request->http);
+}
+
+bool http_stream_put(struct http_request *request, const void *bytes, size_t size)
+{
+    if (request->is_stream_ended)
+        return false;
+    if (request->stream.size + size > STREAM_QUEUE_BYTES) {
+        limit_hit(LIMIT_KIND_SSE_QUEUE);
+        return false;
+    }
+    buf_put(&request->stream, bytes, size);
+    if (request->is_queued)
+        http_resume(request);
+    return true;
+}
+
+void http_stream_end(struct http_request *request)
+{
+    request->is_stream_ended = true;
+    if (request->is_queued)
+        http_resume(request);
+}
+
+/* --- what a request says ------------------------------------------------------------------------------------------- */
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+const char *http_cookie(const struct http_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, name);
+}
+
+const char *http_param(const struct http_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->param_count; i++) {
+        if (strcmp(request->params[i].name, name) == 0)
+            return request->params[i].value;
+    }
+    return NULL;
+}
+
+const char *http_peer(struct http_request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char *text = arena_alloc(&request->arena, SOCK_TEXT_BYTES);
+    if (!info || !info->client_addr || !text)
+        return "";
+    union sock_addr addr = {0};
+    if (info->client_addr->sa_family == AF_INET)
+        memcpy(&addr.in4, info->client_addr, sizeof addr.in4);
+    else if (info->client_addr->sa_family == AF_INET6)
+        memcpy(&addr.in6, info->client_addr, sizeof addr.in6);
+    return sock_ip_text(&addr, text, SOCK_TEXT_BYTES);
+}
+
+void http_add_header(struct http_request *request, const char *name, const char *value)
+{
+    struct http_response *response = &request->response;
+    assert(response->header_count < HTTP_HEADERS_MAX);
+    for (const char *c = value; *c; c++)
+        assert((unsigned char)*c >= ' ');
+    char *copy = arena_strdup(&request->arena, value);
+    if (copy)
+        response->headers[response->header_count++] = (struct http_pair){name, copy};
+}
+
+/* --- start and stop ------------------------------------------------------------------------------------------------ */
+
+static int bind_address(const char *text, int *ret_fd, uint16_t *ret_port, struct error *err)
+{
+    char host[128];
+    uint16_t port;
+    int rc = sock_split(text, 8080, host, sizeof host, &port, err);
+    if (rc)
+        return rc;
+    union sock_addr addr = {0};
+    if (sock_parse_ip(host, &addr) != 0) {
+        rc = sock_resolve(host, SOCK_PREFER_IPV4, &addr, err);
+        if (rc)
+            return rc;
+    }
+    sock_set_port(&addr, port);
+    int fd = socket(addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return error_sys(err, errno, text, "cannot make a socket");
+    int one = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, &addr.sa, sock_len(&addr)) != 0 || listen(fd, 1024) != 0) {
+        int sys_errno = errno;
+        (void)close(fd);
+        if (sys_errno == EADDRINUSE)
+            return error_set(err, E_EXISTS, text, "another program listens on this address; choose one with --listen");
+        return error_sys(err, sys_errno, text, "cannot listen on this address");
+    }
+    socklen_t size = sizeof addr;
+    (void)getsockname(fd, &addr.sa, &size);
+    *ret_fd = fd;
+    *ret_port = sock_port(&addr);
+    return 0;
+}
+
+static void on_library_log(void *user, const char *format, va_list args)
+{
+    (void)user;
+    char line[256];
+    (void)vsnprintf(line, sizeof line, format, args);
+    log_debug("http", "%s", line);
+}
+
+/* Paths and queries are decoded by parse_query and decode, once and strictly, so the library must leave them alone. */
+static size_t leave_escaped(void *user, struct MHD_Connection *connection, char *text)
+{
+    (void)user;
+    (void)connection;
+    return strlen(text);
+}
+
+int http_start(const struct http_options *options, struct loop *loop, struct http **ret_http, struct error *err)
+{
+    int fd = -1;
+    uint16_t port = 0;
+    int rc = bind_address(options->listen, &fd, &port, err);
+    if (rc)
+        return rc;
+    struct http *http = mem_alloc(sizeof *http);
+    http->options = *options;
+    http->loop = loop;
+    http->port = port;
+    http->timer = (struct loop_timer){.fn = on_timer, .user = http};
+    struct MHD_OptionItem more[3] = {{MHD_OPTION_END, 0, NULL}};
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    if (options->tls_cert_pem) {
+        flags |= MHD_USE_TLS;
+        more[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->tls_cert_pem};
+        more[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->tls_key_pem};
+        more[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    }
+    http->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+        (MHD_socket)fd, MHD_OPTION_URI_LOG_CALLBACK, on_uri, http, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+    if (!http->daemon) {
+        (void)close(fd);
+        mem_free(http);
+        return error_set(err, E_INVALID, options->tls_cert_pem ? "tls-cert" : "listen",
+                         options->tls_cert_pem ? "the certificate or its key cannot be used" : "cannot start to serve");
+    }
+    http->epoll_fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    rc = loop_add(loop, http->epoll_fd, LOOP_READ, on_ready, http, err);
+    if (rc) {
+        MHD_stop_daemon(http->daemon);
+        mem_free(http);
+        return rc;
+    }
+    run(http);
+    *ret_http = http;
+    return 0;
+}
+
+void http_stop(struct http *http)
+{
+    if (!http)
+        return;
+    MHD_socket fd = MHD_quiesce_daemon(http->daemon);
+    for (struct http_request *request = http->requests; request; request = request->next) {
+        if (request->response.is_stream) {
+            http_stream_end(request);
+        } else if (request->is_suspended && !request->response.status) {
+            request->response.status = 503;
+            http_resume(request);
+        }
+    }
+    for (int i = 0; i < 8 && http->request_count > 0; i++)
+        (void)MHD_run(http->daemon);
+    for (struct http_request *request = http->requests; request; request = request->next) {
+        if (request->is_suspended) {
+            request->is_suspended = false;
+            MHD_resume_connection(request->connection);
+        }
+    }
+    loop_timer_stop(http->loop, &http->timer);
+    loop_remove(http->loop, http->epoll_fd);
+    MHD_stop_daemon(http->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        (void)close(fd);
+    mem_free(http);
+}
+
+uint16_t http_port(const struct http *http)
+{
+    return http->port;
+}
+
+bool http_is_tls(const struct http *http)
+{
+    return http->options.tls_cert_pem != NULL;
+}
+
+size_t http_open_requests(const struct http *http)
+{
+    return http->request_count;
+}

@@ -1,0 +1,140 @@
+/*
+ * The objects a server keeps: account groups, users, tokens, sessions, agents, tests, runs asked for once. Each is a
+ * record with a field table, kept by the store as CBOR of that table. The same tables, or narrower ones over the same
+ * structs, describe what the API takes and answers.
+ *
+ * Every record begins with struct object_head. Records read from the store live in the arena given.
+ */
+#ifndef OCULI_SERVER_OBJECT_H
+#define OCULI_SERVER_OBJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "measure/type.h"
+#include "store/store.h"
+#include "wire/field.h"
+
+struct object_head {
+    uint64_t id, aid; /* the store's; 0 before creation, and aid 0 for what belongs to no account group */
+    int64_t version;
+    int64_t modified_s;
+};
+
+struct object_account_group {
+    struct object_head head; /* aid 0; its id is the aid of everything in it */
+    const char *name, *organization;
+    const char *agent_token; /* what an agent shows to register */
+    int64_t created_s;
+};
+
+enum object_role { OBJECT_ROLE_ORGANIZATION_ADMIN, OBJECT_ROLE_ACCOUNT_ADMIN, OBJECT_ROLE_REGULAR };
+
+struct object_user_role {
+    uint64_t aid;
+    int role;
+};
+
+struct object_user {
+    struct object_head head; /* aid 0; key: the e-mail address */
+    const char *email, *name;
+    const char *password_hash;
+    bool must_change_password;
+    uint64_t login_aid;
+    int64_t created_s;
+    struct field_list roles; /* struct object_user_role */
+};
+
+/* A bearer token or a browser session: only a hash of the secret is kept, as the lookup. */
+struct object_token {
+    struct object_head head;
+    const char *hash;
+    uint64_t uid;
+    int64_t created_s, expires_s;
+    bool is_replaced; /* a newer token was made; this one works until it expires */
+};
+
+struct object_agent {
+    struct object_head head;
+    const char *name, *hostname, *software;
+    const char *location, *country;
+    double latitude, longitude;
+    struct field_list ip_addresses, public_ip_addresses; /* strings */
+    const char *network, *prefix;
+    bool enabled, keep_browser_cache, verify_ssl;
+    int ipv6_policy;
+    const char *target_for_tests;
+    struct field_list local_resolution_prefixes;
+    const char *secret_hash;
+    int64_t created_s, last_seen_s;
+    int64_t clock_offset_us;
+};
+
+struct object_test_agent {
+    uint64_t agent_id;
+    const char *source_ip;
+};
+
+struct object_test {
+    struct object_head head; /* key: the name, unique in the account group; none for instant tests */
+    const char *key;         /* name, or NULL for instant tests */
+    const char *type;        /* of measure_types; the lookup */
+    const char *name, *description;
+    int32_t interval_s;      /* 0 for instant tests */
+    bool enabled, alerts_enabled, is_instant;
+    struct field_list agents; /* struct object_test_agent */
+    struct field_list labels, tags, shared_with, alert_rules; /* strings: kept and answered, without effect so far */
+    const char *created_by, *modified_by;
+    int64_t created_s, changed_s;
+    struct field_bytes settings; /* CBOR of the type's settings table */
+};
+
+/* A run asked for once: an instant test or "run now". */
+struct object_run {
+    struct object_head head; /* aid of its test */
+    uint64_t test_id;
+    int64_t test_version;
+    int64_t asked_s;
+    struct field_list agents; /* uint64_t: agents that have not reported yet */
+};
+
+/* How a kind of object is kept. Offsets point at const char * members; OBJECT_NONE = it has none. */
+#define OBJECT_NONE ((size_t)-1)
+struct object_kind {
+    const char *name;
+    const struct field_table *table;
+    size_t key, lookup;
+};
+
+extern const struct object_kind object_account_group_kind, object_user_kind, object_token_kind, object_session_kind,
+    object_agent_kind, object_test_kind, object_run_kind;
+
+extern const char *const object_role_names[]; /* "Organization Admin"... in the order of enum object_role */
+extern const char *const object_ipv6_policies[];
+extern const struct field_table object_test_agent_table;
+
+/* version 0 = the current one. -E_NOT_FOUND. */
+int object_get(struct store *store, const struct object_kind *kind, uint64_t id, int64_t version, struct arena *arena,
+               void *ret_record, struct error *err);
+/* Like object_get, and -E_NOT_FOUND too when it belongs to another account group. */
+int object_get_in(struct store *store, const struct object_kind *kind, uint64_t id, uint64_t aid, struct arena *arena,
+                  void *ret_record, struct error *err);
+int object_find(struct store *store, const struct object_kind *kind, uint64_t aid, const char *key, struct arena *arena,
+                void *ret_record, struct error *err);
+/* Creates (head.id 0) or replaces; sets head.id, head.version and head.modified_s. Errors of store_put. */
+int object_put(struct store *store, const struct object_kind *kind, void *record, int64_t now_s, struct error *err);
+
+/* All of the kind in id order: an array of records in arena. aid 0 = every account group, lookup NULL = any. */
+int object_list(struct store *store, const struct object_kind *kind, uint64_t aid, const char *lookup,
+                struct arena *arena, struct field_list *ret_records, struct error *err);
+
+/* The settings of a test, read into a new record of its type in arena. */
+int object_test_settings(const struct object_test *test, struct arena *arena, const struct measure_type **ret_type,
+                         void **ret_settings, struct error *err);
+void object_test_set_settings(struct object_test *test, const struct measure_type *type, const void *settings,
+                              struct arena *arena);
+
+/* The value of the settings field that names the target ("server"); "" when there is none. */
+const char *object_test_target(const struct measure_type *type, const void *settings);
+
+#endif
