@@ -3,10 +3,14 @@
  *
  * Objects are small and transactional (account groups, users, tokens, agents, tests, sessions): an opaque body (CBOR
  * of a field table) under (kind, id), in an account group, with up to two lookup keys. Results are append-only series
- * with a retention. A backend implements struct store_backend and passes tests/store/ with its URL; nothing else in
- * the tree knows which backend runs. A store is used from one thread at a time (the server serialises).
+ * with a retention. A backend implements struct store_backend (backend.h) and passes tests/store/ with its URL; nothing
+ * else in the tree knows which backend runs. A store is used from one thread at a time (the server serialises).
  *
- * URLs: "memory:" and "sqlite:PATH".
+ * URLs: "memory:" and "sqlite:PATH". One process at a time opens a store; a second one gets -E_CONFLICT.
+ *
+ * Errors every function may return: -E_FULL (disk or quota), -E_IO, -E_CORRUPT, -E_PERMISSION; err->where names the
+ * file. After one of them inside a transaction nothing of that transaction happens: store_commit repeats the error.
+ * Numbers (ids, versions, times) are below 2^63. A callback may read the store but must not change it.
  */
 #ifndef OCULI_STORE_STORE_H
 #define OCULI_STORE_STORE_H
@@ -20,11 +24,15 @@
 
 struct store;
 
+/* -E_UNKNOWN: no backend of that name. -E_INVALID: the file is something else's. -E_NOT_SUPPORTED: written by a newer
+ * version. -E_CONFLICT: another process has it open. An older store is brought up to date here. */
 int store_open(const char *url, struct store **ret_store, struct error *err);
-void store_close(struct store *store);
+void store_close(struct store *store); /* NULL is allowed; an open transaction is rolled back */
 
 /* --- transactions: everything between begin and commit is durable together or not at all ------------------------- */
 
+/* When commit returns 0 the transaction survives a crash of the machine. Transactions do not nest. A call that changes
+ * something outside a transaction is one by itself. */
 int store_begin(struct store *store, struct error *err);
 int store_commit(struct store *store, struct error *err); /* -E_FULL, -E_IO: nothing of it happened */
 void store_rollback(struct store *store);
@@ -46,12 +54,17 @@ struct store_object {
 /* Creates (id 0) or replaces (id != 0; version must be the stored one, else -E_CONFLICT). -E_EXISTS: key is taken.
  * -E_NOT_FOUND: no such id. Sets object->id and object->version. Replaced and deleted bodies stay readable by version. */
 int store_put(struct store *store, struct store_object *object, struct error *err);
-/* version 0 = the current one; older versions are kept. Strings and body live in arena. -E_NOT_FOUND. */
+/* version 0 = the current one; older versions are kept. Strings and body live in arena. -E_NOT_FOUND; -E_LIMIT when it
+ * does not fit the arena. */
 int store_get(struct store *store, const char *kind, uint64_t id, int64_t version, struct arena *arena,
               struct store_object *ret_object, struct error *err);
+/* The object with that key in exactly that account group (0 = in none). */
 int store_find(struct store *store, const char *kind, uint64_t aid, const char *key, struct arena *arena,
                struct store_object *ret_object, struct error *err);
-int store_delete(struct store *store, const char *kind, uint64_t id, struct error *err);
+int store_delete(struct store *store, const char *kind, uint64_t id, struct error *err); /* -E_NOT_FOUND */
+
+/* Deletes and forgets every version: for what must not be kept (sessions, one-time secrets). -E_NOT_FOUND. */
+int store_purge(struct store *store, const char *kind, uint64_t id, struct error *err);
 
 /* Calls fn for each object of the kind in id order, after after_id, at most max (0 = all); aid 0 = every account
  * group; lookup NULL = any. fn returns false to stop. The object is valid during the call. */
@@ -61,9 +74,11 @@ int store_list(struct store *store, const char *kind, uint64_t aid, const char *
 
 /* --- results ------------------------------------------------------------------------------------------------------ */
 
-/* One metric of one round; a round has few (about ten). */
+/* One metric of one round; a round has few (about ten, at most STORE_ROUND_METRICS). */
+#define STORE_ROUND_METRICS 64u
+
 struct store_metric {
-    uint16_t id; /* the server's number for a metric: its index in the measure type's table, times part */
+    uint16_t id; /* the server's number for a metric: its index in the measure type's table */
     double value;
 };
 
@@ -72,6 +87,7 @@ struct store_round {
     int64_t round_id;              /* epoch seconds of the slot */
     int64_t start_s, end_s;        /* wall */
     int64_t test_version;          /* of the settings that produced it */
+    uint64_t fingerprint;          /* the caller's, kept beside the metrics: what a body is about (its paths); 0 = none */
     const struct store_metric *metrics;
     size_t metric_count;
     const void *body;              /* CBOR of the parts; opaque here */
@@ -79,8 +95,9 @@ struct store_round {
 };
 
 /* Appends rounds; a round whose (test, agent, round) is there already is counted and changes nothing. Inside or
- * outside a transaction; outside, the call is one. */
-int store_append(struct store *store, const struct store_round *rounds, size_t count, size_t *ret_new,
+ * outside a transaction; outside, the call is one. ret_new (may be NULL) counts the rounds that were new; is_new (may
+ * be NULL) tells it for each. */
+int store_append(struct store *store, const struct store_round *rounds, size_t count, size_t *ret_new, bool *is_new,
                  struct error *err);
 
 #define STORE_WANT_METRICS 1u
@@ -97,7 +114,8 @@ struct store_query {
     unsigned want;
 };
 
-/* In order of (round_id, agent_id). The round is valid during the call; fn returns false to stop. */
+/* In order of (round_id, agent_id), or exactly the reverse. The round is valid during the call; fn returns false to
+ * stop. */
 typedef bool store_round_fn(void *user, const struct store_round *round);
 int store_rounds(struct store *store, const struct store_query *query, store_round_fn *fn, void *user,
                  struct error *err);
@@ -106,6 +124,8 @@ int store_rounds(struct store *store, const struct store_query *query, store_rou
 int store_round_ids(struct store *store, uint64_t test_id, int64_t from_s, int64_t until_s, struct arena *arena,
                     int64_t **ret_ids, size_t *ret_count, struct error *err);
 
+/* Retention and removal. Outside a transaction these work in several short ones, so that appends are not held up; after
+ * an error some may have been dropped, and calling again goes on. */
 int store_drop_test(struct store *store, uint64_t test_id, struct error *err);      /* all its results */
 int store_drop_before(struct store *store, int64_t before_s, size_t *ret_dropped, struct error *err);
 
