@@ -26,7 +26,12 @@
 #define LIMIT_PLAN_TESTS 10000u              /* tests in one agent's plan */
 #define LIMIT_SPOOL_BYTES (1u << 30)         /* an agent's unsent results on disk */
 #define LIMIT_SPOOL_SEGMENT_BYTES (4u << 20) /* one file of the spool */
+#define LIMIT_SPOOL_SEGMENTS 4096u            /* files of the spool */
+#define LIMIT_SPOOL_RECORD_BYTES (4u << 20)  /* one round in the spool */
+#define LIMIT_SPOOL_MEMORY_BYTES (16u << 20) /* rounds kept in memory while the disk refuses them */
+#define LIMIT_SPOOL_ASIDE_FILES 16u          /* damaged pieces kept beside the spool for a person to look at */
 #define LIMIT_BATCH_ROUNDS 500u              /* rounds in one upload */
+#define LIMIT_BATCH_BYTES (8u << 20)         /* rounds of one upload, before compression */
 #define LIMIT_PAGE_ITEMS 100u                /* items of one page of a list */
 #define LIMIT_SSE_CLIENTS 5000u              /* open event streams */
 #define LIMIT_SSE_QUEUE 256u                 /* events waiting for one slow reader */

@@ -1,0 +1,377 @@
+#include "agent/schedule.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/limit.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/str.h"
+
+#define SCHEDULE_RANGES 4
+#define SCHEDULE_STEP_NS (250 * CLOCK_MS)      /* a smaller change of the wall clock is slewing */
+#define SCHEDULE_RESERVE_NS (30 * CLOCK_S)
+#define SCHEDULE_SPREAD_NS (2 * CLOCK_S)       /* late and new rounds spread over this... */
+#define SCHEDULE_SPREAD_EACH_NS (50 * CLOCK_MS) /* ...or this for each test, if it is more */
+
+struct range {
+    int64_t first, last; /* slots, inclusive */
+};
+
+struct entry {
+    struct schedule_test test;
+    uint64_t hash;                        /* of (agent, test): its phase */
+    struct range ranges[SCHEDULE_RANGES]; /* slots that ran or were missed; the newest range first */
+    size_t range_count;
+    uint64_t generation; /* of the clock when ranges[0] grew last */
+    int64_t slot;        /* the next one, epoch seconds */
+    int64_t start_ns;    /* its start, wall */
+    size_t position;     /* in the heap, 0 = none */
+    bool is_running, is_listed, is_fresh;
+};
+
+struct schedule {
+    uint64_t agent_id;
+    struct rng rng;
+    struct map entries; /* by test id */
+    struct entry **heap; /* 1-based, by start_ns */
+    size_t heap_count, heap_room;
+    uint64_t generation; /* counts clock steps */
+    int64_t offset_ns;   /* wall - monotonic when last looked at */
+    bool has_offset;
+    struct schedule_counts counts;
+};
+
+/* --- heap ----------------------------------------------------------------------------------------------------------- */
+
+static void heap_place(struct schedule *schedule, struct entry *entry, size_t at)
+{
+    schedule->heap[at] = entry;
+    entry->position = at;
+}
+
+static void heap_sift(struct schedule *schedule, struct entry *entry, size_t at)
+{
+    while (at > 1 && schedule->heap[at / 2]->start_ns > entry->start_ns) {
+        heap_place(schedule, schedule->heap[at / 2], at);
+        at /= 2;
+    }
+    for (;;) {
+        size_t child = at * 2;
+        if (child > schedule->heap_count)
+            break;
+        if (child < schedule->heap_count && schedule->heap[child + 1]->start_ns < schedule->heap[child]->start_ns)
+            child++;
+        if (schedule->heap[child]->start_ns >= entry->start_ns)
+            break;
+        heap_place(schedule, schedule->heap[child], at);
+        at = child;
+    }
+    heap_place(schedule, entry, at);
+}
+
+static void heap_remove(struct schedule *schedule, struct entry *entry)
+{
+    size_t at = entry->position;
+    if (at == 0)
+        return;
+    entry->position = 0;
+    struct entry *last = schedule->heap[schedule->heap_count--];
+    if (last != entry)
+        heap_sift(schedule, last, at);
+}
+
+static void heap_put(struct schedule *schedule, struct entry *entry)
+{
+    if (entry->position == 0) {
+        if (schedule->heap_count + 2 > schedule->heap_room) {
+            size_t room = schedule->heap_room ? schedule->heap_room * 2 : 64;
+            schedule->heap = mem_resize(schedule->heap, schedule->heap_room * sizeof(void *), room * sizeof(void *));
+            schedule->heap_room = room;
+        }
+        entry->position = ++schedule->heap_count;
+    }
+    heap_sift(schedule, entry, entry->position);
+}
+
+/* --- what ran --------------------------------------------------------------------------------------------------------- */
+
+static const struct range *find_range(const struct entry *entry, int64_t slot)
+{
+    for (size_t i = 0; i < entry->range_count; i++) {
+        if (slot >= entry->ranges[i].first && slot <= entry->ranges[i].last)
+            return &entry->ranges[i];
+    }
+    return NULL;
+}
+
+/* Slots between two rounds without a clock step in between are over and done with; across a step they are not. */
+static void mark(struct schedule *schedule, struct entry *entry, int64_t slot)
+{
+    if (find_range(entry, slot))
+        return;
+    struct range *newest = &entry->ranges[0];
+    bool is_same_clock = entry->generation == schedule->generation;
+    entry->generation = schedule->generation;
+    if (entry->range_count > 0 && slot > newest->last &&
+        (is_same_clock || slot - newest->last <= entry->test.interval_s)) {
+        newest->last = slot;
+        return;
+    }
+    memmove(&entry->ranges[1], &entry->ranges[0], (SCHEDULE_RANGES - 1) * sizeof entry->ranges[0]);
+    entry->ranges[0] = (struct range){.first = slot, .last = slot};
+    if (entry->range_count < SCHEDULE_RANGES)
+        entry->range_count++;
+}
+
+/* --- placing ------------------------------------------------------------------------------------------------------------ */
+
+int64_t schedule_reserve_ns(int64_t interval_s)
+{
+    int64_t half = interval_s * CLOCK_S / 2;
+    return half < SCHEDULE_RESERVE_NS ? half : SCHEDULE_RESERVE_NS;
+}
+
+static int64_t slot_of(const struct entry *entry, int64_t wall_ns)
+{
+    int64_t wall_s = wall_ns / CLOCK_S;
+    return wall_s - wall_s % entry->test.interval_s;
+}
+
+static int64_t phase_ns(struct schedule *schedule, const struct entry *entry)
+{
+    uint64_t room = (uint64_t)(entry->test.interval_s * CLOCK_S - schedule_reserve_ns(entry->test.interval_s));
+    return (int64_t)(entry->test.is_randomized ? rng_below(&schedule->rng, room) : entry->hash % room);
+}
+
+static int64_t spread_ns(struct schedule *schedule, int64_t room_ns)
+{
+    int64_t spread = SCHEDULE_SPREAD_EACH_NS * (int64_t)schedule->counts.tests;
+    if (spread < SCHEDULE_SPREAD_NS)
+        spread = SCHEDULE_SPREAD_NS;
+    if (spread > room_ns)
+        spread = room_ns;
+    return spread > 0 ? (int64_t)rng_below(&schedule->rng, (uint64_t)spread) : 0;
+}
+
+/* Chooses the next slot and start from now on. */
+static void place(struct schedule *schedule, struct entry *entry, int64_t wall_ns)
+{
+    int64_t interval = entry->test.interval_s;
+    int64_t slot = slot_of(entry, wall_ns);
+    int64_t start = slot * CLOCK_S + phase_ns(schedule, entry);
+    bool is_current = !find_range(entry, slot);
+    if (is_current && (entry->is_fresh || start < wall_ns)) {
+        int64_t room = (slot + interval) * CLOCK_S - schedule_reserve_ns(interval) - wall_ns;
+        is_current = room >= 0;
+        start = wall_ns + spread_ns(schedule, room);
+        if (!is_current) {
+            schedule->counts.missed += !entry->is_fresh;
+            mark(schedule, entry, slot);
+        }
+    }
+    entry->is_fresh = false;
+    if (!is_current) {
+        slot += interval;
+        for (const struct range *range = find_range(entry, slot); range; range = find_range(entry, slot))
+            slot = range->last - range->last % interval + interval;
+        start = slot * CLOCK_S + phase_ns(schedule, entry);
+    }
+    entry->slot = slot;
+    entry->start_ns = start;
+    heap_put(schedule, entry);
+}
+
+/* Slots from the one that was due up to the present one have passed. */
+static void count_passed(struct schedule *schedule, struct entry *entry, int64_t now_slot)
+{
+    if (now_slot <= entry->slot)
+        return;
+    schedule->counts.missed += (uint64_t)((now_slot - entry->slot) / entry->test.interval_s);
+}
+
+static void place_all(struct schedule *schedule, int64_t wall_ns)
+{
+    size_t at = 0;
+    for (struct entry *entry = map_next(&schedule->entries, &at); entry; entry = map_next(&schedule->entries, &at)) {
+        if (!entry->is_listed)
+            continue;
+        count_passed(schedule, entry, slot_of(entry, wall_ns));
+        place(schedule, entry, wall_ns);
+    }
+}
+
+static void look_at_clock(struct schedule *schedule, int64_t wall_ns, int64_t mono_ns)
+{
+    int64_t offset = wall_ns - mono_ns, change = offset - schedule->offset_ns;
+    bool is_step = schedule->has_offset && (change > SCHEDULE_STEP_NS || change < -SCHEDULE_STEP_NS);
+    schedule->offset_ns = offset;
+    schedule->has_offset = true;
+    if (!is_step)
+        return;
+    schedule->counts.steps++;
+    schedule->generation++;
+    place_all(schedule, wall_ns);
+}
+
+/* --- the plan ----------------------------------------------------------------------------------------------------------- */
+
+static struct entry *get_entry(struct schedule *schedule, uint64_t test_id)
+{
+    struct entry *entry = map_get(&schedule->entries, test_id);
+    if (entry)
+        return entry;
+    entry = mem_alloc(sizeof *entry);
+    entry->test.test_id = test_id;
+    entry->test.interval_s = 60;
+    entry->is_fresh = true;
+    uint64_t ids[2] = {schedule->agent_id, test_id};
+    entry->hash = str_hash(ids, sizeof ids, 0);
+    entry->hash ^= entry->hash >> 32; /* the low bits of FNV alone are not even enough for a remainder */
+    map_put(&schedule->entries, test_id, entry);
+    return entry;
+}
+
+/* What left the plan is forgotten when its last slot can no longer be repeated. */
+static void prune(struct schedule *schedule, int64_t wall_ns)
+{
+    bool is_again = true;
+    while (is_again) {
+        is_again = false;
+        size_t at = 0;
+        for (struct entry *entry = map_next(&schedule->entries, &at); entry;
+             entry = map_next(&schedule->entries, &at)) {
+            bool is_kept = entry->is_listed || entry->is_running ||
+                           (entry->range_count > 0 && find_range(entry, slot_of(entry, wall_ns)));
+            if (is_kept)
+                continue;
+            map_remove(&schedule->entries, entry->test.test_id);
+            mem_free(entry);
+            is_again = true;
+            break;
+        }
+    }
+}
+
+void schedule_set(struct schedule *schedule, const struct schedule_test *tests, size_t count, int64_t wall_ns,
+                  int64_t mono_ns)
+{
+    look_at_clock(schedule, wall_ns, mono_ns);
+    size_t at = 0;
+    for (struct entry *entry = map_next(&schedule->entries, &at); entry; entry = map_next(&schedule->entries, &at))
+        entry->is_listed = false;
+    schedule->counts.tests = count;
+    for (size_t i = 0; i < count; i++) {
+        struct entry *entry = get_entry(schedule, tests[i].test_id);
+        bool is_same = entry->position != 0 && entry->test.interval_s == tests[i].interval_s &&
+                       entry->test.is_randomized == tests[i].is_randomized;
+        entry->test = tests[i];
+        entry->is_listed = true;
+        if (is_same)
+            continue;
+        entry->is_fresh = entry->position == 0;
+        place(schedule, entry, wall_ns);
+    }
+    at = 0;
+    for (struct entry *entry = map_next(&schedule->entries, &at); entry; entry = map_next(&schedule->entries, &at)) {
+        if (!entry->is_listed)
+            heap_remove(schedule, entry);
+    }
+    prune(schedule, wall_ns);
+}
+
+void schedule_seen(struct schedule *schedule, uint64_t test_id, int64_t round_id)
+{
+    mark(schedule, get_entry(schedule, test_id), round_id);
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------------ */
+
+/* Decides about the entry whose time has come: true when it is to run now. */
+static bool is_to_run(struct schedule *schedule, struct entry *entry, int64_t wall_ns)
+{
+    int64_t now_slot = slot_of(entry, wall_ns);
+    int64_t reserve = schedule_reserve_ns(entry->test.interval_s);
+    if (now_slot > entry->slot) {
+        count_passed(schedule, entry, now_slot);
+        mark(schedule, entry, entry->slot);
+        return false;
+    }
+    int64_t end_ns = (entry->slot + entry->test.interval_s) * CLOCK_S;
+    bool is_late = wall_ns > entry->start_ns + CLOCK_S && wall_ns + reserve > end_ns;
+    if (entry->is_running || is_late) {
+        schedule->counts.missed++;
+        schedule->counts.overlapped += entry->is_running;
+        mark(schedule, entry, entry->slot);
+        return false;
+    }
+    return true;
+}
+
+bool schedule_pop(struct schedule *schedule, int64_t wall_ns, int64_t mono_ns, struct schedule_due *ret_due)
+{
+    look_at_clock(schedule, wall_ns, mono_ns);
+    while (schedule->heap_count > 0 && schedule->heap[1]->start_ns <= wall_ns) {
+        struct entry *entry = schedule->heap[1];
+        if (!is_to_run(schedule, entry, wall_ns)) {
+            place(schedule, entry, wall_ns);
+            continue;
+        }
+        int64_t interval_ns = entry->test.interval_s * CLOCK_S, reserve = schedule_reserve_ns(entry->test.interval_s);
+        int64_t room = entry->test.is_randomized ? (entry->slot * CLOCK_S + interval_ns) - wall_ns : interval_ns;
+        room -= room > 2 * CLOCK_S ? CLOCK_S : 0;
+        *ret_due = (struct schedule_due){.test_id = entry->test.test_id,
+                                         .round_id = entry->slot,
+                                         .room_ns = room > reserve ? room : reserve};
+        entry->is_running = true;
+        schedule->counts.started++;
+        schedule->counts.running++;
+        mark(schedule, entry, entry->slot);
+        place(schedule, entry, wall_ns);
+        return true;
+    }
+    return false;
+}
+
+void schedule_done(struct schedule *schedule, uint64_t test_id)
+{
+    struct entry *entry = map_get(&schedule->entries, test_id);
+    assert(entry && entry->is_running);
+    entry->is_running = false;
+    schedule->counts.running--;
+}
+
+int64_t schedule_wait_ns(const struct schedule *schedule, int64_t wall_ns, int64_t max_ns)
+{
+    if (schedule->heap_count == 0)
+        return max_ns;
+    int64_t wait = schedule->heap[1]->start_ns - wall_ns;
+    return wait < 0 ? 0 : wait < max_ns ? wait : max_ns;
+}
+
+void schedule_counts(const struct schedule *schedule, struct schedule_counts *ret_counts)
+{
+    *ret_counts = schedule->counts;
+}
+
+struct schedule *schedule_new(uint64_t agent_id, uint64_t seed)
+{
+    struct schedule *schedule = mem_alloc(sizeof *schedule);
+    schedule->agent_id = agent_id;
+    rng_seed(&schedule->rng, seed);
+    return schedule;
+}
+
+void schedule_free(struct schedule *schedule)
+{
+    if (!schedule)
+        return;
+    size_t at = 0;
+    for (struct entry *entry = map_next(&schedule->entries, &at); entry; entry = map_next(&schedule->entries, &at))
+        mem_free(entry);
+    map_done(&schedule->entries);
+    mem_free(schedule->heap);
+    mem_free(schedule);
+}

@@ -1,0 +1,352 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "agent/schedule.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define START_S 1790000000LL
+#define MAX_SLOTS 20000
+
+/* One agent's schedule under a clock of its own, with every round it started. */
+struct world {
+    struct schedule *schedule;
+    int64_t wall, mono;
+    int64_t round_length_ns;
+    struct run {
+        uint64_t test_id;
+        int64_t round_id, start_ns, end_ns, mono_ns;
+        bool is_open;
+    } runs[MAX_SLOTS];
+    size_t count;
+};
+
+static int setup(void **state)
+{
+    struct world *world = mem_alloc(sizeof *world);
+    world->schedule = schedule_new(42, 1);
+    world->wall = START_S * CLOCK_S;
+    world->mono = 5 * CLOCK_S;
+    world->round_length_ns = 5 * CLOCK_S;
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    schedule_free(world->schedule);
+    mem_free(world);
+    return 0;
+}
+
+static void set_one(struct world *world, int64_t interval_s, bool is_randomized)
+{
+    struct schedule_test test = {.test_id = 9, .interval_s = interval_s, .is_randomized = is_randomized};
+    schedule_set(world->schedule, &test, 1, world->wall, world->mono);
+}
+
+static void close_runs(struct world *world)
+{
+    for (size_t i = world->count > 300 ? world->count - 300 : 0; i < world->count; i++) {
+        struct run *run = &world->runs[i];
+        if (run->is_open && world->mono >= run->mono_ns + world->round_length_ns) {
+            run->is_open = false;
+            run->end_ns = world->wall;
+            schedule_done(world->schedule, run->test_id);
+        }
+    }
+}
+
+/* Advances both clocks, waking as the agent does: when the schedule says, at least every second. */
+static void go(struct world *world, int64_t seconds)
+{
+    int64_t until = world->mono + seconds * CLOCK_S;
+    while (world->mono < until) {
+        close_runs(world);
+        struct schedule_due due;
+        while (schedule_pop(world->schedule, world->wall, world->mono, &due)) {
+            assert_in_range(world->count, 0, MAX_SLOTS - 1);
+            assert_true(due.room_ns > 0);
+            world->runs[world->count++] = (struct run){.test_id = due.test_id, .round_id = due.round_id,
+                                                       .start_ns = world->wall, .mono_ns = world->mono,
+                                                       .is_open = true};
+        }
+        int64_t wait = schedule_wait_ns(world->schedule, world->wall, CLOCK_S);
+        if (wait < CLOCK_MS)
+            wait = CLOCK_MS;
+        world->wall += wait;
+        world->mono += wait;
+    }
+}
+
+/* Each slot once, all in their own slot, no gaps but the given number. */
+static size_t gaps(const struct world *world, int64_t interval_s)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < world->count; i++) {
+        const struct run *run = &world->runs[i];
+        assert_int_equal(run->round_id % interval_s, 0);
+        assert_in_range(run->start_ns / CLOCK_S, run->round_id, run->round_id + interval_s - 1);
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(world->runs[j].round_id, run->round_id);
+        if (i > 0 && run->round_id > world->runs[i - 1].round_id)
+            missing += (size_t)((run->round_id - world->runs[i - 1].round_id) / interval_s - 1);
+    }
+    return missing;
+}
+
+static struct schedule_counts counts_of(const struct world *world)
+{
+    struct schedule_counts counts;
+    schedule_counts(world->schedule, &counts);
+    return counts;
+}
+
+static void every_slot_of_a_day_runs_once(void **state)
+{
+    struct world *world = *state;
+    set_one(world, 60, false);
+    go(world, 86400);
+    assert_in_range(world->count, 1440, 1441);
+    assert_int_equal(gaps(world, 60), 0);
+    assert_int_equal(counts_of(world).missed, 0);
+    for (size_t i = 2; i < world->count; i++) { /* its phase is stable */
+        int64_t period = world->runs[i].start_ns - world->runs[i - 1].start_ns;
+        assert_in_range(period, 60 * CLOCK_S - 2 * CLOCK_MS, 60 * CLOCK_S + 2 * CLOCK_MS);
+    }
+}
+
+static void a_new_test_starts_within_seconds(void **state)
+{
+    struct world *world = *state;
+    world->wall += 100 * CLOCK_S;
+    set_one(world, 900, false);
+    go(world, 3);
+    assert_int_equal(world->count, 1);
+    go(world, 3600);
+    assert_int_equal(gaps(world, 900), 0);
+    assert_in_range(world->count, 4, 5);
+}
+
+static void random_starts_differ_each_round(void **state)
+{
+    struct world *world = *state;
+    set_one(world, 300, true);
+    go(world, 300 * 200);
+    assert_int_equal(gaps(world, 300), 0);
+    size_t early = 0, late = 0;
+    for (size_t i = 1; i < world->count; i++) {
+        int64_t offset = world->runs[i].start_ns - world->runs[i].round_id * CLOCK_S;
+        assert_in_range(offset, 0, 270 * CLOCK_S + 2 * CLOCK_MS);
+        early += offset < 90 * CLOCK_S;
+        late += offset > 180 * CLOCK_S;
+    }
+    assert_in_range(early, 40, 95);
+    assert_in_range(late, 40, 95);
+}
+
+/* 1,000 tests of one agent, and one test of 1,000 agents: no tenth of the room gets more than its share by half. */
+static void starts_spread_over_the_interval(void **state)
+{
+    (void)state;
+    size_t tenth[2][10] = {{0}};
+    for (uint64_t i = 0; i < 1000; i++) {
+        for (int kind = 0; kind < 2; kind++) {
+            struct schedule *schedule = schedule_new(kind ? 42 : i + 1, i);
+            struct schedule_test test = {.test_id = kind ? i + 1 : 42, .interval_s = 330};
+            int64_t slot = START_S / 330 * 330, at = slot * CLOCK_S;
+            struct schedule_due due;
+            schedule_set(schedule, &test, 1, at, at);
+            schedule_seen(schedule, test.test_id, slot);
+            while (!schedule_pop(schedule, at, at, &due) || due.round_id == slot) {
+                schedule_counts(schedule, &(struct schedule_counts){0});
+                if (at == slot * CLOCK_S)
+                    at += 30 * CLOCK_S; /* past the start of a new test */
+                else
+                    at += CLOCK_S;
+                struct schedule_counts counts;
+                schedule_counts(schedule, &counts);
+                if (counts.running)
+                    schedule_done(schedule, test.test_id);
+            }
+            int64_t offset = at - due.round_id * CLOCK_S;
+            assert_in_range(offset, 0, 301 * CLOCK_S);
+            size_t part = (size_t)(offset / (30 * CLOCK_S));
+            tenth[kind][part < 10 ? part : 9]++;
+            schedule_free(schedule);
+        }
+    }
+    for (int kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < 10; i++)
+            assert_in_range(tenth[kind][i], 50, 150);
+    }
+}
+
+static void many_new_tests_do_not_start_at_once(void **state)
+{
+    struct world *world = *state;
+    struct schedule_test tests[200];
+    for (size_t i = 0; i < 200; i++)
+        tests[i] = (struct schedule_test){.test_id = i + 1, .interval_s = 300};
+    world->wall = (START_S / 300 * 300) * CLOCK_S;
+    schedule_set(world->schedule, tests, 200, world->wall, world->mono);
+    go(world, 1);
+    assert_in_range(world->count, 5, 50); /* 200 over 10 s */
+    go(world, 11);
+    assert_int_equal(world->count, 200);
+}
+
+static void rounds_of_a_test_never_overlap(void **state)
+{
+    struct world *world = *state;
+    world->round_length_ns = 100 * CLOCK_S; /* longer than the interval */
+    set_one(world, 60, false);
+    go(world, 6000);
+    for (size_t i = 1; i < world->count; i++)
+        assert_true(world->runs[i].mono_ns >= world->runs[i - 1].mono_ns + world->round_length_ns);
+    assert_in_range(world->count, 49, 51);
+    struct schedule_counts counts = counts_of(world);
+    assert_in_range(counts.overlapped, 48, 51);
+    assert_int_equal(counts.missed, counts.overlapped);
+    gaps(world, 60);
+}
+
+static void a_suspended_machine_misses_and_does_not_catch_up(void **state)
+{
+    struct world *world = *state;
+    set_one(world, 60, false);
+    go(world, 600);
+    size_t before = world->count;
+    world->wall += 3600 * CLOCK_S; /* the monotonic clock stands still meanwhile */
+    go(world, 3);
+    assert_in_range(world->count, before, before + 1);
+    go(world, 597);
+    assert_in_range(counts_of(world).missed, 59, 61);
+    assert_in_range(gaps(world, 60), 59, 61);
+    assert_in_range(world->count, before + 9, before + 11);
+    assert_int_equal(counts_of(world).steps, 1);
+}
+
+static void a_clock_set_back_repeats_nothing(void **state)
+{
+    struct world *world = *state;
+    set_one(world, 60, false);
+    go(world, 3600);
+    size_t before = world->count;
+    world->wall -= 600 * CLOCK_S;
+    go(world, 540);
+    assert_in_range(world->count, before, before + 1); /* these slots have run */
+    go(world, 660);
+    gaps(world, 60);
+    assert_in_range(world->count, before + 10, before + 12);
+    assert_int_equal(counts_of(world).missed, 0);
+}
+
+static void a_clock_that_was_ahead_blocks_nothing(void **state)
+{
+    struct world *world = *state;
+    world->wall += 4LL * 365 * 86400 * CLOCK_S; /* started with a clock four years ahead */
+    set_one(world, 60, false);
+    go(world, 600);
+    size_t before = world->count;
+    world->wall -= 4LL * 365 * 86400 * CLOCK_S;
+    go(world, 600);
+    assert_in_range(world->count, before + 9, before + 11);
+    gaps(world, 60);
+}
+
+/* An hour ahead by mistake, then put right: the hour in between runs, and the slots of the mistake do not run again. */
+static void a_clock_there_and_back_affects_only_those_slots(void **state)
+{
+    struct world *world = *state;
+    set_one(world, 60, false);
+    go(world, 600);
+    size_t first = world->count;
+    world->wall += 3600 * CLOCK_S;
+    go(world, 300);
+    size_t second = world->count;
+    assert_in_range(second - first, 4, 6);
+    world->wall -= 3600 * CLOCK_S;
+    go(world, 3300);
+    assert_in_range(world->count - second, 54, 56);
+    go(world, 600);
+    gaps(world, 60);
+    assert_in_range(world->count - second, 59, 62);
+}
+
+static void a_round_known_from_before_is_not_repeated(void **state)
+{
+    struct world *world = *state;
+    int64_t slot = START_S / 300 * 300;
+    world->wall = (slot + 10) * CLOCK_S;
+    schedule_seen(world->schedule, 9, slot);
+    set_one(world, 300, false);
+    go(world, 280);
+    assert_int_equal(world->count, 0);
+    go(world, 300);
+    assert_int_equal(world->count, 1);
+    assert_int_equal(world->runs[0].round_id, slot + 300);
+}
+
+static void a_changed_interval_starts_a_new_row_of_slots(void **state)
+{
+    struct world *world = *state;
+    set_one(world, 60, false);
+    go(world, 600);
+    size_t before = world->count;
+    set_one(world, 120, false);
+    go(world, 1200);
+    for (size_t i = before; i < world->count; i++)
+        assert_int_equal(world->runs[i].round_id % 120, 0);
+    assert_in_range(world->count - before, 9, 11);
+    schedule_set(world->schedule, NULL, 0, world->wall, world->mono);
+    before = world->count;
+    go(world, 600);
+    assert_int_equal(world->count, before);
+    set_one(world, 60, false);
+    go(world, 600);
+    assert_in_range(world->count - before, 9, 11);
+    for (size_t i = 1; i < world->count; i++)
+        assert_int_not_equal(world->runs[i].round_id, world->runs[i - 1].round_id);
+}
+
+/* A test taken out of the plan and put back within its slot does not run twice in it. */
+static void leaving_and_coming_back_keeps_the_slot(void **state)
+{
+    struct world *world = *state;
+    world->wall = START_S / 300 * 300 * CLOCK_S;
+    set_one(world, 300, false);
+    go(world, 10);
+    assert_int_equal(world->count, 1);
+    schedule_set(world->schedule, NULL, 0, world->wall, world->mono);
+    go(world, 10);
+    set_one(world, 300, false);
+    go(world, 250);
+    assert_int_equal(world->count, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_slot_of_a_day_runs_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_test_starts_within_seconds, setup, teardown),
+        cmocka_unit_test_setup_teardown(random_starts_differ_each_round, setup, teardown),
+        cmocka_unit_test(starts_spread_over_the_interval),
+        cmocka_unit_test_setup_teardown(many_new_tests_do_not_start_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(rounds_of_a_test_never_overlap, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_suspended_machine_misses_and_does_not_catch_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_set_back_repeats_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_that_was_ahead_blocks_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_there_and_back_affects_only_those_slots, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_round_known_from_before_is_not_repeated, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_changed_interval_starts_a_new_row_of_slots, setup, teardown),
+        cmocka_unit_test_setup_teardown(leaving_and_coming_back_keeps_the_slot, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
+}
