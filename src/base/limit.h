@@ -35,6 +35,7 @@
 #define LIMIT_PAGE_ITEMS 100u                /* items of one page of a list */
 #define LIMIT_SSE_CLIENTS 5000u              /* open event streams */
 #define LIMIT_SSE_QUEUE 256u                 /* events waiting for one slow reader */
+#define LIMIT_SSE_HISTORY 4096u              /* events kept for readers that come back */
 #define LIMIT_SESSIONS 10000u                /* signed-in browsers */
 #define LIMIT_TIMELINE_POINTS 5000u          /* points of one timeline answer */
 #define LIMIT_RESOLVE_THREADS 16u            /* host names looked up at once by one resolver */
