@@ -28,10 +28,11 @@
 struct probe_engine;
 struct probe_io;
 
-/* Lower ceilings for small machines and for checks; 0 = the one of limit.h. */
+/* Zero means: the ceiling of limit.h. */
 struct probe_engine_settings {
     uint32_t max_rounds; /* at most LIMIT_ENGINE_ROUNDS */
     uint32_t max_probes; /* that may await an answer at once; at most LIMIT_ENGINE_PROBES */
+    uint64_t seed;       /* of identifiers and checksums, for checks that repeat; 0 = random */
 };
 
 /* Counters since the engine was made. */

@@ -30,6 +30,7 @@ struct probe_io_packet {
     union sock_addr src;  /* unset = the system's choice */
     uint8_t protocol;     /* IPPROTO_ICMP, IPPROTO_ICMPV6 */
     uint8_t ttl, tos;     /* ttl 1..255 */
+    uint32_t flow_label;  /* IPv6, 20 bits; 0 = the system's choice */
     uint16_t size;
     uint32_t token;       /* comes back with the transmit stamp */
     const uint8_t *bytes; /* valid during the call */

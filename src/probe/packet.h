@@ -85,6 +85,11 @@ bool packet_is_prohibited(int family, const struct packet_icmp *icmp);
 size_t packet_build_echo(int family, uint16_t id, uint16_t seq, const void *payload, size_t payload_size,
                          uint8_t out[static PACKET_MAX_BYTES]);
 
+/* Writes the header of an echo request in front of a payload that is already in place, with this checksum (IPv4; the
+ * kernel replaces it for IPv6). */
+void packet_put_echo(int family, uint16_t id, uint16_t seq, uint16_t checksum,
+                     uint8_t out[static PACKET_ICMP_HEADER_BYTES]);
+
 /* One's complement arithmetic of RFC 1071 over 16-bit words in network order, not inverted; start with 0. */
 uint32_t packet_sum(const void *bytes, size_t size, uint32_t sum);
 uint16_t packet_fold(uint32_t sum); /* to 16 bits; the checksum field is its complement */

@@ -1,0 +1,506 @@
+#include "probe/engine.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/limit.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/slab.h"
+#include "probe/packet.h"
+#include "probe/round.h"
+
+#define BATCH 64u
+#define TOKEN_RING 65536u      /* packets whose transmit stamp may still come */
+#define DROP_WINDOWS 16u
+#define TICK_MIN_NS CLOCK_MS
+#define TICK_MAX_NS (5 * CLOCK_MS)
+#define TICK_PACKETS 32        /* worth waking up for */
+#define QUIET_PPS 400          /* below, waking up costs little and answers are dealt with sooner */
+#define RATE_WINDOW_NS (50 * CLOCK_MS)
+#define READS_PER_WAKE 256u    /* batches; what is left is read in the next tick */
+#define FLOW_KEYS (1u << 22)   /* identifier (16 bits) and the upper 6 bits of the sequence number */
+
+struct sent {
+    struct probe_round *round;
+    uint64_t serial;
+    uint32_t probe;
+};
+
+struct probe_engine {
+    struct probe_io *io;
+    struct probe_engine_settings settings;
+    struct probe_engine_stats stats;
+    struct slab rounds;
+    uint64_t serial;
+    struct probe_round **heap; /* 1-based */
+    size_t heap_count;
+    struct map flows;          /* protocol << 32 | key -> struct probe_flow */
+    uint32_t next_flow;
+    struct rng rng;
+
+    struct probe_io_packet packets[BATCH]; /* waiting to be sent; owners beside them */
+    struct sent owners[BATCH];
+    uint8_t (*bytes)[PACKET_MAX_BYTES];
+    size_t packet_count;
+    struct sent *sent;         /* by token */
+    uint32_t next_token;
+
+    struct { int64_t from_ns, to_ns; } drops[DROP_WINDOWS]; /* oldest first */
+    size_t drop_count;
+    uint64_t dropped;
+    int64_t polled_ns;         /* when the drops were last looked at */
+
+    int64_t woken_ns, tick_ns;
+    int64_t rate_start_ns;     /* packets both ways since then */
+    uint32_t rate_packets;
+    uint32_t wake_packets;     /* in this wake-up */
+    bool is_awake;             /* wake() is running */
+    bool is_full;              /* the transmit buffer */
+};
+
+int64_t probe_engine_mono_ns(const struct probe_engine *engine)
+{
+    return engine->io->ops->mono_ns(engine->io);
+}
+
+int64_t probe_engine_wall_ns(const struct probe_engine *engine)
+{
+    return engine->io->ops->wall_ns(engine->io);
+}
+
+const struct probe_engine_stats *probe_engine_stats(const struct probe_engine *engine)
+{
+    return &engine->stats;
+}
+
+/* --- who is due next: a binary heap ------------------------------------------------------------------------------ */
+
+static void heap_place(struct probe_engine *engine, struct probe_round *round, size_t at)
+{
+    engine->heap[at] = round;
+    round->position = at;
+}
+
+static void heap_up(struct probe_engine *engine, struct probe_round *round, size_t at)
+{
+    for (; at > 1 && engine->heap[at / 2]->due_ns > round->due_ns; at /= 2)
+        heap_place(engine, engine->heap[at / 2], at);
+    heap_place(engine, round, at);
+}
+
+static void heap_down(struct probe_engine *engine, struct probe_round *round, size_t at)
+{
+    for (;;) {
+        size_t child = at * 2;
+        if (child > engine->heap_count)
+            break;
+        if (child < engine->heap_count && engine->heap[child + 1]->due_ns < engine->heap[child]->due_ns)
+            child++;
+        if (engine->heap[child]->due_ns >= round->due_ns)
+            break;
+        heap_place(engine, engine->heap[child], at);
+        at = child;
+    }
+    heap_place(engine, round, at);
+}
+
+static void heap_remove(struct probe_engine *engine, struct probe_round *round)
+{
+    size_t at = round->position;
+    if (at == 0)
+        return;
+    round->position = 0;
+    struct probe_round *last = engine->heap[engine->heap_count--];
+    if (last == round)
+        return;
+    if (at > 1 && engine->heap[at / 2]->due_ns > last->due_ns)
+        heap_up(engine, last, at);
+    else
+        heap_down(engine, last, at);
+}
+
+/* --- when to wake up ------------------------------------------------------------------------------------------------ */
+
+/*
+ * After a wake-up in which something happened the engine sleeps a tick, whatever comes in meanwhile: a wake-up costs
+ * more than ten packets. After one in which nothing happened it waits for the next packet or the next due round.
+ */
+static void plan_wake(struct probe_engine *engine)
+{
+    if (engine->is_awake)
+        return; /* at its end */
+    int64_t due = engine->heap_count > 0 ? engine->heap[1]->due_ns : PROBE_IO_NEVER;
+    int64_t earliest = engine->woken_ns + engine->tick_ns;
+    bool wants_input = engine->stats.rounds > 0;
+    if (due < earliest)
+        due = earliest;
+    if (wants_input && (engine->wake_packets > 0 || engine->is_full)) {
+        due = earliest;
+        wants_input = false;
+    }
+    engine->io->ops->wait(engine->io, due, wants_input);
+}
+
+static void adapt_tick(struct probe_engine *engine, int64_t now)
+{
+    engine->rate_packets += engine->wake_packets;
+    int64_t span = now - engine->rate_start_ns;
+    if (span < RATE_WINDOW_NS)
+        return;
+    int64_t pps = (int64_t)engine->rate_packets * CLOCK_S / span;
+    int64_t tick = TICK_MIN_NS;
+    if (pps > QUIET_PPS)
+        tick = TICK_PACKETS * CLOCK_S / pps;
+    engine->tick_ns = tick < TICK_MIN_NS ? TICK_MIN_NS : tick > TICK_MAX_NS ? TICK_MAX_NS : tick;
+    engine->rate_start_ns = now;
+    engine->rate_packets = 0;
+}
+
+void round_wake_at(struct probe_round *round, int64_t due_ns)
+{
+    struct probe_engine *engine = round->engine;
+    heap_remove(engine, round);
+    if (due_ns == PROBE_IO_NEVER)
+        return;
+    round->due_ns = due_ns;
+    heap_up(engine, round, ++engine->heap_count);
+    plan_wake(engine);
+}
+
+/* --- sending -------------------------------------------------------------------------------------------------------- */
+
+static struct probe_round *owner_of(const struct sent *sent)
+{
+    return sent->round && sent->round->serial == sent->serial ? sent->round : NULL;
+}
+
+static void tell_sent(struct probe_engine *engine, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct probe_io_packet *packet = &engine->packets[i];
+        struct probe_round *round = owner_of(&engine->owners[i]);
+        struct probe_event event = {.kind = packet->error ? PROBE_EVENT_REFUSED : PROBE_EVENT_SENT,
+                                    .probe = engine->owners[i].probe,
+                                    .at_ns = packet->sent_ns,
+                                    .sys_errno = packet->error};
+        if (packet->error)
+            engine->stats.refused++;
+        else
+            engine->stats.sent++;
+        if (round)
+            round->step(round, &event);
+    }
+}
+
+/* Offers the batch to the kernel; what it has no room for stays. */
+static void flush(struct probe_engine *engine)
+{
+    if (engine->packet_count == 0)
+        return;
+    for (size_t i = 0; i < engine->packet_count; i++)
+        engine->packets[i].bytes = engine->bytes[i];
+    size_t done = engine->io->ops->send(engine->io, engine->packets, engine->packet_count);
+    size_t left = engine->packet_count - done;
+    engine->is_full = left > 0;
+    engine->wake_packets += (uint32_t)done;
+    tell_sent(engine, done);
+    for (size_t i = 0; i < left && done > 0; i++) {
+        engine->packets[i] = engine->packets[done + i];
+        engine->owners[i] = engine->owners[done + i];
+        memcpy(engine->bytes[i], engine->bytes[done + i], engine->packets[i].size);
+    }
+    engine->packet_count = left;
+}
+
+bool flow_send(struct probe_flow *flow, uint32_t offset, uint32_t probe, const union sock_addr *src, uint8_t ttl,
+               uint8_t tos)
+{
+    struct probe_engine *engine = flow->round->engine;
+    if (engine->packet_count == BATCH && !engine->is_full)
+        flush(engine);
+    if (engine->packet_count == BATCH)
+        return false;
+    size_t at = engine->packet_count++;
+    bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
+    engine->packets[at] = (struct probe_io_packet){
+        .dst = flow->match.dst,
+        .src = *src,
+        .protocol = is_ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
+        .ttl = ttl,
+        .tos = tos,
+        .flow_label = flow->label,
+        .size = (uint16_t)match_build(&flow->match, offset, engine->bytes[at]),
+        .token = engine->next_token,
+    };
+    engine->owners[at] = (struct sent){flow->round, flow->round->serial, probe};
+    engine->sent[engine->next_token++ % TOKEN_RING] = engine->owners[at];
+    return true;
+}
+
+/* --- flows ---------------------------------------------------------------------------------------------------------- */
+
+static uint64_t flow_key(bool is_ip6, uint32_t key)
+{
+    return (uint64_t)(is_ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) << 32 | key;
+}
+
+uint16_t flow_random_sum(struct probe_engine *engine)
+{
+    return (uint16_t)(1 + rng_below(&engine->rng, 0xfffe));
+}
+
+/* Numbers are given in turn, so that one is not used again for millions of flows: an answer that comes after its round
+ * has ended finds nobody. */
+int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, struct error *err)
+{
+    struct probe_engine *engine = round->engine;
+    bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
+    if (engine->flows.count >= FLOW_KEYS / 2)
+        return error_set(err, E_LIMIT, "", "the probe engine has no identifier left");
+    uint32_t key;
+    do
+        key = engine->next_flow++ % FLOW_KEYS;
+    while (map_get(&engine->flows, flow_key(is_ip6, key)));
+    flow->round = round;
+    flow->number = number;
+    flow->key = key;
+    flow->label = (uint32_t)(1 + rng_below(&engine->rng, 0xfffff));
+    flow->match.id = (uint16_t)key;
+    flow->match.seq_base = (uint16_t)((key >> 16) * MATCH_FLOW_PROBES);
+    uint64_t nonce = rng_u64(&engine->rng);
+    memcpy(flow->match.nonce, &nonce, sizeof flow->match.nonce);
+    match_flow_init(&flow->match, sum ? sum : flow_random_sum(engine));
+    map_put(&engine->flows, flow_key(is_ip6, key), flow);
+    return 0;
+}
+
+void flow_close(struct probe_flow *flow)
+{
+    if (!flow->round)
+        return;
+    (void)map_remove(&flow->round->engine->flows, flow_key(flow->match.dst.sa.sa_family == AF_INET6, flow->key));
+    flow->round = NULL;
+}
+
+/* --- rounds --------------------------------------------------------------------------------------------------------- */
+
+void *round_new(struct probe_engine *engine, uint32_t probes,
+                void (*step)(struct probe_round *round, const struct probe_event *event), struct error *err)
+{
+    struct probe_round *round = NULL;
+    if (probes > engine->settings.max_probes - engine->stats.probes) {
+        limit_hit(LIMIT_KIND_PROBES);
+        engine->stats.rounds_refused++;
+        (void)error_set(err, E_LIMIT, "", "the probe engine already awaits answers to %u probes (of at most %u)",
+                        engine->stats.probes, engine->settings.max_probes);
+        return NULL;
+    }
+    round = slab_get(&engine->rounds);
+    if (!round) {
+        limit_hit(LIMIT_KIND_ROUNDS);
+        engine->stats.rounds_refused++;
+        (void)error_set(err, E_LIMIT, "", "the probe engine already runs %u rounds", engine->stats.rounds);
+        return NULL;
+    }
+    *round = (struct probe_round){.step = step, .engine = engine, .serial = ++engine->serial, .reserved = probes};
+    engine->stats.rounds++;
+    engine->stats.probes += probes;
+    round_wake_at(round, probe_engine_mono_ns(engine));
+    return round;
+}
+
+void round_free(struct probe_round *round)
+{
+    struct probe_engine *engine = round->engine;
+    heap_remove(engine, round);
+    assert(round->serial != 0);
+    round->serial = 0; /* packets and stamps still under way find nobody */
+    engine->stats.rounds--;
+    engine->stats.probes -= round->reserved;
+    slab_put(&engine->rounds, round);
+    plan_wake(engine);
+}
+
+bool round_dropped_between(const struct probe_round *round, int64_t from_ns, int64_t to_ns)
+{
+    const struct probe_engine *engine = round->engine;
+    for (size_t i = 0; i < engine->drop_count; i++) {
+        if (engine->drops[i].from_ns <= to_ns && engine->drops[i].to_ns >= from_ns)
+            return true;
+    }
+    return false;
+}
+
+/* --- waking up ------------------------------------------------------------------------------------------------------ */
+
+static void read_stamps(struct probe_engine *engine)
+{
+    struct probe_io_stamp stamps[BATCH];
+    size_t count;
+    while ((count = engine->io->ops->stamps(engine->io, stamps, BATCH)) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            const struct sent *sent = &engine->sent[stamps[i].token % TOKEN_RING];
+            if (engine->next_token - stamps[i].token > TOKEN_RING)
+                continue; /* so late that another packet has its place */
+            engine->stats.stamps++;
+            struct probe_round *round = owner_of(sent);
+            struct probe_event event = {
+                .kind = PROBE_EVENT_STAMP, .probe = sent->probe, .at_ns = stamps[i].tx_ns};
+            if (round)
+                round->step(round, &event);
+        }
+    }
+}
+
+static void take_reply(struct probe_engine *engine, const struct probe_io_reply *reply)
+{
+    struct packet_icmp icmp;
+    uint16_t id, seq;
+    int family = reply->src.sa.sa_family;
+    engine->stats.received++;
+    if (packet_parse_icmp(family, reply->bytes, reply->size, &icmp) != 0) {
+        engine->stats.malformed++;
+        return;
+    }
+    struct probe_flow *flow = NULL;
+    if (match_key(&icmp, &id, &seq))
+        flow = map_get(&engine->flows, flow_key(family == AF_INET6, (uint32_t)(seq / MATCH_FLOW_PROBES) << 16 | id));
+    enum match_quality quality = flow ? match_answer(&flow->match, &reply->src, &icmp) : MATCH_NONE;
+    if (quality == MATCH_NONE) {
+        engine->stats.foreign++;
+        return;
+    }
+    engine->stats.matched++;
+    engine->stats.loose += quality == MATCH_LOOSE;
+    struct probe_answer answer = {.icmp = &icmp,
+                                  .packet = reply,
+                                  .quality = quality,
+                                  .flow = flow->number,
+                                  .offset = seq % MATCH_FLOW_PROBES};
+    struct probe_event event = {.kind = PROBE_EVENT_ANSWER, .answer = &answer};
+    flow->round->step(flow->round, &event);
+}
+
+static void read_replies(struct probe_engine *engine)
+{
+    struct probe_io_reply replies[BATCH];
+    size_t count;
+    for (unsigned i = 0; i < READS_PER_WAKE; i++) {
+        count = engine->io->ops->receive(engine->io, replies, BATCH);
+        if (count == 0)
+            break;
+        engine->wake_packets += (uint32_t)count;
+        for (size_t j = 0; j < count; j++)
+            take_reply(engine, &replies[j]);
+    }
+}
+
+static void note_drops(struct probe_engine *engine)
+{
+    int64_t now = probe_engine_mono_ns(engine);
+    uint64_t dropped = engine->io->ops->dropped(engine->io);
+    if (dropped != engine->dropped) {
+        size_t last = engine->drop_count;
+        if (last > 0 && (engine->drops[last - 1].to_ns == engine->polled_ns || last == DROP_WINDOWS)) {
+            engine->drops[last - 1].to_ns = now;
+        } else {
+            engine->drops[last].from_ns = engine->polled_ns;
+            engine->drops[last].to_ns = now;
+            engine->drop_count++;
+        }
+        engine->stats.dropped += dropped - engine->dropped;
+        engine->dropped = dropped;
+    }
+    engine->polled_ns = now;
+}
+
+/* Windows so old that no round can have a probe from then make room. */
+static void forget_drops(struct probe_engine *engine, int64_t now)
+{
+    if (engine->stats.rounds > 0 && (engine->drop_count == 0 || now - engine->drops[0].to_ns < 300 * CLOCK_S))
+        return;
+    if (engine->stats.rounds == 0)
+        engine->drop_count = 0;
+    else
+        memmove(&engine->drops[0], &engine->drops[1], --engine->drop_count * sizeof engine->drops[0]);
+}
+
+static void wake(void *user)
+{
+    struct probe_engine *engine = user;
+    int64_t now = probe_engine_mono_ns(engine);
+    engine->is_awake = true;
+    engine->woken_ns = now;
+    engine->wake_packets = 0;
+    engine->stats.wakeups++;
+    flush(engine); /* what the kernel had no room for */
+    read_stamps(engine);
+    read_replies(engine);
+    note_drops(engine);
+    while (engine->heap_count > 0 && engine->heap[1]->due_ns <= now) {
+        struct probe_round *round = engine->heap[1];
+        uint64_t serial = round->serial;
+        heap_remove(engine, round);
+        round->step(round, &(struct probe_event){.kind = PROBE_EVENT_TIMER, .at_ns = now});
+        if (round->serial == serial && round->position != 0 && round->due_ns <= now)
+            round_wake_at(round, now + 1); /* whatever it wants at once, others come first */
+    }
+    flush(engine);
+    read_stamps(engine);
+    forget_drops(engine, now);
+    adapt_tick(engine, now);
+    engine->is_awake = false;
+    plan_wake(engine);
+}
+
+/* --- making and freeing --------------------------------------------------------------------------------------------- */
+
+static uint32_t ceiling(uint32_t wanted, uint32_t limit)
+{
+    return wanted == 0 || wanted > limit ? limit : wanted;
+}
+
+int probe_engine_new(struct probe_io *io, const struct probe_engine_settings *settings,
+                     struct probe_engine **ret_engine, struct error *err)
+{
+    if (!io->ops->has_family(io, AF_INET) && !io->ops->has_family(io, AF_INET6))
+        return error_set(err, E_NOT_SUPPORTED, "", "there is neither an IPv4 nor an IPv6 socket to probe with");
+    struct probe_engine *engine = mem_alloc(sizeof *engine);
+    if (settings)
+        engine->settings = *settings;
+    engine->settings.max_rounds = ceiling(engine->settings.max_rounds, LIMIT_ENGINE_ROUNDS);
+    engine->settings.max_probes = ceiling(engine->settings.max_probes, LIMIT_ENGINE_PROBES);
+    if (engine->settings.seed == 0)
+        rng_secret(&engine->settings.seed, sizeof engine->settings.seed);
+    rng_seed(&engine->rng, engine->settings.seed);
+    engine->next_flow = (uint32_t)rng_below(&engine->rng, FLOW_KEYS);
+    slab_init(&engine->rounds, ROUND_BYTES, engine->settings.max_rounds);
+    engine->heap = mem_alloc_array(engine->settings.max_rounds + 1, sizeof *engine->heap);
+    engine->sent = mem_alloc_array(TOKEN_RING, sizeof *engine->sent);
+    engine->bytes = mem_alloc_array(BATCH, sizeof *engine->bytes);
+    engine->io = io;
+    engine->tick_ns = TICK_MIN_NS;
+    engine->dropped = io->ops->dropped(io);
+    engine->polled_ns = probe_engine_mono_ns(engine);
+    io->wake = wake;
+    io->user = engine;
+    *ret_engine = engine;
+    return 0;
+}
+
+void probe_engine_free(struct probe_engine *engine)
+{
+    if (!engine)
+        return;
+    assert(!engine->is_awake);
+    engine->io->ops->close(engine->io);
+    map_done(&engine->flows);
+    slab_done(&engine->rounds);
+    mem_free(engine->heap);
+    mem_free(engine->sent);
+    mem_free(engine->bytes);
+    mem_free(engine);
+}

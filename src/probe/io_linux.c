@@ -1,0 +1,600 @@
+/*
+ * The Linux side of the seam: one raw socket for each family, batches both ways, stamps from the kernel.
+ *
+ * Which packet a transmit stamp belongs to: since Linux 6.13 the sender names it in a control message; before that the
+ * kernel counts the packets of a socket, and we count along. A packet that fails on the way may or may not have been
+ * counted, so after a failure the count is started afresh (turning SOF_TIMESTAMPING_OPT_ID off and on does that).
+ *
+ * Drops: SO_MEMINFO tells the same counter that SO_RXQ_OVFL attaches to packets, and tells it also when no further
+ * packet comes.
+ *
+ * A socket that has not sent for a while hears nothing (a filter that refuses all), so that an idle agent costs nothing
+ * on a machine that gets other people's answers.
+ */
+#include "probe/io_linux.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <linux/filter.h>
+#include <linux/icmpv6.h>
+#include <linux/net_tstamp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "probe/packet.h"
+#include "probe/stamp.h"
+
+#ifndef SCM_TS_OPT_ID
+#define SCM_TS_OPT_ID 81 /* Linux 6.13 */
+#endif
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+#ifndef IPV6_FLOWINFO_SEND
+#define IPV6_FLOWINFO_SEND 33
+#endif
+#define MEMINFO_DROPS 8 /* SK_MEMINFO_DROPS of linux/sock_diag.h */
+#define MEMINFO_COUNT 9
+
+#define BATCH 64u
+#define CONTROL_BYTES 256u
+#define KEY_RING 65536u           /* packets whose transmit stamp may still be out, when we count */
+#define DEAF_AFTER_NS (30 * CLOCK_S) /* no round waits that long after its last packet */
+
+enum own_ids { OWN_IDS_UNKNOWN, OWN_IDS_YES, OWN_IDS_NO };
+
+struct raw {
+    int fd; /* -1 = no such family */
+    int family;
+    bool is_deaf, is_watched, has_tx_stamps;
+    enum own_ids own_ids; /* unknown until a packet was sent on machines without IPv4 */
+    uint32_t next_key;  /* the number the kernel gives the next packet, when we count */
+    uint32_t *tokens;   /* by key % KEY_RING, when we count */
+    int64_t last_send_ns;
+    uint64_t dropped;
+    uint32_t drop_counter; /* the kernel's, which wraps */
+};
+
+struct io_linux {
+    struct probe_io io; /* first member */
+    struct loop *loop;
+    struct loop_timer timer;
+    struct stamp_clock clock;
+    struct raw raws[2]; /* IPv4, IPv6 */
+    unsigned stamp_at, receive_at; /* the socket read next */
+    bool wants_input;
+    unsigned without;
+    struct mmsghdr messages[BATCH];
+    struct iovec vectors[BATCH];
+    union sock_addr names[BATCH];
+    _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL_BYTES];
+    uint8_t bytes[BATCH][PACKET_MAX_BYTES + 60];
+};
+
+static struct io_linux *linux_of(const struct probe_io *io)
+{
+    return (struct io_linux *)(uintptr_t)io;
+}
+
+static int64_t linux_mono_ns(const struct probe_io *io)
+{
+    (void)io;
+    return clock_mono_ns(&clock_real);
+}
+
+static int64_t linux_wall_ns(const struct probe_io *io)
+{
+    (void)io;
+    return clock_wall_ns(&clock_real);
+}
+
+/* Reads both clocks close together: the narrowest of a few tries. Returns the monotonic time. */
+static int64_t read_clocks(struct io_linux *self)
+{
+    int64_t best_slack = INT64_MAX, mono = 0, wall = 0;
+    for (int i = 0; i < 4 && best_slack > 2 * CLOCK_US; i++) {
+        int64_t before = clock_mono_ns(&clock_real);
+        int64_t now = clock_wall_ns(&clock_real);
+        int64_t after = clock_mono_ns(&clock_real);
+        if (after - before < best_slack) {
+            best_slack = after - before;
+            mono = before + best_slack / 2;
+            wall = now;
+        }
+    }
+    stamp_clock_read(&self->clock, mono, wall, best_slack);
+    return mono;
+}
+
+static bool linux_has_family(const struct probe_io *io, int family)
+{
+    return linux_of(io)->raws[family == AF_INET6].fd >= 0;
+}
+
+/* --- filters ------------------------------------------------------------------------------------------------------- */
+
+static int attach(int fd, struct sock_filter *code, size_t count)
+{
+    struct sock_fprog program = {.len = (unsigned short)count, .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+/* Only what can answer a probe: echo replies and errors. On the loopback interface our own requests come by too. */
+static int hear(struct raw *raw)
+{
+    struct sock_filter answers4[] = {
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = length of the IPv4 header */
+        BPF_STMT(BPF_LD | BPF_B | BPF_IND, 0),  /* A = ICMP type */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 3, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 11, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 12, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffff),
+    };
+    raw->is_deaf = false;
+    if (raw->family == AF_INET)
+        return attach(raw->fd, answers4, sizeof answers4 / sizeof answers4[0]);
+    int none = 0;
+    (void)setsockopt(raw->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+    struct icmp6_filter filter;
+    memset(&filter, 0xff, sizeof filter); /* a bit set = refused */
+    static const unsigned answers6[] = {1, 2, 3, 4, 129};
+    for (size_t i = 0; i < sizeof answers6 / sizeof answers6[0]; i++)
+        filter.data[answers6[i] / 32] &= ~(1u << answers6[i] % 32);
+    return setsockopt(raw->fd, IPPROTO_ICMPV6, ICMPV6_FILTER, &filter, sizeof filter);
+}
+
+static void deafen(struct raw *raw)
+{
+    struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    raw->is_deaf = attach(raw->fd, nothing, 1) == 0;
+}
+
+/* --- transmit stamps ------------------------------------------------------------------------------------------------ */
+
+static int set_stamping(const struct raw *raw, bool has_ids)
+{
+    unsigned flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    if (raw->has_tx_stamps)
+        flags |= SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY;
+    if (raw->has_tx_stamps && has_ids)
+        flags |= SOF_TIMESTAMPING_OPT_ID;
+    return setsockopt(raw->fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags);
+}
+
+static void put_control(struct msghdr *message, int level, int type, const void *data, size_t size)
+{
+    struct cmsghdr *c = (struct cmsghdr *)((uint8_t *)message->msg_control + message->msg_controllen);
+    assert(message->msg_controllen + CMSG_SPACE(size) <= CONTROL_BYTES);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(c), data, size);
+    message->msg_controllen += CMSG_SPACE(size);
+}
+
+static void count_afresh(struct raw *raw)
+{
+    (void)set_stamping(raw, false);
+    (void)set_stamping(raw, true);
+    raw->next_key = 0;
+}
+
+static void count_ourselves(struct raw *raw)
+{
+    raw->own_ids = OWN_IDS_NO;
+    raw->tokens = mem_alloc_array(KEY_RING, sizeof *raw->tokens);
+    count_afresh(raw);
+}
+
+/*
+ * Whether the kernel lets us name packets ourselves, asked by a packet that is refused for another reason: a broadcast
+ * from a socket that may not broadcast. Nothing is sent.
+ */
+static enum own_ids ask_for_own_ids(const struct raw *raw)
+{
+    union sock_addr everybody = {.in4 = {.sin_family = AF_INET, .sin_addr.s_addr = INADDR_BROADCAST}};
+    uint8_t bytes[PACKET_ICMP_HEADER_BYTES] = {0};
+    struct iovec vector = {bytes, sizeof bytes};
+    _Alignas(struct cmsghdr) uint8_t control[64] = {0};
+    struct msghdr message = {.msg_name = &everybody,
+                             .msg_namelen = sizeof everybody.in4,
+                             .msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control};
+    uint32_t id = 0;
+    put_control(&message, SOL_SOCKET, SCM_TS_OPT_ID, &id, sizeof id);
+    return sendmsg(raw->fd, &message, MSG_DONTWAIT) < 0 && errno == EINVAL ? OWN_IDS_NO : OWN_IDS_YES;
+}
+
+static int64_t stamp_of(const struct scm_timestamping *stamping)
+{
+    return (int64_t)stamping->ts[0].tv_sec * CLOCK_S + stamping->ts[0].tv_nsec;
+}
+
+static bool read_stamp(const struct raw *raw, struct msghdr *message, struct probe_io_stamp *ret_stamp)
+{
+    int64_t stamp = 0;
+    bool has_key = false;
+    uint32_t key = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING) {
+            struct scm_timestamping stamping;
+            memcpy(&stamping, CMSG_DATA(c), sizeof stamping);
+            stamp = stamp_of(&stamping);
+        } else if ((c->cmsg_level == SOL_IP && c->cmsg_type == IP_RECVERR) ||
+                   (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+            struct sock_extended_err extended;
+            memcpy(&extended, CMSG_DATA(c), sizeof extended);
+            has_key = extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING && extended.ee_info == SCM_TSTAMP_SND;
+            key = extended.ee_data;
+        }
+    }
+    if (stamp == 0 || !has_key || (raw->own_ids == OWN_IDS_NO && key - raw->next_key < UINT32_MAX / 2))
+        return false;
+    ret_stamp->token = raw->own_ids == OWN_IDS_NO ? raw->tokens[key % KEY_RING] : key;
+    ret_stamp->tx_ns = stamp;
+    return true;
+}
+
+static unsigned prepare_receive(struct io_linux *self, size_t room)
+{
+    unsigned count = room < BATCH ? (unsigned)room : BATCH;
+    for (unsigned i = 0; i < count; i++) {
+        self->vectors[i] = (struct iovec){self->bytes[i], sizeof self->bytes[i]};
+        self->messages[i].msg_hdr = (struct msghdr){.msg_name = &self->names[i],
+                                                    .msg_namelen = sizeof self->names[i],
+                                                    .msg_iov = &self->vectors[i],
+                                                    .msg_iovlen = 1,
+                                                    .msg_control = self->control[i],
+                                                    .msg_controllen = CONTROL_BYTES};
+    }
+    return count;
+}
+
+static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size_t room)
+{
+    struct io_linux *self = linux_of(io);
+    for (; self->stamp_at < 2; self->stamp_at++) {
+        struct raw *raw = &self->raws[self->stamp_at];
+        if (raw->fd < 0 || raw->is_deaf || !raw->has_tx_stamps)
+            continue;
+        int n = recvmmsg(raw->fd, self->messages, prepare_receive(self, room), MSG_ERRQUEUE | MSG_DONTWAIT, NULL);
+        if (n <= 0)
+            continue;
+        (void)read_clocks(self);
+        size_t count = 0;
+        for (int i = 0; i < n; i++) {
+            if (read_stamp(raw, &self->messages[i].msg_hdr, &out[count])) {
+                out[count].tx_ns = stamp_to_mono(&self->clock, out[count].tx_ns);
+                count++;
+            }
+        }
+        if (count > 0)
+            return count;
+        self->stamp_at--; /* only strange messages: look again */
+    }
+    self->stamp_at = 0;
+    return 0;
+}
+
+/* --- sending --------------------------------------------------------------------------------------------------------- */
+
+static void put_options(const struct raw *raw, const struct probe_io_packet *packet, struct msghdr *message)
+{
+    bool is_ip6 = raw->family == AF_INET6;
+    int level = is_ip6 ? SOL_IPV6 : SOL_IP;
+    int ttl = packet->ttl, tos = packet->tos;
+    put_control(message, level, is_ip6 ? IPV6_HOPLIMIT : IP_TTL, &ttl, sizeof ttl);
+    if (tos)
+        put_control(message, level, is_ip6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof tos);
+    if (sock_is_set(&packet->src) && is_ip6) {
+        struct in6_pktinfo info = {.ipi6_addr = packet->src.in6.sin6_addr};
+        put_control(message, level, IPV6_PKTINFO, &info, sizeof info);
+    } else if (sock_is_set(&packet->src)) {
+        struct in_pktinfo info = {.ipi_spec_dst = packet->src.in4.sin_addr};
+        put_control(message, level, IP_PKTINFO, &info, sizeof info);
+    }
+    if (raw->has_tx_stamps && raw->own_ids != OWN_IDS_NO)
+        put_control(message, SOL_SOCKET, SCM_TS_OPT_ID, &packet->token, sizeof packet->token);
+}
+
+static void prepare_send(struct io_linux *self, const struct raw *raw, const struct probe_io_packet *packet, unsigned i)
+{
+    union sock_addr *name = &self->names[i];
+    *name = packet->dst;
+    sock_set_port(name, 0);
+    if (raw->family == AF_INET6)
+        name->in6.sin6_flowinfo = htonl(packet->flow_label & 0xfffff);
+    self->vectors[i] = (struct iovec){(void *)(uintptr_t)packet->bytes, packet->size};
+    struct msghdr *message = &self->messages[i].msg_hdr;
+    *message = (struct msghdr){.msg_name = name,
+                               .msg_namelen = sock_len(name),
+                               .msg_iov = &self->vectors[i],
+                               .msg_iovlen = 1,
+                               .msg_control = self->control[i]};
+    put_options(raw, packet, message);
+}
+
+static bool is_full(int sys_errno)
+{
+    return sys_errno == EAGAIN || sys_errno == ENOBUFS || sys_errno == ENOMEM;
+}
+
+/* Hands over packets of one family; returns how many were dealt with, the failed one included. */
+static size_t send_run(struct io_linux *self, struct raw *raw, struct probe_io_packet *packets, size_t count)
+{
+    for (unsigned i = 0; i < count; i++)
+        prepare_send(self, raw, &packets[i], i);
+    int64_t now = clock_mono_ns(&clock_real);
+    int n = sendmmsg(raw->fd, self->messages, (unsigned)count, MSG_DONTWAIT);
+    int failure = n < 0 ? errno : 0;
+    if (failure == EINVAL && raw->has_tx_stamps && raw->own_ids == OWN_IDS_UNKNOWN) {
+        /* Either this kernel does not know the control message, or the packet is bad: without it we shall see. */
+        count_ourselves(raw);
+        return send_run(self, raw, packets, count);
+    }
+    size_t done = n > 0 ? (size_t)n : 0;
+    for (size_t i = 0; i < done; i++) {
+        packets[i].sent_ns = now;
+        packets[i].error = 0;
+        if (raw->own_ids == OWN_IDS_NO && raw->tokens)
+            raw->tokens[raw->next_key++ % KEY_RING] = packets[i].token;
+    }
+    raw->last_send_ns = now;
+    if (done > 0 && raw->own_ids == OWN_IDS_UNKNOWN)
+        raw->own_ids = OWN_IDS_YES;
+    if (n < 0 && !is_full(failure)) {
+        packets[0].sent_ns = now;
+        packets[0].error = failure;
+        done = 1;
+    }
+    if (n < 0 && raw->own_ids == OWN_IDS_NO && raw->has_tx_stamps)
+        count_afresh(raw);
+    return done;
+}
+
+static size_t linux_send(struct probe_io *io, struct probe_io_packet *packets, size_t count)
+{
+    struct io_linux *self = linux_of(io);
+    size_t at = 0;
+    while (at < count) {
+        int family = packets[at].dst.sa.sa_family;
+        struct raw *raw = &self->raws[family == AF_INET6];
+        size_t run = 1;
+        while (at + run < count && run < BATCH && packets[at + run].dst.sa.sa_family == family)
+            run++;
+        if (raw->fd < 0) {
+            packets[at].sent_ns = clock_mono_ns(&clock_real);
+            packets[at++].error = EAFNOSUPPORT;
+            continue;
+        }
+        if (raw->is_deaf)
+            (void)hear(raw);
+        size_t done = send_run(self, raw, packets + at, run);
+        if (done == 0)
+            break;
+        at += done;
+    }
+    return at;
+}
+
+/* --- receiving ------------------------------------------------------------------------------------------------------- */
+
+static void read_reply_control(struct msghdr *message, struct probe_io_reply *reply)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        int value;
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING) {
+            struct scm_timestamping stamping;
+            memcpy(&stamping, CMSG_DATA(c), sizeof stamping);
+            reply->rx_ns = stamp_of(&stamping);
+        } else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_HOPLIMIT) {
+            memcpy(&value, CMSG_DATA(c), sizeof value);
+            reply->ttl = (uint8_t)value;
+        } else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+            memcpy(&value, CMSG_DATA(c), sizeof value);
+            reply->tos = (uint8_t)value;
+        }
+    }
+}
+
+/* False when it is not a packet we can use. */
+static bool read_reply(struct io_linux *self, const struct raw *raw, unsigned i, int64_t now, struct probe_io_reply *reply)
+{
+    size_t size = self->messages[i].msg_len;
+    *reply = (struct probe_io_reply){.bytes = self->bytes[i], .size = size, .protocol = IPPROTO_ICMPV6};
+    read_reply_control(&self->messages[i].msg_hdr, reply);
+    reply->is_estimated = reply->rx_ns == 0;
+    reply->rx_ns = reply->is_estimated ? now : stamp_to_mono(&self->clock, reply->rx_ns);
+    if (raw->family == AF_INET6) {
+        reply->src = self->names[i];
+        sock_set_port(&reply->src, 0);
+        return true;
+    }
+    struct packet_ip ip;
+    if (packet_parse_ip(AF_INET, self->bytes[i], size, &ip) != 0 || ip.is_fragment)
+        return false;
+    reply->src = ip.src;
+    reply->protocol = ip.protocol;
+    reply->ttl = ip.ttl;
+    reply->tos = ip.tos;
+    reply->bytes = ip.payload;
+    reply->size = ip.payload_size;
+    return true;
+}
+
+static size_t linux_receive(struct probe_io *io, struct probe_io_reply *out, size_t room)
+{
+    struct io_linux *self = linux_of(io);
+    for (; self->receive_at < 2; self->receive_at++) {
+        struct raw *raw = &self->raws[self->receive_at];
+        if (raw->fd < 0 || raw->is_deaf)
+            continue;
+        int n = recvmmsg(raw->fd, self->messages, prepare_receive(self, room), MSG_DONTWAIT, NULL);
+        if (n <= 0)
+            continue;
+        int64_t now = read_clocks(self);
+        size_t count = 0;
+        for (unsigned i = 0; i < (unsigned)n; i++) {
+            if (read_reply(self, raw, i, now, &out[count]))
+                count++;
+        }
+        if (count > 0)
+            return count;
+        self->receive_at--;
+    }
+    self->receive_at = 0;
+    return 0;
+}
+
+static uint64_t linux_dropped(struct probe_io *io)
+{
+    struct io_linux *self = linux_of(io);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        struct raw *raw = &self->raws[i];
+        uint32_t info[MEMINFO_COUNT] = {0};
+        socklen_t size = sizeof info;
+        if (raw->fd >= 0 && !raw->is_deaf && getsockopt(raw->fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0) {
+            raw->dropped += info[MEMINFO_DROPS] - raw->drop_counter;
+            raw->drop_counter = info[MEMINFO_DROPS];
+        }
+        sum += raw->dropped;
+    }
+    return sum;
+}
+
+/* --- waiting --------------------------------------------------------------------------------------------------------- */
+
+static void on_timer(void *user)
+{
+    struct io_linux *self = user;
+    self->io.wake(self->io.user);
+}
+
+static void on_ready(void *user, int fd, unsigned events)
+{
+    struct io_linux *self = user;
+    struct raw *raw = &self->raws[fd == self->raws[1].fd];
+    /* A stamp that comes when nobody listens any more would wake us for ever. */
+    while (raw->is_deaf && (events & LOOP_HANGUP) &&
+           recvmmsg(fd, self->messages, prepare_receive(self, BATCH), MSG_ERRQUEUE | MSG_DONTWAIT, NULL) > 0)
+        continue;
+    self->io.wake(self->io.user);
+}
+
+static void linux_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
+{
+    struct io_linux *self = linux_of(io);
+    int64_t now = clock_mono_ns(&clock_real);
+    for (unsigned i = 0; i < 2; i++) {
+        struct raw *raw = &self->raws[i];
+        if (raw->fd < 0)
+            continue;
+        bool is_idle = due_ns == PROBE_IO_NEVER && !wants_input;
+        if (!raw->is_deaf && (is_idle || now - raw->last_send_ns > DEAF_AFTER_NS))
+            deafen(raw);
+        bool watch = wants_input && !raw->is_deaf;
+        if (watch != raw->is_watched && loop_change(self->loop, raw->fd, watch ? LOOP_READ : 0) == 0)
+            raw->is_watched = watch;
+    }
+    if (due_ns == PROBE_IO_NEVER)
+        loop_timer_stop(self->loop, &self->timer);
+    else if (!loop_timer_is_armed(&self->timer) || self->timer.due_ns != due_ns)
+        loop_timer_start(self->loop, &self->timer, due_ns);
+}
+
+/* --- making and closing ---------------------------------------------------------------------------------------------- */
+
+static void linux_close(struct probe_io *io)
+{
+    struct io_linux *self = linux_of(io);
+    loop_timer_stop(self->loop, &self->timer);
+    for (unsigned i = 0; i < 2; i++) {
+        if (self->raws[i].fd >= 0) {
+            loop_remove(self->loop, self->raws[i].fd);
+            (void)close(self->raws[i].fd);
+        }
+        mem_free(self->raws[i].tokens);
+    }
+    mem_free(self);
+}
+
+static int prepare_raw(struct io_linux *self, struct raw *raw, struct error *err)
+{
+    static const int on = 1;
+    int probe4 = IP_PMTUDISC_PROBE, probe6 = IPV6_PMTUDISC_PROBE; /* never cut a probe, never heed a learned MTU */
+    raw->has_tx_stamps = (self->without & IO_LINUX_NO_TX_STAMPS) == 0;
+    if (set_stamping(raw, true) != 0)
+        return error_sys(err, errno, "", "cannot have the kernel stamp packets");
+    raw->own_ids = raw->family == AF_INET ? ask_for_own_ids(raw) : self->raws[0].own_ids;
+    if (raw->has_tx_stamps && (raw->own_ids == OWN_IDS_NO || self->without & IO_LINUX_NO_OWN_IDS))
+        count_ourselves(raw);
+    if (raw->family == AF_INET)
+        (void)setsockopt(raw->fd, SOL_IP, IP_MTU_DISCOVER, &probe4, sizeof probe4);
+    if (raw->family == AF_INET6) {
+        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof probe6);
+        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof on);
+        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
+        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_FLOWINFO_SEND, &on, sizeof on);
+    }
+    if (hear(raw) != 0)
+        return error_sys(err, errno, "", "cannot filter the packets of a raw socket");
+    deafen(raw);
+    return loop_add(self->loop, raw->fd, 0, on_ready, self, err);
+}
+
+static const struct probe_io_ops linux_ops = {
+    .mono_ns = linux_mono_ns,
+    .wall_ns = linux_wall_ns,
+    .has_family = linux_has_family,
+    .send = linux_send,
+    .stamps = linux_stamps,
+    .receive = linux_receive,
+    .dropped = linux_dropped,
+    .wait = linux_wait,
+    .close = linux_close,
+};
+
+int io_linux_new(struct loop *loop, struct probe_sockets *sockets, unsigned without, struct probe_io **ret_io,
+                 struct error *err)
+{
+    struct io_linux *self = mem_alloc(sizeof *self);
+    self->io.ops = &linux_ops;
+    self->loop = loop;
+    self->without = without;
+    self->timer.fn = on_timer;
+    self->timer.user = self;
+    self->raws[0] = (struct raw){.fd = sockets->icmp4, .family = AF_INET};
+    self->raws[1] = (struct raw){.fd = sockets->icmp6, .family = AF_INET6};
+    int rc = 0;
+    for (unsigned i = 0; i < 2 && !rc; i++) {
+        if (self->raws[i].fd >= 0)
+            rc = prepare_raw(self, &self->raws[i], err);
+    }
+    if (rc) {
+        self->raws[0].fd = self->raws[1].fd = -1; /* still the caller's */
+        loop_remove(loop, sockets->icmp4);
+        loop_remove(loop, sockets->icmp6);
+        linux_close(&self->io);
+        return rc;
+    }
+    (void)read_clocks(self);
+    *sockets = (struct probe_sockets){.icmp4 = -1, .icmp6 = -1};
+    *ret_io = &self->io;
+    return 0;
+}
+
+int probe_io_linux_new(struct loop *loop, struct probe_sockets *sockets, struct probe_io **ret_io, struct error *err)
+{
+    return io_linux_new(loop, sockets, 0, ret_io, err);
+}

@@ -1,0 +1,300 @@
+#include "probe/packet.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define IP4_HEADER_BYTES 20u
+#define IP6_HEADER_BYTES 40u
+#define EXTENSION_HEADER_BYTES 4u
+#define OBJECT_HEADER_BYTES 4u
+#define OLD_QUOTE_BYTES 128u /* where extensions begin when nobody says so (RFC 4884 section 5.5) */
+#define MAX_IP6_EXTENSIONS 8u
+
+enum { ICMP4_ECHO_REPLY = 0, ICMP4_UNREACHABLE = 3, ICMP4_ECHO = 8, ICMP4_TTL_EXCEEDED = 11, ICMP4_PARAMETER = 12 };
+enum {
+    ICMP6_UNREACHABLE = 1,
+    ICMP6_TOO_BIG = 2,
+    ICMP6_TTL_EXCEEDED = 3,
+    ICMP6_PARAMETER = 4,
+    ICMP6_ECHO = 128,
+    ICMP6_ECHO_REPLY = 129
+};
+
+static uint16_t read16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static uint32_t read32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static void write16(uint8_t *p, uint16_t value)
+{
+    p[0] = (uint8_t)(value >> 8);
+    p[1] = (uint8_t)value;
+}
+
+/* --- one's complement arithmetic --------------------------------------------------------------------------------- */
+
+uint32_t packet_sum(const void *bytes, size_t size, uint32_t sum)
+{
+    const uint8_t *p = bytes;
+    for (; size > 1; size -= 2, p += 2)
+        sum += read16(p);
+    if (size)
+        sum += (uint32_t)p[0] << 8;
+    return sum;
+}
+
+uint16_t packet_fold(uint32_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}
+
+uint16_t packet_add(uint16_t a, uint16_t b)
+{
+    return packet_fold((uint32_t)a + b);
+}
+
+uint16_t packet_subtract(uint16_t a, uint16_t b)
+{
+    return packet_fold((uint32_t)a + (uint16_t)~b);
+}
+
+/* --- IP ------------------------------------------------------------------------------------------------------------ */
+
+static int parse_ip4(const uint8_t *p, size_t size, struct packet_ip *ret_ip)
+{
+    if (size < IP4_HEADER_BYTES || p[0] >> 4 != 4)
+        return -E_CORRUPT;
+    size_t header = (size_t)(p[0] & 15) * 4;
+    if (header < IP4_HEADER_BYTES || header > size)
+        return -E_CORRUPT;
+    /* Some stacks quote the total length in host order or with the header taken off: only a plausible one cuts. */
+    size_t total = read16(p + 2);
+    size_t end = total >= header && total < size ? total : size;
+    struct packet_ip ip = {.ttl = p[8], .tos = p[1], .protocol = p[9], .ip_id = read16(p + 4)};
+    ip.is_fragment = (read16(p + 6) & 0x1fff) != 0;
+    sock_from_ip_bytes(&ip.src, AF_INET, p + 12);
+    sock_from_ip_bytes(&ip.dst, AF_INET, p + 16);
+    ip.payload = p + header;
+    ip.payload_size = end - header;
+    *ret_ip = ip;
+    return 0;
+}
+
+static bool is_ip6_extension(uint8_t next)
+{
+    return next == 0 || next == 43 || next == 44 || next == 60; /* hop-by-hop, routing, fragment, destination */
+}
+
+static int parse_ip6(const uint8_t *p, size_t size, struct packet_ip *ret_ip)
+{
+    if (size < IP6_HEADER_BYTES || p[0] >> 4 != 6)
+        return -E_CORRUPT;
+    size_t claimed = IP6_HEADER_BYTES + (size_t)read16(p + 4);
+    size_t end = claimed < size ? claimed : size;
+    struct packet_ip ip = {.ttl = p[7], .tos = (uint8_t)(p[0] << 4 | p[1] >> 4), .protocol = p[6]};
+    sock_from_ip_bytes(&ip.src, AF_INET6, p + 8);
+    sock_from_ip_bytes(&ip.dst, AF_INET6, p + 24);
+    size_t at = IP6_HEADER_BYTES;
+    for (unsigned i = 0; i < MAX_IP6_EXTENSIONS && is_ip6_extension(ip.protocol); i++) {
+        if (end - at < 8)
+            break;
+        bool is_fragment_header = ip.protocol == 44;
+        size_t length = is_fragment_header ? 8 : ((size_t)p[at + 1] + 1) * 8;
+        if (length > end - at)
+            break;
+        if (is_fragment_header && (read16(p + at + 2) & 0xfff8) != 0)
+            ip.is_fragment = true;
+        ip.protocol = p[at];
+        at += length;
+    }
+    ip.payload = p + at;
+    ip.payload_size = end - at;
+    *ret_ip = ip;
+    return 0;
+}
+
+int packet_parse_ip(int family, const void *bytes, size_t size, struct packet_ip *ret_ip)
+{
+    return family == AF_INET6 ? parse_ip6(bytes, size, ret_ip) : parse_ip4(bytes, size, ret_ip);
+}
+
+/* --- ICMP ---------------------------------------------------------------------------------------------------------- */
+
+static enum packet_kind kind4(uint8_t type, uint8_t code)
+{
+    switch (type) {
+    case ICMP4_ECHO_REPLY:
+        return PACKET_ECHO_REPLY;
+    case ICMP4_ECHO:
+        return PACKET_ECHO_REQUEST;
+    case ICMP4_UNREACHABLE:
+        return code == 4 ? PACKET_TOO_BIG : PACKET_UNREACHABLE;
+    case ICMP4_TTL_EXCEEDED:
+        return code == 0 ? PACKET_TTL_EXCEEDED : PACKET_OTHER; /* code 1: reassembly */
+    case ICMP4_PARAMETER:
+        return PACKET_PARAMETER;
+    }
+    return PACKET_OTHER;
+}
+
+static enum packet_kind kind6(uint8_t type, uint8_t code)
+{
+    switch (type) {
+    case ICMP6_ECHO_REPLY:
+        return PACKET_ECHO_REPLY;
+    case ICMP6_ECHO:
+        return PACKET_ECHO_REQUEST;
+    case ICMP6_UNREACHABLE:
+        return PACKET_UNREACHABLE;
+    case ICMP6_TOO_BIG:
+        return PACKET_TOO_BIG;
+    case ICMP6_TTL_EXCEEDED:
+        return code == 0 ? PACKET_TTL_EXCEEDED : PACKET_OTHER;
+    case ICMP6_PARAMETER:
+        return PACKET_PARAMETER;
+    }
+    return PACKET_OTHER;
+}
+
+static void parse_labels(const uint8_t *p, size_t size, struct packet_icmp *icmp)
+{
+    for (size_t at = 0; size - at >= 4 && icmp->label_count < PACKET_MAX_LABELS; at += 4) {
+        uint32_t entry = read32(p + at);
+        icmp->labels[icmp->label_count++] = (struct packet_label){
+            .label = entry >> 12,
+            .exp = (uint8_t)(entry >> 9 & 7),
+            .is_bottom = (entry >> 8 & 1) != 0,
+            .ttl = (uint8_t)entry,
+        };
+        if (entry >> 8 & 1)
+            break;
+    }
+}
+
+/* An extension structure at p: version 2, and a checksum that is right or, where the place is certain, absent. */
+static bool parse_extensions(const uint8_t *p, size_t size, bool is_place_certain, struct packet_icmp *icmp)
+{
+    if (size < EXTENSION_HEADER_BYTES || p[0] >> 4 != 2)
+        return false;
+    bool has_checksum = read16(p + 2) != 0;
+    if (has_checksum ? packet_fold(packet_sum(p, size, 0)) != 0xffff : !is_place_certain)
+        return false;
+    icmp->has_extensions = true;
+    size_t at = EXTENSION_HEADER_BYTES;
+    while (size - at >= OBJECT_HEADER_BYTES) {
+        size_t length = read16(p + at);
+        if (length < OBJECT_HEADER_BYTES || length > size - at)
+            break;
+        if (p[at + 2] == 1 && p[at + 3] == 1 && icmp->label_count == 0)
+            parse_labels(p + at + OBJECT_HEADER_BYTES, length - OBJECT_HEADER_BYTES, icmp);
+        at += length;
+    }
+    return true;
+}
+
+/* The quotation of an error, and the extensions behind it. */
+static void parse_error_body(int family, const uint8_t *body, size_t size, size_t told, bool can_extend,
+                             struct packet_icmp *icmp)
+{
+    size_t quote_size = size;
+    if (can_extend && told > 0 && told <= size && parse_extensions(body + told, size - told, true, icmp))
+        quote_size = told;
+    else if (can_extend && size > OLD_QUOTE_BYTES &&
+             parse_extensions(body + OLD_QUOTE_BYTES, size - OLD_QUOTE_BYTES, false, icmp))
+        quote_size = OLD_QUOTE_BYTES;
+    else if (can_extend && told > 0 && told <= size)
+        quote_size = told;
+    icmp->has_quote = packet_parse_ip(family, body, quote_size, &icmp->quote) == 0;
+}
+
+int packet_parse_icmp(int family, const void *bytes, size_t size, struct packet_icmp *ret_icmp)
+{
+    const uint8_t *p = bytes;
+    if (size < PACKET_ICMP_HEADER_BYTES)
+        return -E_CORRUPT;
+    struct packet_icmp icmp = {.type = p[0], .code = p[1], .checksum = read16(p + 2)};
+    icmp.kind = family == AF_INET6 ? kind6(p[0], p[1]) : kind4(p[0], p[1]);
+    const uint8_t *body = p + PACKET_ICMP_HEADER_BYTES;
+    size_t body_size = size - PACKET_ICMP_HEADER_BYTES;
+    size_t told = family == AF_INET6 ? (size_t)p[4] * 8 : (size_t)p[5] * 4;
+    switch (icmp.kind) {
+    case PACKET_ECHO_REQUEST:
+    case PACKET_ECHO_REPLY:
+        icmp.id = read16(p + 4);
+        icmp.seq = read16(p + 6);
+        icmp.payload = body;
+        icmp.payload_size = body_size;
+        break;
+    case PACKET_TTL_EXCEEDED:
+    case PACKET_UNREACHABLE:
+        parse_error_body(family, body, body_size, told, true, &icmp);
+        break;
+    case PACKET_TOO_BIG:
+        icmp.mtu = family == AF_INET6 ? read32(p + 4) : read16(p + 6);
+        parse_error_body(family, body, body_size, told, family == AF_INET, &icmp);
+        break;
+    case PACKET_PARAMETER:
+        parse_error_body(family, body, body_size, told, family == AF_INET, &icmp);
+        break;
+    case PACKET_OTHER:
+        break;
+    }
+    *ret_icmp = icmp;
+    return 0;
+}
+
+bool packet_quoted_echo(const struct packet_ip *quote, uint16_t *ret_id, uint16_t *ret_seq, uint16_t *ret_checksum,
+                        const uint8_t **ret_payload, size_t *ret_payload_size)
+{
+    bool is_ip6 = quote->dst.sa.sa_family == AF_INET6;
+    const uint8_t *p = quote->payload;
+    if (quote->is_fragment || quote->payload_size < PACKET_ICMP_HEADER_BYTES ||
+        quote->protocol != (is_ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || p[0] != (is_ip6 ? ICMP6_ECHO : ICMP4_ECHO) ||
+        p[1] != 0)
+        return false;
+    *ret_checksum = read16(p + 2);
+    *ret_id = read16(p + 4);
+    *ret_seq = read16(p + 6);
+    *ret_payload = p + PACKET_ICMP_HEADER_BYTES;
+    *ret_payload_size = quote->payload_size - PACKET_ICMP_HEADER_BYTES;
+    return true;
+}
+
+bool packet_is_prohibited(int family, const struct packet_icmp *icmp)
+{
+    if (icmp->kind != PACKET_UNREACHABLE)
+        return false;
+    if (family == AF_INET6)
+        return icmp->code == 1 || icmp->code == 5 || icmp->code == 6;
+    return icmp->code == 9 || icmp->code == 10 || icmp->code == 13;
+}
+
+void packet_put_echo(int family, uint16_t id, uint16_t seq, uint16_t checksum,
+                     uint8_t out[static PACKET_ICMP_HEADER_BYTES])
+{
+    out[0] = family == AF_INET6 ? ICMP6_ECHO : ICMP4_ECHO;
+    out[1] = 0;
+    write16(out + 2, family == AF_INET6 ? 0 : checksum);
+    write16(out + 4, id);
+    write16(out + 6, seq);
+}
+
+size_t packet_build_echo(int family, uint16_t id, uint16_t seq, const void *payload, size_t payload_size,
+                         uint8_t out[static PACKET_MAX_BYTES])
+{
+    size_t size = PACKET_ICMP_HEADER_BYTES + payload_size;
+    assert(size <= PACKET_MAX_BYTES);
+    packet_put_echo(family, id, seq, 0, out);
+    if (payload_size > 0)
+        memcpy(out + PACKET_ICMP_HEADER_BYTES, payload, payload_size);
+    if (family != AF_INET6)
+        write16(out + 2, (uint16_t)~packet_fold(packet_sum(out, size, 0)));
+    return size;
+}

@@ -1,0 +1,413 @@
+#include "probe/ping.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/limit.h"
+#include "probe/round.h"
+
+#define FIRST_GAP_NS (40 * CLOCK_MS)
+#define MIN_GAP_NS (10 * CLOCK_MS)    /* = the highest fixed rate a user may set: 100 a second */
+#define CEILING_NS (8 * CLOCK_S)
+#define MAX_WAIT_NS (2 * CLOCK_S)     /* for answers after the last probe */
+#define MIN_WAIT_NS CLOCK_S
+#define MIN_TAIL_NS (200 * CLOCK_MS)  /* of the ceiling, kept for answers to the last probe */
+#define MAX_BEHIND_NS (20 * CLOCK_MS) /* what is caught up when the engine is late; the rest is skipped */
+#define HOPELESS_REFUSALS 3u          /* refused one after the other from the start: more would say nothing new */
+#define ECHO_TTL 64
+
+enum state { STATE_SENDING, STATE_WAITING };
+
+struct probe_ping {
+    struct probe_round round; /* first member */
+    enum state state;
+    struct probe_ping_settings settings;
+    struct probe_flow flow;
+    struct arena *arena;
+    probe_ping_fn *progress, *done;
+    void *user;
+    struct probe_ping_result *result; /* in the arena */
+    uint32_t next;         /* probe to send */
+    uint32_t first_open;   /* all before it have an answer or were refused */
+    uint32_t highest;      /* 1 + number of the latest probe that was answered */
+    int64_t due_ns;        /* of the next probe */
+    int64_t last_sent_ns;
+    double moving_rtt_ns;  /* 0 = none yet */
+    int64_t max_rtt_ns;
+    bool has_news, has_stamps;
+};
+
+_Static_assert(sizeof(struct probe_ping) <= ROUND_BYTES, "a ping fits a slot");
+
+void probe_ping_defaults(struct probe_ping_settings *settings)
+{
+    *settings = (struct probe_ping_settings){.count = 50, .ceiling_ns = CEILING_NS};
+}
+
+/* --- figures --------------------------------------------------------------------------------------------------------- */
+
+static bool is_out(const struct probe_ping_probe *probe)
+{
+    return probe->status == PROBE_PING_WAITING;
+}
+
+static void count_status(struct probe_ping_result *result, const struct probe_ping_probe *probe)
+{
+    switch ((enum probe_ping_status)probe->status) {
+    case PROBE_PING_UNSENT:
+        break;
+    case PROBE_PING_WAITING:
+    case PROBE_PING_LOST:
+        result->sent += probe->tx_ns != 0;
+        break;
+    case PROBE_PING_ANSWERED:
+        result->sent++;
+        result->received++;
+        break;
+    case PROBE_PING_ERROR:
+        result->sent++;
+        result->errors++;
+        break;
+    case PROBE_PING_REFUSED:
+        result->refused++;
+        break;
+    case PROBE_PING_OVERLOADED:
+        result->overloaded++;
+        break;
+    }
+}
+
+static void update_result(struct probe_ping *ping)
+{
+    struct probe_ping_result *result = ping->result;
+    result->sent = result->received = result->errors = result->refused = result->overloaded = 0;
+    double sum = 0, deviation = 0;
+    int64_t min = INT64_MAX, max = 0;
+    for (uint32_t i = 0; i < result->probe_count; i++) {
+        struct probe_ping_probe *probe = &result->probes[i];
+        count_status(result, probe);
+        if (probe->status != PROBE_PING_ANSWERED)
+            continue;
+        probe->rtt_ns = probe->rx_ns > probe->tx_ns ? probe->rx_ns - probe->tx_ns : 1;
+        sum += (double)probe->rtt_ns;
+        min = probe->rtt_ns < min ? probe->rtt_ns : min;
+        max = probe->rtt_ns > max ? probe->rtt_ns : max;
+    }
+    double n = result->received;
+    bool has_any = result->received > 0;
+    double avg = has_any ? sum / n : (double)NAN;
+    for (uint32_t i = 0; i < result->probe_count; i++) {
+        if (result->probes[i].status == PROBE_PING_ANSWERED)
+            deviation += fabs((double)result->probes[i].rtt_ns - avg);
+    }
+    result->avg_rtt_ns = avg;
+    result->min_rtt_ns = has_any ? (double)min : (double)NAN;
+    result->max_rtt_ns = has_any ? (double)max : (double)NAN;
+    result->jitter_ns = has_any ? deviation / n : (double)NAN;
+    result->end_ns = probe_engine_mono_ns(ping->round.engine);
+}
+
+/* --- time -------------------------------------------------------------------------------------------------------------- */
+
+static int64_t gap_ns(const struct probe_ping *ping)
+{
+    if (ping->settings.rate_pps > 0)
+        return CLOCK_S / ping->settings.rate_pps;
+    if (ping->moving_rtt_ns <= 0)
+        return FIRST_GAP_NS;
+    int64_t gap = (int64_t)(1.5 * ping->moving_rtt_ns);
+    return gap > MIN_GAP_NS ? gap : MIN_GAP_NS;
+}
+
+/* How long an answer may take before its probe is given up: twice the longest yet would do on a steady path. */
+static int64_t wait_ns(const struct probe_ping *ping)
+{
+    int64_t wait = 4 * ping->max_rtt_ns;
+    if (ping->max_rtt_ns == 0 || wait > MAX_WAIT_NS)
+        return MAX_WAIT_NS;
+    return wait > MIN_WAIT_NS ? wait : MIN_WAIT_NS;
+}
+
+static int64_t ceiling_at(const struct probe_ping *ping)
+{
+    return ping->result->start_ns + ping->settings.ceiling_ns;
+}
+
+/* Probes sent later could not be answered in time. */
+static int64_t last_send_at(const struct probe_ping *ping)
+{
+    int64_t tail = (int64_t)(2 * ping->moving_rtt_ns);
+    tail = tail < MIN_TAIL_NS ? MIN_TAIL_NS : tail > MAX_WAIT_NS ? MAX_WAIT_NS : tail;
+    if (tail > ping->settings.ceiling_ns / 2)
+        tail = ping->settings.ceiling_ns / 2;
+    return ceiling_at(ping) - tail;
+}
+
+/* --- the end ----------------------------------------------------------------------------------------------------------- */
+
+/* What became of the probes that nobody answered. too_young_ns: sent later than this, one cannot tell. */
+static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
+{
+    for (uint32_t i = 0; i < ping->next; i++) {
+        struct probe_ping_probe *probe = &ping->result->probes[i];
+        if (!is_out(probe))
+            continue;
+        if (probe->tx_ns == 0 || probe->tx_ns > too_young_ns)
+            probe->status = PROBE_PING_UNSENT;
+        else if ((probe->is_tx_estimated && ping->has_stamps) || round_dropped_between(&ping->round, probe->tx_ns, now))
+            probe->status = PROBE_PING_OVERLOADED; /* never left this host, or its answer was dropped here */
+        else
+            probe->status = PROBE_PING_LOST;
+    }
+}
+
+static void forget(struct probe_ping *ping)
+{
+    flow_close(&ping->flow);
+    round_free(&ping->round);
+}
+
+static void end(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
+{
+    settle(ping, now, too_young_ns);
+    update_result(ping);
+    const struct probe_ping_result *result = ping->result;
+    probe_ping_fn *done = ping->done;
+    void *user = ping->user;
+    forget(ping);
+    done(user, result);
+}
+
+/* --- steps ------------------------------------------------------------------------------------------------------------- */
+
+static void send_due(struct probe_ping *ping, int64_t now)
+{
+    if (now - ping->due_ns > MAX_BEHIND_NS)
+        ping->due_ns = now;
+    while (ping->next < ping->settings.count && ping->due_ns <= now && now <= last_send_at(ping)) {
+        struct probe_ping_probe *probe = &ping->result->probes[ping->next];
+        probe->status = PROBE_PING_WAITING;
+        if (!flow_send(&ping->flow, ping->next, ping->next, &ping->settings.src, ECHO_TTL,
+                       (uint8_t)(ping->settings.dscp << 2))) {
+            probe->status = PROBE_PING_UNSENT;
+            break;
+        }
+        ping->next++;
+        ping->last_sent_ns = now;
+        ping->due_ns += gap_ns(ping);
+    }
+}
+
+static bool is_hopeless(const struct probe_ping *ping)
+{
+    if (ping->next < HOPELESS_REFUSALS && ping->next < ping->settings.count)
+        return false;
+    for (uint32_t i = 0; i < ping->next; i++) {
+        if (ping->result->probes[i].status != PROBE_PING_REFUSED)
+            return false;
+    }
+    return true;
+}
+
+/* When the last unanswered probe is given up; 0 = none is out. */
+static int64_t give_up_at(struct probe_ping *ping)
+{
+    const struct probe_ping_probe *probes = ping->result->probes;
+    while (ping->first_open < ping->next && !is_out(&probes[ping->first_open]))
+        ping->first_open++;
+    for (uint32_t i = ping->next; i > ping->first_open; i--) {
+        if (is_out(&probes[i - 1])) {
+            int64_t sent = probes[i - 1].tx_ns ? probes[i - 1].tx_ns : ping->last_sent_ns;
+            int64_t at = sent + wait_ns(ping);
+            return at < ceiling_at(ping) ? at : ceiling_at(ping);
+        }
+    }
+    return 0;
+}
+
+static void step_timer(struct probe_ping *ping, int64_t now)
+{
+    int64_t next_ns = 0;
+    switch (ping->state) {
+    case STATE_SENDING:
+        send_due(ping, now);
+        if (is_hopeless(ping)) {
+            end(ping, now, INT64_MAX);
+            return;
+        }
+        next_ns = ping->due_ns;
+        if (ping->next < ping->settings.count && ping->due_ns <= last_send_at(ping))
+            break;
+        ping->state = STATE_WAITING;
+        /* fall through */
+    case STATE_WAITING:
+        next_ns = give_up_at(ping);
+        if (next_ns <= now) {
+            end(ping, now, INT64_MAX);
+            return;
+        }
+        break;
+    }
+    round_wake_at(&ping->round, next_ns);
+    if (ping->has_news && ping->progress) {
+        ping->has_news = false;
+        update_result(ping);
+        ping->progress(ping->user, ping->result); /* may stop us: nothing may follow */
+    }
+}
+
+static void step_echo(struct probe_ping *ping, struct probe_ping_probe *probe, uint32_t number,
+                      const struct probe_io_reply *packet)
+{
+    if (probe->status == PROBE_PING_ANSWERED) {
+        ping->result->duplicates++;
+        return;
+    }
+    probe->status = PROBE_PING_ANSWERED;
+    probe->rx_ns = packet->rx_ns;
+    probe->is_rx_estimated = packet->is_estimated;
+    if (number + 1 < ping->highest)
+        ping->result->reordered++;
+    else
+        ping->highest = number + 1;
+    ping->result->reply_ttl = packet->ttl;
+    ping->result->reply_tos = packet->tos;
+    int64_t rtt = packet->rx_ns - probe->tx_ns;
+    rtt = rtt > 0 ? rtt : 1;
+    ping->moving_rtt_ns += ping->moving_rtt_ns > 0 ? ((double)rtt - ping->moving_rtt_ns) / 8 : (double)rtt;
+    ping->max_rtt_ns = rtt > ping->max_rtt_ns ? rtt : ping->max_rtt_ns;
+}
+
+static void step_answer(struct probe_ping *ping, const struct probe_answer *answer)
+{
+    if (answer->offset >= ping->next)
+        return;
+    struct probe_ping_probe *probe = &ping->result->probes[answer->offset];
+    if (probe->tx_ns == 0)
+        return; /* an answer to what was not sent */
+    if (answer->icmp->kind == PACKET_ECHO_REPLY) {
+        step_echo(ping, probe, answer->offset, answer->packet);
+    } else if (probe->status == PROBE_PING_WAITING) {
+        probe->status = PROBE_PING_ERROR;
+        probe->rx_ns = answer->packet->rx_ns;
+        probe->icmp_type = answer->icmp->type;
+        probe->icmp_code = answer->icmp->code;
+        ping->result->error_from = answer->packet->src;
+        ping->result->error_type = answer->icmp->type;
+        ping->result->error_code = answer->icmp->code;
+    }
+    ping->has_news = true;
+    /* The end may have come, or the user wants to see it: at this wake-up still. */
+    if (ping->progress || ping->state == STATE_WAITING)
+        round_wake_at(&ping->round, 0);
+}
+
+static void step(struct probe_round *round, const struct probe_event *event)
+{
+    struct probe_ping *ping = (struct probe_ping *)round;
+    struct probe_ping_probe *probe = &ping->result->probes[event->probe];
+    switch (event->kind) {
+    case PROBE_EVENT_TIMER:
+        step_timer(ping, event->at_ns);
+        break;
+    case PROBE_EVENT_SENT:
+        probe->tx_ns = event->at_ns;
+        probe->is_tx_estimated = true;
+        break;
+    case PROBE_EVENT_REFUSED:
+        probe->status = PROBE_PING_REFUSED;
+        if (!ping->result->error_text)
+            ping->result->error_text = arena_strdup(ping->arena, strerror(event->sys_errno));
+        ping->has_news = true;
+        round_wake_at(round, 0); /* it may be the end */
+        break;
+    case PROBE_EVENT_STAMP:
+        /* A stamp from before the packet was handed over belongs to another. */
+        if (probe->tx_ns != 0 && event->at_ns >= probe->tx_ns - 100 * CLOCK_US) {
+            probe->tx_ns = event->at_ns;
+            probe->is_tx_estimated = false;
+            ping->has_stamps = true;
+        }
+        break;
+    case PROBE_EVENT_ANSWER:
+        step_answer(ping, event->answer);
+        break;
+    }
+}
+
+/* --- the interface ----------------------------------------------------------------------------------------------------- */
+
+static int check(const struct probe_ping_settings *settings, struct error *err)
+{
+    if (!sock_is_set(&settings->dst))
+        return error_set(err, E_REQUIRED, "dst", "an address to probe is needed");
+    if (sock_is_set(&settings->src) && settings->src.sa.sa_family != settings->dst.sa.sa_family)
+        return error_set(err, E_INVALID, "src", "the source address is not of the target's family");
+    if (settings->count < 1 || settings->count > LIMIT_STREAM_PROBES)
+        return error_set(err, E_RANGE, "count", "must be from 1 to %u", LIMIT_STREAM_PROBES);
+    if (settings->payload_bytes > PROBE_PING_MAX_PAYLOAD)
+        return error_set(err, E_RANGE, "payload_bytes", "must be at most %u", PROBE_PING_MAX_PAYLOAD);
+    if (settings->rate_pps > 1000)
+        return error_set(err, E_RANGE, "rate_pps", "must be at most 1000");
+    if (settings->ceiling_ns < 100 * CLOCK_MS || settings->ceiling_ns > 3600 * CLOCK_S)
+        return error_set(err, E_RANGE, "ceiling_ns", "must be from 100 ms to 1 h");
+    if (settings->dscp > 63)
+        return error_set(err, E_RANGE, "dscp", "must be at most 63");
+    return 0;
+}
+
+int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settings *settings, struct arena *arena,
+                     probe_ping_fn *progress, probe_ping_fn *done, void *user, struct probe_ping **ret_ping,
+                     struct error *err)
+{
+    assert(done);
+    int rc = check(settings, err);
+    if (rc)
+        return rc;
+    struct probe_ping_result *result = arena_alloc(arena, sizeof *result);
+    struct probe_ping_probe *probes = arena_alloc_array(arena, settings->count, sizeof *probes);
+    if (!result || !probes)
+        return error_set(err, E_LIMIT, "", "no memory left for the round");
+    struct probe_ping *ping = round_new(engine, settings->count, step, err);
+    if (!ping)
+        return -E_LIMIT;
+    ping->settings = *settings;
+    ping->arena = arena;
+    ping->progress = progress;
+    ping->done = done;
+    ping->user = user;
+    ping->result = result;
+    ping->result->start_ns = probe_engine_mono_ns(engine);
+    ping->result->start_wall_ns = probe_engine_wall_ns(engine);
+    ping->result->probe_count = settings->count;
+    ping->result->probes = probes;
+    ping->due_ns = ping->result->start_ns;
+    ping->flow.match.dst = settings->dst;
+    ping->flow.match.payload_size = settings->payload_bytes;
+    rc = flow_open(&ping->round, &ping->flow, 0, 0, err);
+    if (rc) {
+        round_free(&ping->round);
+        return rc;
+    }
+    *ret_ping = ping;
+    return 0;
+}
+
+const struct probe_ping_result *probe_ping_result(struct probe_ping *ping)
+{
+    update_result(ping);
+    return ping->result;
+}
+
+void probe_ping_finish(struct probe_ping *ping)
+{
+    int64_t now = probe_engine_mono_ns(ping->round.engine);
+    end(ping, now, now - (ping->max_rtt_ns > 0 ? 2 * ping->max_rtt_ns : CLOCK_S));
+}
+
+void probe_ping_stop(struct probe_ping *ping)
+{
+    forget(ping);
+}

@@ -1,0 +1,86 @@
+/*
+ * What the engine and the kinds of rounds (ping.c, trace.c) share; not for users of libprobe.
+ *
+ * A round is a state machine in a slot of the engine's slab. It is moved by one step function and moves the world only
+ * through the calls below. It calls its user (progress, done) only in PROBE_EVENT_TIMER or from its own public
+ * functions, so that no user code runs while a batch is being sent or read.
+ */
+#ifndef OCULI_PROBE_ROUND_H
+#define OCULI_PROBE_ROUND_H
+
+#include "probe/engine.h"
+#include "probe/io.h"
+#include "probe/match.h"
+
+#define ROUND_BYTES 768u /* of a slot: room for every kind of round */
+
+struct probe_round;
+
+enum probe_event_kind {
+    PROBE_EVENT_TIMER,   /* the time asked for has come */
+    PROBE_EVENT_SENT,    /* the kernel took a probe; at_ns is the clock just before */
+    PROBE_EVENT_REFUSED, /* it did not; sys_errno says why */
+    PROBE_EVENT_STAMP,   /* the kernel's transmit stamp of a probe: at_ns */
+    PROBE_EVENT_ANSWER,  /* something answered a probe of one of the round's flows */
+};
+
+struct probe_answer {
+    const struct packet_icmp *icmp;
+    const struct probe_io_reply *packet; /* from, ttl, tos, rx_ns */
+    enum match_quality quality;
+    uint32_t flow;   /* the number the round gave the flow */
+    uint32_t offset; /* of the probe in the flow's sequence */
+};
+
+struct probe_event {
+    enum probe_event_kind kind;
+    uint32_t probe; /* the number the round gave the probe (all but TIMER and ANSWER) */
+    int64_t at_ns;  /* now, for TIMER */
+    int sys_errno;
+    const struct probe_answer *answer;
+};
+
+/* First member of every round. */
+struct probe_round {
+    void (*step)(struct probe_round *round, const struct probe_event *event);
+    struct probe_engine *engine;
+    uint64_t serial;   /* never used twice; 0 = the slot is free */
+    int64_t due_ns;
+    size_t position;   /* in the engine's heap; 0 = not waiting */
+    uint32_t reserved; /* probes */
+};
+
+struct probe_flow {
+    struct match_flow match;
+    struct probe_round *round;
+    uint32_t number; /* the round's own */
+    uint32_t key;
+    uint32_t label;  /* IPv6 flow label */
+};
+
+/* A slot with its head filled in, due at once. NULL with err set (E_LIMIT) at a ceiling; probes = how many may be out at
+ * once. */
+void *round_new(struct probe_engine *engine, uint32_t probes,
+                void (*step)(struct probe_round *round, const struct probe_event *event), struct error *err);
+
+/* Forgets the round and gives its slot back. Its flows must be closed. */
+void round_free(struct probe_round *round);
+
+/* The next PROBE_EVENT_TIMER; in the past means as soon as possible. PROBE_IO_NEVER = none. */
+void round_wake_at(struct probe_round *round, int64_t due_ns);
+
+/* Gives a flow an identifier and sequence numbers nobody else uses; match.dst and match.payload_size are set by the
+ * caller. sum: see match_flow_init; 0 = random. */
+int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, struct error *err);
+void flow_close(struct probe_flow *flow);
+uint16_t flow_random_sum(struct probe_engine *engine);
+
+/* Sends the offset-th probe of a flow. False when the transmit buffer is full: try again at the next wake-up. SENT or
+ * REFUSED with the number `probe` follows, at the latest at the end of this wake-up. */
+bool flow_send(struct probe_flow *flow, uint32_t offset, uint32_t probe, const union sock_addr *src, uint8_t ttl,
+               uint8_t tos);
+
+/* Whether this host dropped received packets at a time between the two. */
+bool round_dropped_between(const struct probe_round *round, int64_t from_ns, int64_t to_ns);
+
+#endif

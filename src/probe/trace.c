@@ -1,0 +1,627 @@
+#include "probe/trace.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "probe/round.h"
+
+#define WAIT_NS CLOCK_S
+#define ESTIMATE_NS (250 * CLOCK_MS) /* for the answer that tells the distance; later it still helps */
+#define ESTIMATE_TTL 64
+#define ESTIMATE_OFFSET (MATCH_FLOW_PROBES - 1)
+#define MAX_ESTIMATE 40u             /* more hops than this are a strange initial TTL rather than a long path */
+#define BEYOND 2u                    /* TTLs probed beyond the estimated distance at once */
+#define MAX_LOOPS 2u                 /* times an address may come again before it is a loop */
+#define MAX_RUN 8u                   /* hops in a row with one address before that is a loop */
+#define PAYLOAD_BYTES 8u
+#define FIRST_ROOM 16u               /* hops a flow has memory for at first */
+#define USUAL_HOPS 20u               /* probes of one flow out at once, as the engine's ceiling counts them */
+
+const char *const probe_trace_end_names[] = {"reached", "silent", "unreachable", "prohibited", "reset", "loop", NULL};
+
+enum state { STATE_ESTIMATING, STATE_PROBING };
+
+/* What became of the attempts at one TTL of one flow. */
+struct slot {
+    int64_t tx_ns[PROBE_TRACE_MAX_ATTEMPTS], rx_ns[PROBE_TRACE_MAX_ATTEMPTS];
+    int64_t give_up_ns;  /* of the last attempt; 0 = none is out */
+    uint8_t attempts;    /* made */
+    uint8_t taken;       /* bits: the kernel took it */
+    uint8_t stamped;     /* bits: its transmit stamp came */
+    uint8_t is_silent;   /* an attempt was given up */
+    enum packet_kind kind; /* of the first answer */
+};
+
+struct flow {
+    struct probe_flow flow;
+    struct slot *slots; /* by TTL - 1, beside result->hops */
+    uint8_t room;
+    uint8_t high;       /* TTLs 1..high have been probed */
+    uint8_t last;       /* highest TTL that was answered */
+    uint8_t stop;       /* lowest TTL at which the walk ended; 0 = none */
+    bool is_over;       /* nothing more is to be sent or awaited */
+};
+
+struct probe_trace {
+    struct probe_round round; /* first member */
+    enum state state;
+    struct probe_trace_settings settings;
+    struct arena *arena;
+    probe_trace_fn *progress, *done;
+    void *user;
+    struct probe_trace_result *result; /* in the arena, like the flows */
+    struct flow *flows;
+    int64_t estimate_until_ns;
+    int64_t estimate_tx_ns;
+    int64_t wait_ns;
+    uint8_t distance; /* estimated; 0 = unknown */
+    bool has_news, has_stamps;
+    bool has_sent; /* the kernel took something */
+};
+
+_Static_assert(sizeof(struct probe_trace) <= ROUND_BYTES, "a trace fits a slot");
+_Static_assert(LIMIT_HOPS * PROBE_TRACE_MAX_ATTEMPTS < ESTIMATE_OFFSET, "every attempt has its sequence number");
+
+void probe_trace_defaults(struct probe_trace_settings *settings)
+{
+    *settings = (struct probe_trace_settings){
+        .flows = 3, .max_ttl = LIMIT_HOPS, .gap_limit = 6, .attempts = PROBE_TRACE_MAX_ATTEMPTS, .wait_ns = WAIT_NS};
+}
+
+static struct probe_trace_hop *hop_at(const struct probe_trace *trace, const struct flow *flow, uint32_t ttl)
+{
+    return &trace->result->flows[flow - trace->flows].hops[ttl - 1];
+}
+
+static bool is_answered(const struct probe_trace *trace, const struct flow *flow, uint32_t ttl)
+{
+    return sock_is_set(&hop_at(trace, flow, ttl)->addr);
+}
+
+/* --- loops --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * An address that comes again after something else was in between, MAX_LOOPS times, or that answers MAX_RUN times in a
+ * row up to the end. One repetition is no loop: a router that forwards packets whose TTL is used up makes the next one
+ * answer twice. Returns the TTL at which the circle closes, 0 = none.
+ */
+static uint32_t find_loop(const struct probe_trace *trace, const struct flow *flow)
+{
+    for (uint32_t ttl = 1; ttl + 1 < flow->last; ttl++) {
+        if (!is_answered(trace, flow, ttl))
+            continue;
+        const union sock_addr *addr = &hop_at(trace, flow, ttl)->addr;
+        uint32_t again = 0, first_again = 0, run = 1;
+        bool was_here = true;
+        for (uint32_t next = ttl + 1; next <= flow->last; next++) {
+            bool is_here = sock_same_ip(addr, &hop_at(trace, flow, next)->addr);
+            if (is_here && !was_here && again++ == 0)
+                first_again = next;
+            run = is_here && was_here ? run + 1 : is_here;
+            was_here = is_here;
+        }
+        if (again >= MAX_LOOPS)
+            return first_again;
+        if (run >= MAX_RUN && again == 0)
+            return ttl + 1;
+    }
+    return 0;
+}
+
+/* --- how far to go -------------------------------------------------------------------------------------------------- */
+
+/* The highest TTL this flow should probe, as far as one knows now. */
+static uint32_t goal_of(const struct probe_trace *trace, const struct flow *flow)
+{
+    uint32_t goal = flow->high;
+    uint32_t beyond_last = (uint32_t)flow->last + trace->settings.gap_limit;
+    if (flow->stop)
+        return goal;
+    if (trace->distance == 0)
+        goal = beyond_last;
+    else if (flow->high < trace->distance + BEYOND)
+        goal = trace->distance + BEYOND;
+    else if (is_answered(trace, flow, flow->high))
+        goal = flow->high + BEYOND; /* further than thought */
+    else if (flow->slots[flow->high - 1].is_silent)
+        goal = beyond_last;
+    goal = goal < trace->settings.max_ttl ? goal : trace->settings.max_ttl;
+    return goal <= flow->high || find_loop(trace, flow) ? flow->high : goal;
+}
+
+static bool make_room(struct probe_trace *trace, struct flow *flow, uint32_t ttl)
+{
+    if (ttl <= flow->room)
+        return true;
+    uint32_t room = flow->room ? flow->room * 2u : FIRST_ROOM;
+    while (room < ttl)
+        room *= 2;
+    struct probe_trace_flow *shown = &trace->result->flows[flow - trace->flows];
+    struct probe_trace_hop *hops = arena_alloc_array(trace->arena, room, sizeof *hops);
+    struct slot *slots = arena_alloc_array(trace->arena, room, sizeof *slots);
+    if (!hops || !slots)
+        return false;
+    if (flow->room) {
+        memcpy(hops, shown->hops, flow->room * sizeof *hops);
+        memcpy(slots, flow->slots, flow->room * sizeof *slots);
+    }
+    shown->hops = hops;
+    flow->slots = slots;
+    flow->room = (uint8_t)room;
+    return true;
+}
+
+/* --- sending --------------------------------------------------------------------------------------------------------- */
+
+static uint32_t offset_of(uint32_t attempt, uint32_t ttl)
+{
+    return attempt * LIMIT_HOPS + ttl - 1;
+}
+
+/* The number of a probe within the round: its flow and its place in the flow's sequence. */
+static uint32_t probe_of(const struct flow *flow, uint32_t offset)
+{
+    return flow->flow.number * MATCH_FLOW_PROBES + offset;
+}
+
+static bool send_probe(struct probe_trace *trace, struct flow *flow, uint32_t ttl, int64_t now)
+{
+    struct slot *slot = &flow->slots[ttl - 1];
+    uint32_t offset = offset_of(slot->attempts, ttl);
+    int64_t before = slot->give_up_ns;
+    slot->give_up_ns = now + trace->wait_ns;
+    slot->attempts++;
+    if (flow_send(&flow->flow, offset, probe_of(flow, offset), &trace->settings.src, (uint8_t)ttl,
+                  (uint8_t)(trace->settings.dscp << 2)))
+        return true;
+    slot->give_up_ns = before;
+    slot->attempts--;
+    return false;
+}
+
+/* Gives up attempts whose time is over; an answer that comes after that still counts. */
+static void expire(const struct flow *flow, int64_t now)
+{
+    for (uint32_t ttl = 1; ttl <= flow->high; ttl++) {
+        struct slot *slot = &flow->slots[ttl - 1];
+        if (slot->give_up_ns == 0 || slot->give_up_ns > now)
+            continue;
+        slot->give_up_ns = 0;
+        slot->is_silent = true;
+    }
+}
+
+/* Sends what the flow lacks. Sets *ret_due to when to look again, is_over when all is known. False: transmit buffer full. */
+static bool advance(struct probe_trace *trace, struct flow *flow, int64_t now, int64_t *ret_due)
+{
+    expire(flow, now);
+    uint32_t goal = goal_of(trace, flow);
+    while (flow->high < goal && make_room(trace, flow, flow->high + 1u)) {
+        uint32_t ttl = flow->high + 1u;
+        hop_at(trace, flow, ttl)->ttl = (uint8_t)ttl;
+        if (!send_probe(trace, flow, ttl, now))
+            return false;
+        flow->high++;
+    }
+    uint32_t end = flow->stop ? flow->stop : flow->high;
+    bool is_over = true;
+    for (uint32_t ttl = 1; ttl <= end; ttl++) {
+        struct slot *slot = &flow->slots[ttl - 1];
+        if (is_answered(trace, flow, ttl))
+            continue;
+        if (slot->give_up_ns == 0 && slot->attempts < trace->settings.attempts && !send_probe(trace, flow, ttl, now))
+            return false;
+        if (slot->give_up_ns != 0) {
+            is_over = false;
+            *ret_due = slot->give_up_ns < *ret_due ? slot->give_up_ns : *ret_due;
+        }
+    }
+    flow->is_over = is_over;
+    return true;
+}
+
+/* --- the result ------------------------------------------------------------------------------------------------------ */
+
+static void update_hop(const struct probe_trace *trace, struct probe_trace_hop *hop, const struct slot *slot)
+{
+    int64_t sum = 0;
+    hop->sent = hop->received = 0;
+    hop->is_tx_estimated = false;
+    for (uint32_t i = 0; i < slot->attempts; i++) {
+        bool is_stamped = (slot->stamped >> i & 1) != 0;
+        if (!(slot->taken >> i & 1))
+            continue;
+        if (slot->rx_ns[i] == 0 &&
+            ((trace->has_stamps && !is_stamped) ||
+             round_dropped_between(&trace->round, slot->tx_ns[i], slot->tx_ns[i] + trace->wait_ns))) {
+            trace->result->overloaded++; /* never left this host, or its answer was dropped here */
+            continue;
+        }
+        hop->sent++;
+        if (slot->rx_ns[i] == 0)
+            continue;
+        hop->received++;
+        hop->is_tx_estimated |= !is_stamped;
+        int64_t rtt = slot->rx_ns[i] - slot->tx_ns[i];
+        sum += rtt > 0 ? rtt : 1;
+    }
+    hop->rtt_ns = hop->received ? sum / hop->received : 0;
+}
+
+static enum probe_trace_end end_of(const struct probe_trace *trace, const struct flow *flow, uint32_t *ret_hops)
+{
+    const struct probe_trace_hop *last;
+    uint32_t loop;
+    *ret_hops = flow->last;
+    if (flow->stop) {
+        last = hop_at(trace, flow, flow->stop);
+        *ret_hops = flow->stop;
+        if (last->is_target && flow->slots[flow->stop - 1].kind != PACKET_UNREACHABLE)
+            return PROBE_TRACE_REACHED;
+        struct packet_icmp said = {
+            .kind = flow->slots[flow->stop - 1].kind, .type = last->icmp_type, .code = last->icmp_code};
+        bool is_prohibited = packet_is_prohibited(trace->settings.dst.sa.sa_family, &said);
+        if (last->is_target && !is_prohibited)
+            return PROBE_TRACE_REACHED; /* it has no such port or protocol, but it is there */
+        /* A router that answers for itself at one TTL and says "unreachable" at the next is one hop. */
+        if (flow->stop > 1 && sock_same_ip(&last->addr, &hop_at(trace, flow, flow->stop - 1u)->addr))
+            *ret_hops = flow->stop - 1u;
+        return is_prohibited ? PROBE_TRACE_PROHIBITED : PROBE_TRACE_UNREACHABLE;
+    }
+    loop = find_loop(trace, flow);
+    if (loop)
+        *ret_hops = loop;
+    return loop ? PROBE_TRACE_LOOP : PROBE_TRACE_SILENT;
+}
+
+static void update_flow(const struct probe_trace *trace, const struct flow *flow, struct probe_trace_flow *shown)
+{
+    for (uint32_t ttl = 1; ttl <= flow->high; ttl++)
+        update_hop(trace, &shown->hops[ttl - 1], &flow->slots[ttl - 1]);
+    shown->end = end_of(trace, flow, &shown->hop_count);
+    shown->end_type = shown->end_code = 0;
+    if (flow->stop && (shown->end == PROBE_TRACE_UNREACHABLE || shown->end == PROBE_TRACE_PROHIBITED)) {
+        shown->end_type = shown->hops[flow->stop - 1].icmp_type;
+        shown->end_code = shown->hops[flow->stop - 1].icmp_code;
+    }
+}
+
+static void update_result(struct probe_trace *trace)
+{
+    struct probe_trace_result *result = trace->result;
+    result->sent = result->received = result->overloaded = 0;
+    result->distance = trace->distance;
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < result->flow_count; i++) {
+        update_flow(trace, &trace->flows[i], &result->flows[i]);
+        for (uint32_t j = 0; j < trace->flows[i].high; j++) {
+            result->sent += result->flows[i].hops[j].sent;
+            result->received += result->flows[i].hops[j].received;
+        }
+        uint32_t hops = result->flows[i].hop_count;
+        if (result->flows[i].end == PROBE_TRACE_REACHED && (found == 0 || hops < found))
+            found = hops;
+    }
+    if (found)
+        result->distance = (uint8_t)found;
+    result->end_ns = probe_engine_mono_ns(trace->round.engine);
+}
+
+static void forget(struct probe_trace *trace)
+{
+    for (uint32_t i = 0; i < trace->settings.flows; i++)
+        flow_close(&trace->flows[i].flow);
+    round_free(&trace->round);
+}
+
+static void end(struct probe_trace *trace)
+{
+    update_result(trace);
+    const struct probe_trace_result *result = trace->result;
+    probe_trace_fn *done = trace->done;
+    void *user = trace->user;
+    forget(trace);
+    done(user, result);
+}
+
+/* --- steps ----------------------------------------------------------------------------------------------------------- */
+
+/* The probe that tells the distance; false: transmit buffer full. */
+static bool send_estimate(struct probe_trace *trace, int64_t now)
+{
+    if (trace->estimate_until_ns != 0)
+        return true;
+    trace->estimate_until_ns = now + ESTIMATE_NS;
+    if (flow_send(&trace->flows[0].flow, ESTIMATE_OFFSET, ESTIMATE_OFFSET, &trace->settings.src, ESTIMATE_TTL,
+                  (uint8_t)(trace->settings.dscp << 2)))
+        return true;
+    trace->estimate_until_ns = 0;
+    return false;
+}
+
+static bool advance_all(struct probe_trace *trace, int64_t now, int64_t *ret_due, bool *ret_is_over)
+{
+    *ret_is_over = true;
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        if (!advance(trace, &trace->flows[i], now, ret_due))
+            return false;
+        *ret_is_over = *ret_is_over && trace->flows[i].is_over;
+    }
+    return true;
+}
+
+static void step_timer(struct probe_trace *trace, int64_t now)
+{
+    int64_t due = PROBE_IO_NEVER;
+    bool is_over = false;
+    if (trace->result->error_text && !trace->has_sent) {
+        end(trace); /* our kernel takes nothing for this target */
+        return;
+    }
+    switch (trace->state) {
+    case STATE_ESTIMATING:
+        if (!send_estimate(trace, now)) {
+            due = now;
+            break;
+        }
+        due = trace->estimate_until_ns;
+        if (due > now)
+            break;
+        trace->state = STATE_PROBING;
+        /* fall through */
+    case STATE_PROBING:
+        due = PROBE_IO_NEVER;
+        if (!advance_all(trace, now, &due, &is_over))
+            due = now;
+        break;
+    }
+    if (is_over) {
+        end(trace);
+        return;
+    }
+    round_wake_at(&trace->round, due);
+    if (trace->has_news && trace->progress) {
+        trace->has_news = false;
+        update_result(trace);
+        trace->progress(trace->user, trace->result); /* may stop us: nothing may follow */
+    }
+}
+
+/* How far away a host is that answers with this TTL, taking the next of the usual initial values. */
+static uint8_t distance_from(uint8_t ttl)
+{
+    uint32_t initial = ttl <= 64 ? 64 : ttl <= 128 ? 128 : 255;
+    uint32_t distance = initial - ttl + 1;
+    return ttl == 0 || distance > MAX_ESTIMATE ? 0 : (uint8_t)distance;
+}
+
+static void step_estimate(struct probe_trace *trace, const struct probe_answer *answer)
+{
+    if (answer->icmp->kind == PACKET_ECHO_REPLY) {
+        trace->distance = distance_from(answer->packet->ttl);
+        int64_t rtt = answer->packet->rx_ns - trace->estimate_tx_ns;
+        if (trace->estimate_tx_ns && 2 * rtt > trace->wait_ns && 2 * rtt <= 10 * CLOCK_S)
+            trace->wait_ns = 2 * rtt; /* a path longer than the wait */
+    }
+    if (trace->state == STATE_ESTIMATING)
+        trace->state = STATE_PROBING;
+}
+
+static bool is_end(const struct probe_trace *trace, const struct probe_answer *answer)
+{
+    switch (answer->icmp->kind) {
+    case PACKET_ECHO_REPLY:
+    case PACKET_UNREACHABLE:
+    case PACKET_TOO_BIG:
+    case PACKET_PARAMETER:
+        return true;
+    case PACKET_TTL_EXCEEDED:
+        return sock_same_ip(&answer->packet->src, &trace->settings.dst);
+    case PACKET_ECHO_REQUEST:
+    case PACKET_OTHER:
+        break;
+    }
+    return false;
+}
+
+static void fill_hop(struct probe_trace *trace, const struct probe_answer *answer, struct probe_trace_hop *hop)
+{
+    const struct packet_icmp *icmp = answer->icmp;
+    hop->addr = answer->packet->src;
+    hop->reply_ttl = answer->packet->ttl;
+    hop->reply_tos = answer->packet->tos;
+    hop->icmp_type = icmp->type;
+    hop->icmp_code = icmp->code;
+    hop->is_target = icmp->kind == PACKET_ECHO_REPLY || sock_same_ip(&hop->addr, &trace->settings.dst);
+    hop->has_quote = icmp->has_quote;
+    if (icmp->has_quote) {
+        hop->quoted_ttl = icmp->quote.ttl;
+        hop->quoted_dscp = icmp->quote.tos >> 2;
+    }
+    struct packet_label *labels =
+        icmp->label_count ? arena_alloc_array(trace->arena, icmp->label_count, sizeof *labels) : NULL;
+    if (labels) {
+        memcpy(labels, icmp->labels, icmp->label_count * sizeof *labels);
+        hop->labels = labels;
+        hop->label_count = icmp->label_count;
+    }
+}
+
+static void step_answer(struct probe_trace *trace, const struct probe_answer *answer)
+{
+    trace->has_news = true;
+    round_wake_at(&trace->round, 0); /* still at this wake-up */
+    if (answer->offset == ESTIMATE_OFFSET) {
+        step_estimate(trace, answer);
+        return;
+    }
+    struct flow *flow = &trace->flows[answer->flow];
+    uint32_t ttl = answer->offset % LIMIT_HOPS + 1, attempt = answer->offset / LIMIT_HOPS;
+    if (ttl > flow->high || attempt >= flow->slots[ttl - 1].attempts)
+        return; /* an answer to what was not sent */
+    struct slot *slot = &flow->slots[ttl - 1];
+    struct probe_trace_hop *hop = hop_at(trace, flow, ttl);
+    if (slot->tx_ns[attempt] == 0 || slot->rx_ns[attempt] != 0)
+        return; /* a duplicate */
+    if (sock_is_set(&hop->addr) && !sock_same_ip(&hop->addr, &answer->packet->src))
+        return; /* somebody else at the same TTL: the first one stays */
+    slot->rx_ns[attempt] = answer->packet->rx_ns;
+    slot->give_up_ns = 0;
+    if (sock_is_set(&hop->addr))
+        return;
+    slot->kind = answer->icmp->kind;
+    fill_hop(trace, answer, hop);
+    if (ttl > flow->last)
+        flow->last = (uint8_t)ttl;
+    if (is_end(trace, answer) && (flow->stop == 0 || ttl < flow->stop))
+        flow->stop = (uint8_t)ttl;
+}
+
+static void step_refused(struct probe_trace *trace, int sys_errno)
+{
+    if (!trace->result->error_text)
+        trace->result->error_text = arena_strdup(trace->arena, strerror(sys_errno));
+    round_wake_at(&trace->round, 0);
+}
+
+static void step_sent(struct probe_trace *trace, const struct probe_event *event, bool is_stamp)
+{
+    uint32_t offset = event->probe % MATCH_FLOW_PROBES;
+    trace->has_sent = true;
+    if (offset == ESTIMATE_OFFSET) {
+        trace->estimate_tx_ns = event->at_ns;
+        return;
+    }
+    uint32_t attempt = offset / LIMIT_HOPS;
+    struct slot *slot = &trace->flows[event->probe / MATCH_FLOW_PROBES].slots[offset % LIMIT_HOPS];
+    if (!is_stamp) {
+        slot->taken |= (uint8_t)(1u << attempt);
+        slot->tx_ns[attempt] = event->at_ns;
+    } else if (slot->tx_ns[attempt] != 0 && event->at_ns >= slot->tx_ns[attempt] - 100 * CLOCK_US) {
+        slot->stamped |= (uint8_t)(1u << attempt);
+        slot->tx_ns[attempt] = event->at_ns;
+        trace->has_stamps = true;
+    }
+}
+
+static void step(struct probe_round *round, const struct probe_event *event)
+{
+    struct probe_trace *trace = (struct probe_trace *)round;
+    switch (event->kind) {
+    case PROBE_EVENT_TIMER:
+        step_timer(trace, event->at_ns);
+        break;
+    case PROBE_EVENT_SENT:
+        step_sent(trace, event, false);
+        break;
+    case PROBE_EVENT_REFUSED:
+        step_refused(trace, event->sys_errno);
+        break;
+    case PROBE_EVENT_STAMP:
+        step_sent(trace, event, true);
+        break;
+    case PROBE_EVENT_ANSWER:
+        step_answer(trace, event->answer);
+        break;
+    }
+}
+
+/* --- the interface --------------------------------------------------------------------------------------------------- */
+
+static int check(const struct probe_trace_settings *settings, struct error *err)
+{
+    if (!sock_is_set(&settings->dst))
+        return error_set(err, E_REQUIRED, "dst", "an address to probe is needed");
+    if (sock_is_set(&settings->src) && settings->src.sa.sa_family != settings->dst.sa.sa_family)
+        return error_set(err, E_INVALID, "src", "the source address is not of the target's family");
+    if (settings->flows < 1 || settings->flows > LIMIT_PATH_TRACES)
+        return error_set(err, E_RANGE, "flows", "must be from 1 to %u", LIMIT_PATH_TRACES);
+    if (settings->max_ttl < 1 || settings->max_ttl > LIMIT_HOPS)
+        return error_set(err, E_RANGE, "max_ttl", "must be from 1 to %u", LIMIT_HOPS);
+    if (settings->gap_limit < 1 || settings->gap_limit > LIMIT_HOPS)
+        return error_set(err, E_RANGE, "gap_limit", "must be from 1 to %u", LIMIT_HOPS);
+    if (settings->attempts < 1 || settings->attempts > PROBE_TRACE_MAX_ATTEMPTS)
+        return error_set(err, E_RANGE, "attempts", "must be from 1 to %u", PROBE_TRACE_MAX_ATTEMPTS);
+    if (settings->distance > LIMIT_HOPS)
+        return error_set(err, E_RANGE, "distance", "must be at most %u", LIMIT_HOPS);
+    if (settings->dscp > 63)
+        return error_set(err, E_RANGE, "dscp", "must be at most 63");
+    if (settings->wait_ns < CLOCK_MS || settings->wait_ns > 10 * CLOCK_S)
+        return error_set(err, E_RANGE, "wait_ns", "must be from 1 ms to 10 s");
+    return 0;
+}
+
+static int open_flows(struct probe_trace *trace, struct error *err)
+{
+    uint32_t sum = flow_random_sum(trace->round.engine);
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        struct flow *flow = &trace->flows[i];
+        flow->flow.match.dst = trace->settings.dst;
+        flow->flow.match.payload_size = PAYLOAD_BYTES;
+        /* Far apart, so that no two flows of a trace agree in either byte. */
+        uint16_t own = (uint16_t)(1 + (sum + i * 0x1357u) % 0xfffe);
+        int rc = flow_open(&trace->round, &flow->flow, i, own, err);
+        if (rc)
+            return rc;
+        trace->result->flows[i].id = flow->flow.match.id;
+        trace->result->flows[i].end = PROBE_TRACE_SILENT;
+    }
+    return 0;
+}
+
+int probe_trace_start(struct probe_engine *engine, const struct probe_trace_settings *settings, struct arena *arena,
+                      probe_trace_fn *progress, probe_trace_fn *done, void *user, struct probe_trace **ret_trace,
+                      struct error *err)
+{
+    assert(done);
+    int rc = check(settings, err);
+    if (rc)
+        return rc;
+    struct probe_trace_result *result = arena_alloc(arena, sizeof *result);
+    struct probe_trace_flow *shown = arena_alloc_array(arena, settings->flows, sizeof *shown);
+    struct flow *flows = arena_alloc_array(arena, settings->flows, sizeof *flows);
+    if (!result || !shown || !flows)
+        return error_set(err, E_LIMIT, "", "no memory left for the round");
+    uint32_t out = settings->max_ttl < USUAL_HOPS ? settings->max_ttl : USUAL_HOPS;
+    struct probe_trace *trace = round_new(engine, settings->flows * out, step, err);
+    if (!trace)
+        return -E_LIMIT;
+    trace->settings = *settings;
+    trace->arena = arena;
+    trace->progress = progress;
+    trace->done = done;
+    trace->user = user;
+    trace->flows = flows;
+    trace->wait_ns = settings->wait_ns;
+    trace->distance = settings->distance;
+    trace->state = settings->distance ? STATE_PROBING : STATE_ESTIMATING;
+    trace->result = result;
+    result->start_ns = probe_engine_mono_ns(engine);
+    result->start_wall_ns = probe_engine_wall_ns(engine);
+    result->flow_count = settings->flows;
+    result->flows = shown;
+    rc = open_flows(trace, err);
+    if (rc) {
+        forget(trace);
+        return rc;
+    }
+    *ret_trace = trace;
+    return 0;
+}
+
+const struct probe_trace_result *probe_trace_result(struct probe_trace *trace)
+{
+    update_result(trace);
+    return trace->result;
+}
+
+void probe_trace_finish(struct probe_trace *trace)
+{
+    end(trace);
+}
+
+void probe_trace_stop(struct probe_trace *trace)
+{
+    forget(trace);
+}
