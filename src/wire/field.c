@@ -39,7 +39,7 @@ size_t field_size(const struct field *f)
     case FIELD_KIND_BYTES:
         return sizeof(struct field_bytes);
     }
-    assert(!"field kind");
+    assert(false && "field kind");
     return 0;
 }
 
@@ -87,7 +87,7 @@ bool field_is_absent(const struct field *f, const void *value)
     case FIELD_KIND_BYTES:
         return ((const struct field_bytes *)value)->data == NULL;
     }
-    assert(!"field kind");
+    assert(false && "field kind");
     return true;
 }
 
@@ -135,7 +135,7 @@ void field_set_absent(const struct field *f, void *value)
         *(struct field_bytes *)value = (struct field_bytes){0};
         return;
     }
-    assert(!"field kind");
+    assert(false && "field kind");
 }
 
 void field_set_preset(const struct field *f, void *value)
@@ -342,7 +342,7 @@ int field_check_value(const struct field *f, const void *value, struct error *er
     case FIELD_KIND_BYTES:
         return check_length(f, ((const struct field_bytes *)value)->size, " bytes", err);
     }
-    assert(!"field kind");
+    assert(false && "field kind");
     return 0;
 }
 

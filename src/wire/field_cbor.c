@@ -77,7 +77,7 @@ static void put_value(const struct field *f, const void *value, struct buf *buf)
         cbor_put_bytes(buf, ((const struct field_bytes *)value)->data, ((const struct field_bytes *)value)->size);
         return;
     }
-    assert(!"field kind");
+    assert(false && "field kind");
 }
 
 void field_to_cbor(const struct field_table *table, const void *record, struct buf *buf)
@@ -303,7 +303,7 @@ static int read_value(struct reading *r, const struct field *f, struct cbor_item
     case FIELD_KIND_BYTES:
         return read_bytes(r, f, item, value);
     }
-    assert(!"field kind");
+    assert(false && "field kind");
     return 0;
 }
 

@@ -200,7 +200,7 @@ static int read_value(struct reading *r, const struct field *f, const json_t *js
     case FIELD_KIND_BYTES:
         return read_bytes(r, f, json, value);
     }
-    assert(!"field kind");
+    assert(false && "field kind");
     return 0;
 }
 
@@ -375,7 +375,7 @@ static json_t *value_to_json(const struct field *f, const void *value, const cha
     case FIELD_KIND_BYTES:
         return bytes_to_json(value);
     }
-    assert(!"field kind");
+    assert(false && "field kind");
     return NULL;
 }
 

@@ -97,7 +97,7 @@ static json_t *kind_schema(const struct field *f)
     case FIELD_KIND_I64S:
         return array_of(typed("integer", "int64"));
     }
-    assert(!"field kind");
+    assert(false && "field kind");
     return NULL;
 }
 
