@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 const char *conform_url = "memory:";
 
@@ -137,10 +138,13 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         conform_url = argv[1];
+    bool is_sqlite = str_starts(conform_url, "sqlite:");
     size_t count = conform_objects_count + conform_results_count;
-    struct CMUnitTest *checks = mem_alloc_array(count, sizeof *checks);
+    struct CMUnitTest *checks = mem_alloc_array(count + conform_sqlite_count, sizeof *checks);
     memcpy(checks, conform_objects, conform_objects_count * sizeof *checks);
     memcpy(checks + conform_objects_count, conform_results, conform_results_count * sizeof *checks);
+    memcpy(checks + count, conform_sqlite, conform_sqlite_count * sizeof *checks);
+    count += is_sqlite ? conform_sqlite_count : 0;
     int failed = _cmocka_run_group_tests(conform_url, checks, count, NULL, NULL);
     mem_free(checks);
     return failed;

@@ -39,8 +39,8 @@ bool conform_append(struct fixture *f, uint64_t test_id, int64_t round_id, uint6
 /* The answer of a query as text: "round/agent " for each, in order. Lives in the fixture's arena. */
 const char *conform_query(struct fixture *f, const struct store_query *query);
 
-extern const struct CMUnitTest conform_objects[], conform_results[];
-extern const size_t conform_objects_count, conform_results_count;
+extern const struct CMUnitTest conform_objects[], conform_results[], conform_sqlite[];
+extern const size_t conform_objects_count, conform_results_count, conform_sqlite_count;
 
 #define CONFORM_CHECK(name) cmocka_unit_test_setup_teardown(name, conform_setup, conform_teardown)
 

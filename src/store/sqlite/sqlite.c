@@ -103,9 +103,12 @@ static const char *const sql[SQL_STATEMENT_COUNT] = {
 
 int sqlite_fail(struct sqlite_store *s, struct error *err, const char *doing)
 {
+    /* sqlite3_system_errno does not tell why a write within a statement failed; the C library still knows. */
+    int sys = errno;
     int rc = s->db ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
     const char *text = s->db ? sqlite3_errmsg(s->db) : "out of memory";
-    int sys = s->db ? sqlite3_system_errno(s->db) : 0;
+    if ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN)
+        sys = 0;
     enum error_code code;
     switch (rc & 0xff) {
     case SQLITE_FULL:
