@@ -41,6 +41,8 @@ struct measure_type {
     /* Brings settings that were read and checked into the form that is kept and answered (a port folded into the
      * target, labels filled in); strings in arena. NULL = nothing to do. Doing it twice changes nothing. */
     void (*normalise)(void *settings, struct arena *arena);
+    /* -E_NOT_SUPPORTED naming the field when no agent of this version can run these settings. NULL = all can. */
+    int (*supported)(const void *settings, struct error *err);
     size_t result_size; /* of the result struct, which starts zeroed and then gets every part's defaults */
     const struct measure_part *parts;
     size_t part_count;

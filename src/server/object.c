@@ -34,6 +34,7 @@ static const struct field user_fields[] = {
                "The password is the one made at the first start"),
     FIELD_ID(struct object_user, login_aid, "loginAid", (), "Account group entered at sign-in"),
     FIELD_TIME(struct object_user, created_s, "dateRegistered", (), "When the user was created"),
+    FIELD_TIME(struct object_user, last_login_s, "lastLogin", (), "When the user last signed in"),
     FIELD_LIST(struct object_user, roles, "roles", &user_role_table, (), "Roles in account groups"),
 };
 static const struct field_table user_table =
@@ -44,6 +45,7 @@ static const struct field token_fields[] = {
     FIELD_ID(struct object_token, uid, "uid", (), "Whose it is"),
     FIELD_TIME(struct object_token, created_s, "createdDate", (), "When it was made"),
     FIELD_TIME(struct object_token, expires_s, "expiresDate", (), "Until when it works"),
+    FIELD_BOOL(struct object_token, is_local, "isLocal", (), "It is the file api-token"),
     FIELD_BOOL(struct object_token, is_replaced, "isReplaced", (), "A newer one was made"),
 };
 static const struct field_table token_table =

@@ -41,7 +41,7 @@ struct object_user {
     const char *password_hash;
     bool must_change_password;
     uint64_t login_aid;
-    int64_t created_s;
+    int64_t created_s, last_login_s;
     struct field_list roles; /* struct object_user_role */
 };
 
@@ -51,6 +51,7 @@ struct object_token {
     const char *hash;
     uint64_t uid;
     int64_t created_s, expires_s;
+    bool is_local;    /* made at each start for programs of the same machine; in the file api-token */
     bool is_replaced; /* a newer token was made; this one works until it expires */
 };
 

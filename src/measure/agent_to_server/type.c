@@ -113,6 +113,15 @@ static void normalise(void *record, struct arena *arena)
     settings->server = arena_printf(arena, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 }
 
+/* What no agent of this version can run. */
+static int check_supported(const void *record, struct error *err)
+{
+    const struct agent_to_server_settings *settings = record;
+    if (settings->protocol == AGENT_TO_SERVER_TCP)
+        return error_set(err, E_NOT_SUPPORTED, "protocol", "not supported yet by this version: use icmp");
+    return 0;
+}
+
 static const struct field_table settings_table =
     FIELD_TABLE("AgentToServerWritablePropertyFields", struct agent_to_server_settings, settings_fields,
                 check_settings, "What an agent-to-server test measures");
@@ -144,6 +153,7 @@ const struct measure_type agent_to_server_type = {
     .help = "Loss, latency, jitter and paths from an agent to a host",
     .settings = &settings_table,
     .normalise = normalise,
+    .supported = check_supported,
     .result_size = sizeof(struct agent_to_server_result),
     .parts = parts,
     .part_count = sizeof parts / sizeof parts[0],

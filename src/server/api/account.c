@@ -1,0 +1,194 @@
+/*
+ * Who I am, which account groups there are, and my token.
+ */
+#include <string.h>
+
+#include "server/api/api.h"
+#include "server/auth.h"
+
+struct role {
+    const char *name, *id;
+    bool is_builtin, has_management;
+};
+static const struct field role_fields[] = {
+    FIELD_STR(struct role, name, "name", (), "Name of the role"),
+    FIELD_STR(struct role, id, "roleId", (), "Id of the role"),
+    FIELD_BOOL(struct role, is_builtin, "isBuiltin", (), "It comes with the product"),
+    FIELD_BOOL(struct role, has_management, "hasManagementPermissions", (), "It includes management permissions"),
+};
+static const struct field_table role_table = FIELD_TABLE("Role", struct role, role_fields, NULL, "A role");
+
+struct group_role {
+    struct api_named_group group;
+    struct field_list roles; /* struct role */
+};
+static const struct field group_role_fields[] = {
+    FIELD_RECORD(struct group_role, group, "accountGroup", &api_group_table, (), "The account group"),
+    FIELD_LIST(struct group_role, roles, "roles", &role_table, (), "The user's roles in it"),
+};
+static const struct field_table group_role_table =
+    FIELD_TABLE("AccountGroupRole", struct group_role, group_role_fields, NULL, "A user's roles in an account group");
+
+struct user_detail {
+    uint64_t uid;
+    const char *name, *email;
+    int64_t registered_s, last_login_s;
+    struct api_named_group login_group;
+    struct field_list group_roles; /* struct group_role */
+    struct field_list all_roles;   /* struct role */
+};
+static const struct field user_detail_fields[] = {
+    FIELD_ID(struct user_detail, uid, "uid", (), "Id of the user"),
+    FIELD_STR(struct user_detail, name, "name", (), "Name shown"),
+    FIELD_STR(struct user_detail, email, "email", (), "E-mail address"),
+    FIELD_TIME(struct user_detail, registered_s, "dateRegistered", (), "When the user was created"),
+    FIELD_TIME(struct user_detail, last_login_s, "lastLogin", (), "When the user last signed in"),
+    FIELD_RECORD(struct user_detail, login_group, "loginAccountGroup", &api_group_table, (),
+                 "Account group entered at sign-in"),
+    FIELD_LIST(struct user_detail, group_roles, "accountGroupRoles", &group_role_table, (), "Roles by account group"),
+    FIELD_LIST(struct user_detail, all_roles, "allAccountGroupRoles", &role_table, (),
+               "Roles in all account groups"),
+};
+static const struct field_table user_detail_table =
+    FIELD_TABLE("UserDetail", struct user_detail, user_detail_fields, NULL, "A user");
+
+struct group_info {
+    uint64_t aid;
+    const char *name, *organization, *organization_id;
+    bool is_current, is_default;
+};
+static const struct field group_info_fields[] = {
+    FIELD_ID(struct group_info, aid, "aid", (), "Id of the account group"),
+    FIELD_STR(struct group_info, name, "accountGroupName", (), "Name of the account group"),
+    FIELD_BOOL(struct group_info, is_current, "isCurrentAccountGroup", (), "It is the one being worked in"),
+    FIELD_BOOL(struct group_info, is_default, "isDefaultAccountGroup", (), "It is entered at sign-in"),
+    FIELD_STR(struct group_info, organization, "organizationName", (), "Name of the organization"),
+    FIELD_STR(struct group_info, organization_id, "orgId", (), "Id of the organization"),
+};
+static const struct field_table group_info_table =
+    FIELD_TABLE("AccountGroupInfo", struct group_info, group_info_fields, NULL, "An account group of the user");
+
+struct api_token {
+    const char *token;
+};
+static const struct field api_token_fields[] = {
+    FIELD_STR(struct api_token, token, "token", (), "The bearer token, told once"),
+};
+static const struct field_table api_token_table =
+    FIELD_TABLE("ApiToken", struct api_token, api_token_fields, NULL, "A new bearer token");
+
+static int find_group(struct request *request, uint64_t aid, struct api_named_group *ret_group, struct error *err)
+{
+    struct object_account_group group;
+    int rc = object_get(request->server->store, &object_account_group_kind, aid, 0, request->arena, &group, err);
+    if (!rc)
+        *ret_group = (struct api_named_group){aid, group.name};
+    return rc;
+}
+
+static int get_current_user(struct request *request, struct error *err)
+{
+    static const char *const role_ids[] = {"1", "2", "3"};
+    const struct object_user *user = &request->user;
+    const struct object_user_role *roles = user->roles.items;
+    struct user_detail detail = {.uid = user->head.id,
+                                 .name = user->name,
+                                 .email = user->email,
+                                 .registered_s = user->created_s,
+                                 .last_login_s = user->last_login_s,
+                                 .all_roles = {"", 0}};
+    struct group_role *items = arena_alloc_array(request->arena, user->roles.count + 1, sizeof *items);
+    struct role *names = arena_alloc_array(request->arena, user->roles.count + 1, sizeof *names);
+    if (!items || !names)
+        return error_set(err, E_LIMIT, "", "too many roles");
+    int rc = find_group(request, user->login_aid, &detail.login_group, err);
+    for (size_t i = 0; !rc && i < user->roles.count; i++) {
+        names[i] = (struct role){object_role_names[roles[i].role], role_ids[roles[i].role], true,
+                                 roles[i].role != OBJECT_ROLE_REGULAR};
+        items[i].roles = (struct field_list){&names[i], 1};
+        rc = find_group(request, roles[i].aid, &items[i].group, err);
+    }
+    if (rc)
+        return rc;
+    detail.group_roles = (struct field_list){items, user->roles.count};
+    request_answer_record(request, 200, &user_detail_table, &detail);
+    return 0;
+}
+
+static int get_account_groups(struct request *request, struct error *err)
+{
+    const struct object_user_role *roles = request->user.roles.items;
+    json_t *list = json_array();
+    for (size_t i = 0; i < request->user.roles.count; i++) {
+        struct object_account_group group;
+        int rc = object_get(request->server->store, &object_account_group_kind, roles[i].aid, 0, request->arena, &group,
+                            err);
+        if (rc) {
+            json_decref(list);
+            return rc;
+        }
+        struct group_info info = {.aid = roles[i].aid,
+                                  .name = group.name,
+                                  .organization = group.organization,
+                                  .organization_id = "1",
+                                  .is_current = roles[i].aid == request->aid,
+                                  .is_default = roles[i].aid == request->user.login_aid};
+        (void)json_array_append_new(list, field_to_json(&group_info_table, &info, NULL));
+    }
+    request_answer(request, 200, json_pack("{s:o}", "accountGroups", list));
+    return 0;
+}
+
+/* The token so far keeps working for some days; while it does, another cannot be made. */
+static int create_token(struct request *request, struct error *err)
+{
+    struct server *server = request->server;
+    struct field_list tokens = {0};
+    int64_t now = server_now_s(server);
+    int rc = object_list(server->store, &object_token_kind, 0, NULL, request->arena, &tokens, err);
+    struct object_token *token = tokens.items;
+    for (size_t i = 0; !rc && i < tokens.count; i++) {
+        if (token[i].uid == request->user.head.id && token[i].is_replaced && token[i].expires_s > now)
+            return error_set(err, E_CONFLICT, "", "a token was made less than %d days ago and the one before still works",
+                             AUTH_OVERLAP_DAYS);
+    }
+    char secret[AUTH_SECRET_BYTES];
+    if (!rc)
+        rc = store_begin(server->store, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < tokens.count; i++) {
+        if (token[i].uid != request->user.head.id || token[i].is_local || token[i].expires_s <= now)
+            continue;
+        token[i].is_replaced = true;
+        if (token[i].expires_s > now + AUTH_OVERLAP_DAYS * 86400LL)
+            token[i].expires_s = now + AUTH_OVERLAP_DAYS * 86400LL;
+        rc = object_put(server->store, &object_token_kind, &token[i], now, err);
+    }
+    if (!rc)
+        rc = auth_make_token(server, &object_token_kind, request->user.head.id, AUTH_TOKEN_DAYS * 86400LL, false, secret,
+                             err);
+    if (rc) {
+        store_rollback(server->store);
+        return rc;
+    }
+    rc = store_commit(server->store, err);
+    if (rc)
+        return rc;
+    struct api_token answer = {secret};
+    http_add_header(request->http, "Cache-Control", "no-store");
+    request_answer(request, 201, field_to_json(&api_token_table, &answer, NULL));
+    return 0;
+}
+
+const struct route api_account_routes[] = {
+    ROUTE("GET", "/v7/users/current", PERMISSION_SIGNED_IN, "getCurrentUser", get_current_user,
+          (.response = &user_detail_table, .flags = ROUTE_V7 | ROUTE_NO_AID), "Who I am"),
+    ROUTE("GET", "/v7/account-groups", PERMISSION_SIGNED_IN, "getAccountGroups", get_account_groups,
+          (.response = &group_info_table, .list = "accountGroups", .flags = ROUTE_V7 | ROUTE_NO_AID),
+          "List the account groups I have access to"),
+    ROUTE("POST", "/v7/api-tokens", PERMISSION_API_ACCESS, "regenerateApiToken", create_token,
+          (.response = &api_token_table, .status = 201, .flags = ROUTE_V7 | ROUTE_NO_AID),
+          "Make a new bearer token; the one before works for 14 more days"),
+    {0},
+};

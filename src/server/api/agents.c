@@ -1,0 +1,418 @@
+/*
+ * /v7/agents: the agents of an account group. All of ours are enterprise agents.
+ */
+#include <string.h>
+
+#include "base/sock.h"
+#include "base/str.h"
+#include "server/api/api.h"
+
+#define OFFLINE_AFTER_S 180 /* an agent asks for its plan at least every minute */
+
+static const char *const type_words[] = {"cloud", "enterprise-cluster", "enterprise", NULL};
+static const char *const state_words[] = {"online", "offline", "disabled", NULL};
+enum { TYPE_ENTERPRISE = 2 };
+enum { STATE_ONLINE, STATE_OFFLINE, STATE_DISABLED };
+
+static const struct field coordinates_fields[] = {
+    FIELD_F64(struct api_coordinates, latitude, "latitude", (.flags = FIELD_READONLY, .min = -90, .max = 90),
+              "Latitude in degrees"),
+    FIELD_F64(struct api_coordinates, longitude, "longitude", (.flags = FIELD_READONLY, .min = -180, .max = 180),
+              "Longitude in degrees"),
+};
+static const struct field_table coordinates_table =
+    FIELD_TABLE("Coordinates", struct api_coordinates, coordinates_fields, NULL, "Where something stands");
+
+static const struct field group_fields[] = {
+    FIELD_ID(struct api_named_group, aid, "aid", (), "Id of the account group"),
+    FIELD_STR(struct api_named_group, name, "accountGroupName", (), "Name of the account group"),
+};
+const struct field_table api_group_table =
+    FIELD_TABLE("AccountGroup", struct api_named_group, group_fields, NULL, "An account group");
+
+struct error_detail {
+    const char *code, *description;
+};
+static const struct field error_detail_fields[] = {
+    FIELD_STR(struct error_detail, code, "code", (.flags = FIELD_READONLY), "What is wrong"),
+    FIELD_STR(struct error_detail, description, "description", (.flags = FIELD_READONLY), "The same in words"),
+};
+static const struct field_table error_detail_table =
+    FIELD_TABLE("ErrorDetail", struct error_detail, error_detail_fields, NULL, "What is wrong with an agent");
+
+struct cluster_member {
+    const char *name;
+};
+static const struct field cluster_member_fields[] = {
+    FIELD_STR(struct cluster_member, name, "name", (.flags = FIELD_READONLY), "Name of the member"),
+};
+static const struct field_table cluster_member_table =
+    FIELD_TABLE("ClusterMember", struct cluster_member, cluster_member_fields, NULL, "A member of a cluster of agents");
+
+#define R (.flags = FIELD_READONLY)
+#define SIMPLE_FIELDS                                                                                                  \
+    FIELD_ID(struct api_agent, id, "agentId", R, "Id of the agent"),                                                   \
+    FIELD_STR(struct api_agent, name, "agentName", (), "Name of the agent"),                                           \
+    FIELD_ENUM(struct api_agent, type, "agentType", type_words, (.flags = FIELD_READONLY | FIELD_REQUIRED),            \
+               "Kind of agent"),                                                                                       \
+    FIELD_STR(struct api_agent, location, "location", R, "Where it stands"),                                           \
+    FIELD_STR(struct api_agent, country, "countryId", R, "ISO 3166 country code"),                                     \
+    FIELD_RECORD_PTR(struct api_agent, coordinates, "coordinates", &coordinates_table, R, "Where it stands"),          \
+    FIELD_STRS(struct api_agent, ip_addresses, "ipAddresses", R, "Its own addresses"),                                 \
+    FIELD_STRS(struct api_agent, public_ip_addresses, "publicIpAddresses", R, "Addresses the server sees it with"),    \
+    FIELD_STR(struct api_agent, network, "network", R, "Network of its public address"),                               \
+    FIELD_STR(struct api_agent, prefix, "prefix", R, "Prefix of its public address"),                                  \
+    FIELD_BOOL(struct api_agent, enabled, "enabled", (.preset = "true"), "It gets tests to run"),                      \
+    FIELD_BOOL(struct api_agent, verify_ssl, "verifySslCertificates", R, "It refuses certificates it cannot verify")
+
+static const struct field simple_agent_fields[] = {SIMPLE_FIELDS};
+const struct field_table api_simple_agent_table =
+    FIELD_TABLE("AgentResponse", struct api_agent, simple_agent_fields, NULL, "An agent as a test lists it");
+
+static const struct field agent_fields[] = {
+    SIMPLE_FIELDS,
+    FIELD_LIST(struct api_agent, cluster_members, "clusterMembers", &cluster_member_table,
+               (.flags = FIELD_READONLY, .expand = "cluster-member"), "Members, when the agent is a cluster"),
+    FIELD_I64S(struct api_agent, test_ids, "testIds", (.flags = FIELD_READONLY, .expand = "test-ids"),
+               "Ids of the tests it runs"),
+    FIELD_LIST(struct api_agent, account_groups, "accountGroups", &api_group_table, (), "Account groups it works for"),
+    FIELD_ENUM(struct api_agent, ipv6_policy, "ipv6Policy", object_ipv6_policies, (),
+               "Which addresses of a name it uses"),
+    FIELD_LIST(struct api_agent, error_details, "errorDetails", &error_detail_table, R, "What is wrong with it"),
+    FIELD_STR(struct api_agent, hostname, "hostname", R, "Name of its machine"),
+    FIELD_TIME(struct api_agent, last_seen_s, "lastSeen", R, "When it last spoke"),
+    FIELD_ENUM(struct api_agent, state, "agentState", state_words, R, "Whether it is there"),
+    FIELD_BOOL(struct api_agent, keep_browser_cache, "keepBrowserCache", (), "Its browser keeps the cache"),
+    FIELD_TIME(struct api_agent, created_s, "createdDate", R, "When it registered"),
+    FIELD_STR(struct api_agent, target_for_tests, "targetForTests", (), "Address other agents measure"),
+    FIELD_STRS(struct api_agent, local_resolution_prefixes, "localResolutionPrefixes", (),
+               "Prefixes whose names it resolves itself"),
+};
+const struct field_table api_agent_table =
+    FIELD_TABLE("EnterpriseAgent", struct api_agent, agent_fields, NULL, "An agent");
+
+/* What PUT takes; read over the stored agent. */
+struct agent_request {
+    const char *name, *target_for_tests;
+    bool enabled, keep_browser_cache;
+    int ipv6_policy;
+    struct field_list account_groups, local_resolution_prefixes, tests;
+};
+static const struct field request_fields[] = {
+    FIELD_STR(struct agent_request, name, "agentName", (.min = 1, .max = 255), "Name of the agent"),
+    FIELD_BOOL(struct agent_request, enabled, "enabled", (), "It gets tests to run"),
+    FIELD_IDS(struct agent_request, account_groups, "accountGroups", (.max = 100), "Account groups it works for"),
+    FIELD_ENUM(struct agent_request, ipv6_policy, "ipv6Policy", object_ipv6_policies, (),
+               "Which addresses of a name it uses"),
+    FIELD_BOOL(struct agent_request, keep_browser_cache, "keepBrowserCache", (), "Its browser keeps the cache"),
+    FIELD_STR(struct agent_request, target_for_tests, "targetForTests", (.max = 64), "Address other agents measure"),
+    FIELD_STRS(struct agent_request, local_resolution_prefixes, "localResolutionPrefixes", (.max = 1000),
+               "Prefixes whose names it resolves itself"),
+    FIELD_IDS(struct agent_request, tests, "tests", (.max = 10000), "Ids of the tests it runs: these and no others"),
+};
+static int check_request(const void *record, struct error *err)
+{
+    const struct agent_request *request = record;
+    union sock_addr addr;
+    if (request->target_for_tests && *request->target_for_tests && sock_parse_ip(request->target_for_tests, &addr) != 0)
+        return error_set(err, E_INVALID, "targetForTests", "must be an IP address");
+    return 0;
+}
+static const struct field_table request_table =
+    FIELD_TABLE("AgentRequest", struct agent_request, request_fields, check_request, "Changes to an agent");
+
+void api_agent_fill(struct request *request, const struct object_agent *agent, struct api_agent *ret_agent)
+{
+    int64_t seen = api_agent_last_seen(request->server, agent->head.id);
+    if (seen < agent->last_seen_s)
+        seen = agent->last_seen_s;
+    bool is_here = server_now_s(request->server) - seen < OFFLINE_AFTER_S;
+    *ret_agent = (struct api_agent){
+        .id = agent->head.id,
+        .name = agent->name,
+        .location = agent->location,
+        .country = agent->country,
+        .hostname = agent->hostname,
+        .network = agent->network,
+        .prefix = agent->prefix,
+        .target_for_tests = agent->target_for_tests,
+        .ip_addresses = agent->ip_addresses,
+        .public_ip_addresses = agent->public_ip_addresses,
+        .local_resolution_prefixes = agent->local_resolution_prefixes,
+        .enabled = agent->enabled,
+        .verify_ssl = agent->verify_ssl,
+        .keep_browser_cache = agent->keep_browser_cache,
+        .type = TYPE_ENTERPRISE,
+        .state = !agent->enabled ? STATE_DISABLED : is_here ? STATE_ONLINE : STATE_OFFLINE,
+        .ipv6_policy = agent->ipv6_policy,
+        .last_seen_s = seen,
+        .created_s = agent->created_s,
+        .error_details = {"", 0},
+        .cluster_members = {"", 0},
+    };
+    if (isfinite(agent->latitude) && isfinite(agent->longitude)) {
+        ret_agent->coordinates = arena_alloc(request->arena, sizeof *ret_agent->coordinates);
+        if (ret_agent->coordinates)
+            *ret_agent->coordinates = (struct api_coordinates){agent->latitude, agent->longitude};
+    }
+}
+
+static int fill_groups(struct request *request, struct field_list *ret_groups, struct error *err)
+{
+    struct object_account_group group;
+    int rc = object_get(request->server->store, &object_account_group_kind, request->aid, 0, request->arena, &group, err);
+    struct api_named_group *item = rc ? NULL : arena_alloc(request->arena, sizeof *item);
+    if (item) {
+        *item = (struct api_named_group){group.head.id, group.name};
+        *ret_groups = (struct field_list){item, 1};
+    }
+    return rc;
+}
+
+static int add_tests(struct request *request, uint64_t agent_id, struct api_agent *agent, json_t *json,
+                     struct error *err)
+{
+    struct field_list tests = {0};
+    int rc = api_tests_of_agent(request, agent_id, &tests, err);
+    if (rc)
+        return rc;
+    const struct object_test *test = tests.items;
+    int64_t *ids = arena_alloc_array(request->arena, tests.count + 1, sizeof *ids);
+    if (!ids)
+        return error_set(err, E_LIMIT, "", "too many tests");
+    json_t *list = request_expands(request, "test") && json ? json_array() : NULL;
+    for (size_t i = 0; i < tests.count; i++) {
+        ids[i] = (int64_t)test[i].head.id;
+        if (list)
+            (void)json_array_append_new(list, api_test_json(request, &test[i], err));
+    }
+    agent->test_ids = (struct field_list){ids, tests.count};
+    if (list)
+        (void)json_object_set_new(json, "tests", list);
+    return 0;
+}
+
+static int make_json(struct request *request, const struct object_agent *stored, const struct field_list *groups,
+                     json_t **ret_json, struct error *err)
+{
+    struct api_agent agent;
+    api_agent_fill(request, stored, &agent);
+    agent.account_groups = *groups;
+    json_t *tests = json_object();
+    int rc = 0;
+    if (request_expands(request, "test") || request_expands(request, "test-ids"))
+        rc = add_tests(request, stored->head.id, &agent, tests, err);
+    if (!rc) {
+        *ret_json = field_to_json(&api_agent_table, &agent, request->expand);
+        (void)json_object_update(*ret_json, tests);
+    }
+    json_decref(tests);
+    return rc;
+}
+
+/* ?agentTypes=enterprise,cloud: ours are all of one type. */
+static bool is_type_wanted(const struct request *request)
+{
+    const char *types = request_query(request, "agentTypes");
+    const char *at = types ? strstr(types, "enterprise") : NULL;
+    for (; at && at[10] != 0 && at[10] != ','; at = strstr(at + 1, "enterprise")) {
+    }
+    return !types || !*types || at;
+}
+
+static int get_agents(struct request *request, struct error *err)
+{
+    struct field_list agents = {0}, groups = {0};
+    int rc = fill_groups(request, &groups, err);
+    if (!rc && is_type_wanted(request))
+        rc = object_list(request->server->store, &object_agent_kind, request->aid, NULL, request->arena, &agents, err);
+    json_t *list = json_array();
+    const struct object_agent *agent = agents.items;
+    for (size_t i = 0; !rc && i < agents.count; i++) {
+        json_t *json = NULL;
+        rc = make_json(request, &agent[i], &groups, &json, err);
+        if (!rc)
+            (void)json_array_append_new(list, json);
+    }
+    if (rc) {
+        json_decref(list);
+        return rc;
+    }
+    request_answer(request, 200, json_pack("{s:o}", "agents", list));
+    return 0;
+}
+
+static int find_agent(struct request *request, struct object_agent *ret_agent, struct error *err)
+{
+    uint64_t id;
+    int rc = request_id(request, "agentId", &id, err);
+    return rc ? rc
+              : object_get_in(request->server->store, &object_agent_kind, id, request->aid, request->arena, ret_agent,
+                              err);
+}
+
+static int answer_agent(struct request *request, const struct object_agent *agent, struct error *err)
+{
+    struct field_list groups = {0};
+    json_t *json = NULL;
+    int rc = fill_groups(request, &groups, err);
+    if (!rc)
+        rc = make_json(request, agent, &groups, &json, err);
+    if (rc)
+        return rc;
+    request_link_self(request, json, request_url(request, "/v7/agents/%llu", (unsigned long long)agent->head.id));
+    request_answer(request, 200, json);
+    return 0;
+}
+
+static int get_agent(struct request *request, struct error *err)
+{
+    struct object_agent agent;
+    int rc = find_agent(request, &agent, err);
+    return rc ? rc : answer_agent(request, &agent, err);
+}
+
+static bool has_agent(const struct object_test *test, uint64_t agent_id)
+{
+    const struct object_test_agent *agents = test->agents.items;
+    for (size_t i = 0; i < test->agents.count; i++) {
+        if (agents[i].agent_id == agent_id)
+            return true;
+    }
+    return false;
+}
+
+static int set_member(struct request *request, struct object_test *test, uint64_t agent_id, bool is_member,
+                      struct error *err)
+{
+    struct object_test_agent *agents = arena_alloc_array(request->arena, test->agents.count + 1, sizeof *agents);
+    const struct object_test_agent *old = test->agents.items;
+    size_t count = 0;
+    if (!agents)
+        return error_set(err, E_LIMIT, "tests", "too many agents");
+    for (size_t i = 0; i < test->agents.count; i++) {
+        if (old[i].agent_id != agent_id)
+            agents[count++] = old[i];
+    }
+    if (is_member)
+        agents[count++] = (struct object_test_agent){.agent_id = agent_id};
+    test->agents = (struct field_list){agents, count};
+    return object_put(request->server->store, &object_test_kind, test, server_now_s(request->server), err);
+}
+
+/* Makes the agent a member of exactly the tests in ids (none when NULL). */
+static int assign_tests(struct request *request, uint64_t agent_id, const struct field_list *ids, struct error *err)
+{
+    struct field_list tests = {0};
+    int rc = object_list(request->server->store, &object_test_kind, request->aid, NULL, request->arena, &tests, err);
+    struct object_test *test = tests.items;
+    const uint64_t *wanted = ids ? ids->items : NULL;
+    size_t found = 0;
+    for (size_t i = 0; !rc && i < tests.count; i++) {
+        bool is_wanted = false;
+        for (size_t j = 0; ids && j < ids->count; j++)
+            is_wanted = is_wanted || wanted[j] == test[i].head.id;
+        found += is_wanted;
+        if (is_wanted != has_agent(&test[i], agent_id))
+            rc = set_member(request, &test[i], agent_id, is_wanted, err);
+    }
+    if (!rc && ids && found != ids->count)
+        rc = error_set(err, E_INVALID, "tests", "One of the tests does not exist");
+    return rc;
+}
+
+static int check_groups(struct request *request, const struct field_list *groups, struct error *err)
+{
+    const uint64_t *aids = groups->items;
+    if (aids && (groups->count != 1 || aids[0] != request->aid))
+        return error_set(err, E_NOT_SUPPORTED, "accountGroups",
+                         "agents that work for several account groups are not supported by this version");
+    return 0;
+}
+
+static int put_agent(struct request *request, struct error *err)
+{
+    struct object_agent agent;
+    int rc = find_agent(request, &agent, err);
+    if (rc)
+        return rc;
+    struct agent_request changes;
+    field_defaults(&request_table, &changes);
+    changes.name = agent.name;
+    changes.enabled = agent.enabled;
+    changes.keep_browser_cache = agent.keep_browser_cache;
+    changes.ipv6_policy = agent.ipv6_policy;
+    changes.target_for_tests = agent.target_for_tests;
+    changes.local_resolution_prefixes = agent.local_resolution_prefixes;
+    rc = field_from_json(&request_table, request->body, FIELD_MERGE, &changes, request->arena, err);
+    if (!rc)
+        rc = check_groups(request, &changes.account_groups, err);
+    if (rc)
+        return rc;
+    agent.name = changes.name;
+    agent.enabled = changes.enabled;
+    agent.keep_browser_cache = changes.keep_browser_cache;
+    agent.ipv6_policy = changes.ipv6_policy;
+    agent.target_for_tests = changes.target_for_tests;
+    agent.local_resolution_prefixes = changes.local_resolution_prefixes;
+    struct store *store = request->server->store;
+    rc = store_begin(store, err);
+    if (rc)
+        return rc;
+    rc = object_put(store, &object_agent_kind, &agent, server_now_s(request->server), err);
+    if (!rc && changes.tests.items)
+        rc = assign_tests(request, agent.head.id, &changes.tests, err);
+    if (rc) {
+        store_rollback(store);
+        return rc;
+    }
+    rc = store_commit(store, err);
+    if (rc)
+        return rc;
+    api_agent_changed(request->server, agent.head.aid, agent.head.id);
+    return answer_agent(request, &agent, err);
+}
+
+static int delete_agent(struct request *request, struct error *err)
+{
+    struct object_agent agent;
+    int rc = find_agent(request, &agent, err);
+    if (rc)
+        return rc;
+    struct store *store = request->server->store;
+    rc = store_begin(store, err);
+    if (rc)
+        return rc;
+    rc = assign_tests(request, agent.head.id, NULL, err);
+    if (!rc)
+        rc = store_delete(store, object_agent_kind.name, agent.head.id, err);
+    if (rc) {
+        store_rollback(store);
+        return rc;
+    }
+    rc = store_commit(store, err);
+    if (rc)
+        return rc;
+    api_agent_changed(request->server, agent.head.aid, agent.head.id);
+    request_answer_empty(request, 204);
+    return 0;
+}
+
+static const char *const list_expand[] = {"cluster-member", "test", "test-ids", NULL};
+static const char *const list_queries[] = {"agentTypes", NULL};
+
+const struct route api_agent_routes[] = {
+    ROUTE("GET", "/v7/agents", PERMISSION_VIEW_AGENTS, "getAgents", get_agents,
+          (.response = &api_agent_table, .list = "agents", .flags = ROUTE_V7, .expand = list_expand,
+           .queries = list_queries),
+          "List agents"),
+    ROUTE("GET", "/v7/agents/{agentId}", PERMISSION_VIEW_AGENTS, "getAgent", get_agent,
+          (.response = &api_agent_table, .flags = ROUTE_V7, .expand = list_expand), "Get an agent"),
+    ROUTE("PUT", "/v7/agents/{agentId}", PERMISSION_EDIT_AGENTS, "updateAgent", put_agent,
+          (.request = &request_table, .response = &api_agent_table, .flags = ROUTE_V7 | ROUTE_PARTIAL,
+           .expand = list_expand),
+          "Change an agent"),
+    ROUTE("DELETE", "/v7/agents/{agentId}", PERMISSION_EDIT_AGENTS, "deleteAgent", delete_agent,
+          (.status = 204, .flags = ROUTE_V7), "Delete an agent"),
+    {0},
+};

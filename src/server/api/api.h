@@ -1,0 +1,70 @@
+/*
+ * The resources: each file is one, with its table of routes. This header is what they share.
+ */
+#ifndef OCULI_SERVER_API_H
+#define OCULI_SERVER_API_H
+
+#include <jansson.h>
+
+#include "server/request.h"
+#include "server/server.h"
+
+extern const struct route *const api_tables[]; /* for route_set_init */
+
+extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_account_routes[],
+    api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[];
+
+int api_start(struct server *server, struct error *err);
+void api_stop(struct server *server);
+void api_drop_sessions(struct server *server); /* removes expired ones */
+
+/* --- agents --------------------------------------------------------------------------------------------------------- */
+
+struct api_coordinates {
+    double latitude, longitude;
+};
+
+struct api_named_group {
+    uint64_t aid;
+    const char *name;
+};
+
+/* How v7 shows an agent: alone, in lists, and inside a test. */
+struct api_agent {
+    uint64_t id;
+    const char *name, *location, *country, *hostname, *network, *prefix, *target_for_tests;
+    struct api_coordinates *coordinates;
+    struct field_list ip_addresses, public_ip_addresses, local_resolution_prefixes;
+    bool enabled, verify_ssl, keep_browser_cache;
+    int type, state, ipv6_policy;
+    int64_t last_seen_s, created_s;
+    struct field_list account_groups; /* struct api_named_group */
+    struct field_list test_ids;       /* int64_t; under expand=test-ids */
+    struct field_list error_details, cluster_members;
+};
+
+extern const struct field_table api_agent_table;        /* EnterpriseAgent */
+extern const struct field_table api_simple_agent_table; /* as tests list them */
+extern const struct field_table api_group_table;
+
+/* Fills ret_agent from a stored agent; lists and strings are shared with it or live in the request's arena. */
+void api_agent_fill(struct request *request, const struct object_agent *agent, struct api_agent *ret_agent);
+
+/* --- tests ---------------------------------------------------------------------------------------------------------- */
+
+/* The whole v7 object of a test; under expand also what it refers to. NULL with err when it cannot be read. */
+json_t *api_test_json(struct request *request, const struct object_test *test, struct error *err);
+extern const struct field_table api_test_table;
+
+/* Tests in which the agent takes part, in its account group. */
+int api_tests_of_agent(struct request *request, uint64_t agent_id, struct field_list *ret_tests, struct error *err);
+
+/* --- news for plans, event streams and caches ------------------------------------------------------------------------ */
+
+void api_test_changed(struct server *server, uint64_t aid, uint64_t test_id);
+void api_agent_changed(struct server *server, uint64_t aid, uint64_t agent_id);
+
+/* What we know of an agent besides its record: when it last spoke. 0 = never since the start. */
+int64_t api_agent_last_seen(struct server *server, uint64_t agent_id);
+
+#endif

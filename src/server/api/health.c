@@ -1,0 +1,95 @@
+/*
+ * What operators and their tools ask: is it up, is it ready, how is it doing.
+ */
+#include <string.h>
+
+#include "base/limit.h"
+#include "server/api/api.h"
+
+static int get_health(struct request *request, struct error *err)
+{
+    (void)err;
+    request_answer_text(request, 200, "text/plain; charset=utf-8", "ok\n", 3);
+    return 0;
+}
+
+/* Ready means that the store answers. */
+static int get_ready(struct request *request, struct error *err)
+{
+    struct store_stats stats;
+    int rc = store_stats(request->server->store, &stats, err);
+    if (rc == 0)
+        request_answer_text(request, 200, "text/plain; charset=utf-8", "ready\n", 6);
+    else
+        request_answer_problem(request, 503, "the store does not answer", err->text);
+    return 0;
+}
+
+static void put_metric(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP oculi_%s %s\n# TYPE oculi_%s %s\n", name, help, name, type);
+}
+
+static void put_value(struct buf *out, const char *name, const char *labels, double value)
+{
+    buf_printf(out, "oculi_%s%s %.15g\n", name, labels, value);
+}
+
+static int get_metrics(struct request *request, struct error *err)
+{
+    struct server *server = request->server;
+    const struct server_counters *counters = &server->counters;
+    struct store_stats stats = {0};
+    int rc = store_stats(server->store, &stats, err);
+    if (rc)
+        return rc;
+    struct buf out;
+    buf_init(&out, 1u << 20);
+    put_metric(&out, "build_info", "gauge", "The version of this server.");
+    put_value(&out, "build_info", "{version=\"" OCULI_VERSION "\"}", 1);
+    put_metric(&out, "http_requests_total", "counter", "Requests answered, by the first digit of the status.");
+    for (int i = 1; i < 6; i++) {
+        char label[32];
+        (void)snprintf(label, sizeof label, "{class=\"%dxx\"}", i);
+        put_value(&out, "http_requests_total", label, (double)counters->requests[i]);
+    }
+    put_metric(&out, "http_request_seconds_total", "counter", "Time from request line to answer, waiting included.");
+    put_value(&out, "http_request_seconds_total", "", (double)counters->request_us / 1e6);
+    put_metric(&out, "http_requests_open", "gauge", "Requests being served, long polls and streams included.");
+    put_value(&out, "http_requests_open", "", (double)http_open_requests(server->http));
+    put_metric(&out, "logins_refused_total", "counter", "Sign-ins refused.");
+    put_value(&out, "logins_refused_total", "", (double)counters->logins_refused);
+    put_metric(&out, "rounds_total", "counter", "Rounds that agents sent, by what became of them.");
+    put_value(&out, "rounds_total", "{result=\"accepted\"}", (double)counters->rounds_accepted);
+    put_value(&out, "rounds_total", "{result=\"duplicate\"}", (double)counters->rounds_duplicate);
+    put_value(&out, "rounds_total", "{result=\"refused\"}", (double)counters->rounds_refused);
+    put_metric(&out, "batches_total", "counter", "Batches of rounds committed.");
+    put_value(&out, "batches_total", "", (double)counters->batches);
+    put_metric(&out, "store_objects", "gauge", "Objects in the store.");
+    put_value(&out, "store_objects", "", (double)stats.objects);
+    put_metric(&out, "store_rounds", "gauge", "Rounds in the store.");
+    put_value(&out, "store_rounds", "", (double)stats.rounds);
+    put_metric(&out, "store_bytes", "gauge", "Size of the store on disk.");
+    put_value(&out, "store_bytes", "", (double)stats.bytes);
+    put_metric(&out, "limit_hits_total", "counter", "Ceilings reached, by name.");
+    for (int i = 0; i < LIMIT_KIND_COUNT; i++) {
+        char label[64];
+        (void)snprintf(label, sizeof label, "{limit=\"%s\"}", limit_name((enum limit_kind)i));
+        put_value(&out, "limit_hits_total", label, (double)limit_hits((enum limit_kind)i));
+    }
+    put_metric(&out, "start_time_seconds", "gauge", "When the server started, as epoch seconds.");
+    put_value(&out, "start_time_seconds", "", (double)server->started_s);
+    request_answer_text(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&out), out.size);
+    buf_done(&out);
+    return 0;
+}
+
+const struct route api_health_routes[] = {
+    ROUTE("GET", "/healthz", PERMISSION_PUBLIC, "getHealth", get_health, (.flags = ROUTE_PLAIN | ROUTE_NO_AID),
+          "The server runs"),
+    ROUTE("GET", "/readyz", PERMISSION_PUBLIC, "getReady", get_ready, (.flags = ROUTE_PLAIN | ROUTE_NO_AID),
+          "The server can serve"),
+    ROUTE("GET", "/metrics", PERMISSION_PUBLIC, "getMetrics", get_metrics, (.flags = ROUTE_PLAIN | ROUTE_NO_AID),
+          "Counters in the Prometheus text format"),
+    {0},
+};

@@ -1,0 +1,219 @@
+/*
+ * /oculi/v1/session: signing in and out of the web UI.
+ */
+#include <string.h>
+
+#include "base/limit.h"
+#include "server/api/api.h"
+#include "server/auth.h"
+#include "server/first.h"
+
+struct login {
+    const char *email, *password;
+};
+static const struct field login_fields[] = {
+    FIELD_STR(struct login, email, "email", (.flags = FIELD_REQUIRED, .max = 320), "E-mail address"),
+    FIELD_STR(struct login, password, "password", (.flags = FIELD_REQUIRED | FIELD_SECRET, .max = 1024), "Password"),
+};
+static const struct field_table login_table =
+    FIELD_TABLE("Login", struct login, login_fields, NULL, "Who wants to sign in");
+
+struct new_password {
+    const char *current, *new;
+};
+static const struct field new_password_fields[] = {
+    FIELD_STR(struct new_password, current, "current", (.flags = FIELD_REQUIRED | FIELD_SECRET, .max = 1024),
+              "The password so far"),
+    FIELD_STR(struct new_password, new, "new",
+              (.flags = FIELD_REQUIRED | FIELD_SECRET, .min = AUTH_PASSWORD_MIN, .max = 1024), "The one to come"),
+};
+static const struct field_table new_password_table =
+    FIELD_TABLE("NewPassword", struct new_password, new_password_fields, NULL, "A change of password");
+
+struct session_user {
+    uint64_t uid;
+    const char *name, *email;
+};
+static const struct field session_user_fields[] = {
+    FIELD_ID(struct session_user, uid, "uid", (), "Id of the user"),
+    FIELD_STR(struct session_user, name, "name", (), "Name shown"),
+    FIELD_STR(struct session_user, email, "email", (), "E-mail address"),
+};
+static const struct field_table session_user_table =
+    FIELD_TABLE("SessionUser", struct session_user, session_user_fields, NULL, "The user of a session");
+struct session {
+    struct session_user user;
+    uint64_t aid;
+    const char *group_name;
+    bool must_change_password;
+};
+static const struct field session_fields[] = {
+    FIELD_RECORD(struct session, user, "user", &session_user_table, (), "Who is signed in"),
+    FIELD_ID(struct session, aid, "aid", (), "Account group worked in"),
+    FIELD_STR(struct session, group_name, "accountGroupName", (), "Its name"),
+    FIELD_BOOL(struct session, must_change_password, "mustChangePassword", (),
+               "The user must choose a password before anything else"),
+};
+static const struct field_table session_table =
+    FIELD_TABLE("Session", struct session, session_fields, NULL, "A signed-in browser");
+
+static int answer_session(struct request *request, const struct object_user *user, struct error *err)
+{
+    struct object_account_group group;
+    int rc = object_get(request->server->store, &object_account_group_kind, user->login_aid, 0, request->arena, &group,
+                        err);
+    if (rc)
+        return rc;
+    struct session session = {.user = {user->head.id, user->name, user->email},
+                              .aid = user->login_aid,
+                              .group_name = group.name,
+                              .must_change_password = user->must_change_password};
+    request_answer_record(request, 200, &session_table, &session);
+    return 0;
+}
+
+static void set_cookie(struct request *request, const char *secret, int64_t seconds)
+{
+    const char *public_url = request->server->config->public_url;
+    bool is_secure = http_is_tls(request->server->http) || (public_url && strncmp(public_url, "https:", 6) == 0);
+    http_add_header(request->http, "Set-Cookie",
+                    arena_printf(request->arena, "oculi_session=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s",
+                                 secret, (long long)seconds, is_secure ? "; Secure" : ""));
+}
+
+static bool may_try(struct request *request, const char *email)
+{
+    struct server *server = request->server;
+    int64_t now = server_now_s(server);
+    bool is_peer_ok = rate_take_key(&server->login_rate, http_peer(request->http), now);
+    return rate_take_key(&server->login_rate, email, now) && is_peer_ok;
+}
+
+/* Takes as long for an unknown user as for a wrong password. */
+static bool check_login(struct request *request, const struct login *login, struct object_user *ret_user)
+{
+    static const char nobody[] = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$"
+                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    int rc = object_find(request->server->store, &object_user_kind, 0, login->email, request->arena, ret_user, NULL);
+    return auth_check_password(rc == 0 ? ret_user->password_hash : nobody, login->password) && rc == 0;
+}
+
+static int sign_in(struct request *request, struct error *err)
+{
+    const struct login *login = request->record;
+    struct server *server = request->server;
+    struct object_user user;
+    if (!may_try(request, login->email)) {
+        request_answer_problem(request, 429, NULL, "Too many tries; wait a minute.");
+        return 0;
+    }
+    if (!check_login(request, login, &user)) {
+        server->counters.logins_refused++;
+        return error_set(err, E_AUTH, "", "The e-mail address or the password is wrong");
+    }
+    struct store_stats stats = {0};
+    char secret[AUTH_SECRET_BYTES];
+    int rc = store_stats(server->store, &stats, err);
+    if (!rc)
+        rc = auth_make_token(server, &object_session_kind, user.head.id, AUTH_SESSION_DAYS * 86400LL, false, secret, err);
+    if (!rc) {
+        user.last_login_s = server_now_s(server);
+        rc = object_put(server->store, &object_user_kind, &user, user.last_login_s, err);
+    }
+    if (rc)
+        return rc;
+    set_cookie(request, secret, AUTH_SESSION_DAYS * 86400LL);
+    http_add_header(request->http, "Cache-Control", "no-store");
+    return answer_session(request, &user, err);
+}
+
+static int get_session(struct request *request, struct error *err)
+{
+    return answer_session(request, &request->user, err);
+}
+
+static int sign_out(struct request *request, struct error *err)
+{
+    if (request->who == REQUEST_SESSION) {
+        int rc = store_purge(request->server->store, object_session_kind.name, request->session.head.id, err);
+        if (rc)
+            return rc;
+    }
+    set_cookie(request, "", 0);
+    request_answer_empty(request, 204);
+    return 0;
+}
+
+/* Other sessions of the user end: whoever had the old password is out. */
+static int drop_other_sessions(struct request *request, struct error *err)
+{
+    struct field_list sessions = {0};
+    struct store *store = request->server->store;
+    int rc = object_list(store, &object_session_kind, 0, NULL, request->arena, &sessions, err);
+    const struct object_token *session = sessions.items;
+    for (size_t i = 0; !rc && i < sessions.count; i++) {
+        if (session[i].uid == request->user.head.id && session[i].head.id != request->session.head.id)
+            rc = store_purge(store, object_session_kind.name, session[i].head.id, err);
+    }
+    return rc;
+}
+
+static int change_password(struct request *request, struct error *err)
+{
+    const struct new_password *change = request->record;
+    struct object_user user = request->user;
+    struct server *server = request->server;
+    if (!may_try(request, user.email)) {
+        request_answer_problem(request, 429, NULL, "Too many tries; wait a minute.");
+        return 0;
+    }
+    if (!auth_check_password(user.password_hash, change->current))
+        return error_set(err, E_INVALID, "current", "This is not the password so far");
+    if (strcmp(change->current, change->new) == 0)
+        return error_set(err, E_INVALID, "new", "Choose another password than the one so far");
+    int rc = auth_hash_password(change->new, request->arena, &user.password_hash, err);
+    if (rc)
+        return rc;
+    bool was_first = user.must_change_password;
+    user.must_change_password = false;
+    rc = object_put(server->store, &object_user_kind, &user, server_now_s(server), err);
+    if (!rc)
+        rc = drop_other_sessions(request, err);
+    if (rc)
+        return rc;
+    if (was_first)
+        first_forget_password(server);
+    request_answer_empty(request, 204);
+    return 0;
+}
+
+void api_drop_sessions(struct server *server)
+{
+    struct field_list sessions = {0};
+    struct arena arena;
+    arena_init(&arena, LIMIT_REQUEST_ARENA);
+    int rc = object_list(server->store, &object_session_kind, 0, NULL, &arena, &sessions, NULL);
+    const struct object_token *session = sessions.items;
+    for (size_t i = 0; !rc && i < sessions.count; i++) {
+        bool is_too_many = sessions.count - i > LIMIT_SESSIONS;
+        if (is_too_many)
+            limit_hit(LIMIT_KIND_SESSIONS);
+        if (is_too_many || session[i].expires_s <= server_now_s(server))
+            rc = store_purge(server->store, object_session_kind.name, session[i].head.id, NULL);
+    }
+    arena_done(&arena);
+}
+
+#define ANYBODY (ROUTE_OCULI | ROUTE_NO_AID | ROUTE_ANY_PASSWORD)
+
+const struct route api_session_routes[] = {
+    ROUTE("POST", "/oculi/v1/session", PERMISSION_PUBLIC, "signIn", sign_in,
+          (.request = &login_table, .response = &session_table, .flags = ANYBODY), "Sign in"),
+    ROUTE("GET", "/oculi/v1/session", PERMISSION_SIGNED_IN, "getSession", get_session,
+          (.response = &session_table, .flags = ANYBODY), "Who is signed in"),
+    ROUTE("DELETE", "/oculi/v1/session", PERMISSION_SIGNED_IN, "signOut", sign_out, (.status = 204, .flags = ANYBODY),
+          "Sign out"),
+    ROUTE("PUT", "/oculi/v1/session/password", PERMISSION_SIGNED_IN, "changePassword", change_password,
+          (.request = &new_password_table, .status = 204, .flags = ANYBODY), "Choose another password"),
+    {0},
+};

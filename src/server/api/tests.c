@@ -1,0 +1,551 @@
+/*
+ * /v7/tests: tests of every measure type, by one set of functions. A test in JSON is one flat object: what all tests
+ * have in common (the tables here) and the settings of its type (the type's table).
+ */
+#include <string.h>
+
+#include "base/str.h"
+#include "server/api/api.h"
+
+#define R (.flags = FIELD_READONLY)
+#define ANSWERED_UNDER(word) (.flags = FIELD_READONLY, .expand = (word))
+
+/* --- tables ---------------------------------------------------------------------------------------------------------- */
+
+struct id_name {
+    const char *id, *name;
+};
+#define ID_NAME_TABLE(var, table_name, id_field, name_field, text)                                                     \
+    static const struct field var##_fields[] = {                                                                       \
+        FIELD_STR(struct id_name, id, id_field, (), "Its id"),                                                         \
+        FIELD_STR(struct id_name, name, name_field, (), "Its name"),                                                   \
+    };                                                                                                                 \
+    static const struct field_table var##_table = FIELD_TABLE(table_name, struct id_name, var##_fields, NULL, text)
+ID_NAME_TABLE(alert_rule, "AlertRule", "ruleId", "ruleName", "An alert rule of a test");
+ID_NAME_TABLE(label, "TestLabel", "labelId", "name", "A label of a test");
+ID_NAME_TABLE(tag, "TestTag", "id", "key", "A tag of a test");
+ID_NAME_TABLE(shared, "SharedWithAccount", "aid", "name", "An account group a test is shared with");
+ID_NAME_TABLE(monitor, "Monitor", "monitorId", "monitorName", "A BGP monitor of a test");
+
+static const char *const interval_words[] = {"60", "120", "300", "600", "900", "1800", "3600", NULL};
+
+/* What v7 answers of any test; `agents` and the like only under expand. */
+struct api_test {
+    uint64_t id;
+    const char *type, *name, *description, *created_by, *modified_by;
+    int64_t created_s, modified_s;
+    int32_t interval_s;
+    bool alerts_enabled, enabled, live_share, saved_event;
+    struct field_list agents; /* struct api_agent */
+    struct field_list alert_rules, labels, tags, shared_with, monitors;
+};
+
+#define ANSWER_FIELDS                                                                                                  \
+    FIELD_ID(struct api_test, id, "testId", R, "Id of the test"),                                                      \
+    FIELD_STR(struct api_test, name, "testName", (), "Name of the test"),                                              \
+    FIELD_STR(struct api_test, description, "description", (), "What it is for"),                                      \
+    FIELD_STR(struct api_test, type, "type", R, "Type of the test"),                                                   \
+    FIELD_STR(struct api_test, created_by, "createdBy", R, "Who created it"),                                          \
+    FIELD_TIME(struct api_test, created_s, "createdDate", R, "When it was created"),                                   \
+    FIELD_STR(struct api_test, modified_by, "modifiedBy", R, "Who changed it last"),                                   \
+    FIELD_TIME(struct api_test, modified_s, "modifiedDate", R, "When it was changed last"),                            \
+    FIELD_BOOL(struct api_test, live_share, "liveShare", R, "It is shared with this account group"),                   \
+    FIELD_BOOL(struct api_test, saved_event, "savedEvent", R, "It is a saved event")
+#define ANSWER_LISTS                                                                                                   \
+    FIELD_LIST(struct api_test, agents, "agents", &api_simple_agent_table, (.expand = "agent"), "Agents that run it"), \
+    FIELD_LIST(struct api_test, labels, "labels", &label_table, ANSWERED_UNDER("label"), "Its labels"),                \
+    FIELD_LIST(struct api_test, tags, "tags", &tag_table, ANSWERED_UNDER("tag"), "Its tags"),                          \
+    FIELD_LIST(struct api_test, shared_with, "sharedWithAccounts", &shared_table,                                      \
+               ANSWERED_UNDER("shared-with-account"), "Account groups it is shared with")
+
+static const struct field answer_fields[] = {
+    ANSWER_FIELDS,
+    FIELD_I32(struct api_test, interval_s, "interval", (.words = interval_words, .unit = "s"), "Time between rounds"),
+    FIELD_BOOL(struct api_test, alerts_enabled, "alertsEnabled", (), "It raises alerts"),
+    FIELD_BOOL(struct api_test, enabled, "enabled", (), "It runs"),
+    ANSWER_LISTS,
+    FIELD_LIST(struct api_test, alert_rules, "alertRules", &alert_rule_table, ANSWERED_UNDER("alert-rule"),
+               "Its alert rules"),
+    FIELD_LIST(struct api_test, monitors, "monitors", &monitor_table, ANSWERED_UNDER("monitor"), "Its BGP monitors"),
+};
+const struct field_table api_test_table = FIELD_TABLE("Test", struct api_test, answer_fields, NULL, "A test");
+
+static const struct field instant_answer_fields[] = {ANSWER_FIELDS, ANSWER_LISTS};
+static const struct field_table instant_answer_table =
+    FIELD_TABLE("InstantTest", struct api_test, instant_answer_fields, NULL, "A test that runs only when asked");
+
+/* What v7 takes, read over the stored test. Read-only names are known so that an answer can be sent back. */
+#define REQUEST_FIELDS                                                                                                 \
+    FIELD_ID(struct object_test, head.id, "testId", R, "Id of the test"),                                              \
+    FIELD_STR(struct object_test, name, "testName", (.max = 255), "Name of the test, unique; the target when absent"), \
+    FIELD_STR(struct object_test, description, "description", (.max = 10000), "What it is for"),                       \
+    FIELD_STR(struct object_test, type, "type", R, "Type of the test"),                                                \
+    FIELD_STR(struct object_test, created_by, "createdBy", R, "Who created it"),                                       \
+    FIELD_TIME(struct object_test, created_s, "createdDate", R, "When it was created"),                                \
+    FIELD_STR(struct object_test, modified_by, "modifiedBy", R, "Who changed it last"),                                \
+    FIELD_TIME(struct object_test, changed_s, "modifiedDate", R, "When it was changed last"),                          \
+    FIELD_BOOL(struct object_test, is_instant, "liveShare", R, "It is shared with this account group"),                \
+    FIELD_BOOL(struct object_test, is_instant, "savedEvent", R, "It is a saved event"),                                \
+    FIELD_LIST(struct object_test, agents, "agents", &object_test_agent_table,                                         \
+               (.flags = FIELD_REQUIRED, .max = 10000), "Agents that run it"),                                         \
+    FIELD_STRS(struct object_test, labels, "labels", (.max = 1000), "Label ids"),                                      \
+    FIELD_STRS(struct object_test, tags, "tags", (.max = 1000), "Tag ids"),                                            \
+    FIELD_STRS(struct object_test, shared_with, "sharedWithAccounts", (.max = 1000),                                   \
+               "Account groups it is shared with")
+
+static const struct field request_fields[] = {
+    REQUEST_FIELDS,
+    FIELD_I32(struct object_test, interval_s, "interval",
+              (.words = interval_words, .unit = "s", .flags = FIELD_REQUIRED), "Time between rounds"),
+    FIELD_BOOL(struct object_test, alerts_enabled, "alertsEnabled", (.preset = "true"), "It raises alerts"),
+    FIELD_BOOL(struct object_test, enabled, "enabled", (.preset = "true"), "It runs"),
+    FIELD_STRS(struct object_test, alert_rules, "alertRules", (.max = 1000), "Alert rule ids"),
+};
+static const struct field_table request_table =
+    FIELD_TABLE("TestRequest", struct object_test, request_fields, NULL, "What all tests have in common");
+static const struct field instant_request_fields[] = {REQUEST_FIELDS};
+static const struct field_table instant_request_table =
+    FIELD_TABLE("InstantTestRequest", struct object_test, instant_request_fields, NULL,
+                "What all instant tests have in common");
+
+/* --- answers ---------------------------------------------------------------------------------------------------------- */
+
+static json_t *link_to(const char *url)
+{
+    return json_pack("{s:s}", "href", url);
+}
+
+static json_t *links_of(const struct request *request, const struct object_test *test, const struct measure_type *type)
+{
+    unsigned long long id = test->head.id;
+    json_t *results = json_array();
+    for (size_t i = 0; i < type->part_count; i++) {
+        (void)json_array_append_new(
+            results, link_to(request_url(request, "/v7/test-results/%llu/%s", id, type->parts[i].api_path)));
+    }
+    return json_pack("{s:o, s:o}", "self", link_to(request_url(request, "/v7/tests/%s/%llu", type->name, id)),
+                     "testResults", results);
+}
+
+static int list_agents(struct request *request, const struct object_test *test, struct field_list *ret_agents,
+                       struct error *err)
+{
+    const struct object_test_agent *members = test->agents.items;
+    struct api_agent *agents = arena_alloc_array(request->arena, test->agents.count + 1, sizeof *agents);
+    size_t count = 0;
+    if (!agents)
+        return error_set(err, E_LIMIT, "agents", "too many agents");
+    for (size_t i = 0; i < test->agents.count; i++) {
+        struct object_agent agent;
+        int rc = object_get_in(request->server->store, &object_agent_kind, members[i].agent_id, test->head.aid,
+                               request->arena, &agent, err);
+        if (rc == -E_NOT_FOUND)
+            continue; /* deleted since: an old version of a test may name it */
+        if (rc)
+            return rc;
+        api_agent_fill(request, &agent, &agents[count++]);
+    }
+    *ret_agents = (struct field_list){agents, count};
+    return 0;
+}
+
+json_t *api_test_json(struct request *request, const struct object_test *test, struct error *err)
+{
+    const struct measure_type *type;
+    void *settings;
+    if (object_test_settings(test, request->arena, &type, &settings, err) != 0)
+        return NULL;
+    const struct field_list none = {"", 0};
+    struct api_test answer = {
+        .id = test->head.id,
+        .type = test->type,
+        .name = test->name,
+        .description = test->description,
+        .created_by = test->created_by,
+        .modified_by = test->modified_by,
+        .created_s = test->created_s,
+        .modified_s = test->changed_s,
+        .interval_s = test->interval_s,
+        .alerts_enabled = test->alerts_enabled,
+        .enabled = test->enabled,
+        .alert_rules = none,
+        .labels = none,
+        .tags = none,
+        .shared_with = none,
+        .monitors = none,
+    };
+    if (request_expands(request, "agent") && list_agents(request, test, &answer.agents, err) != 0)
+        return NULL;
+    json_t *json = field_to_json(test->is_instant ? &instant_answer_table : &api_test_table, &answer, request->expand);
+    json_t *typed = field_to_json(type->settings, settings, request->expand);
+    (void)json_object_update_missing(json, typed);
+    json_decref(typed);
+    (void)json_object_set_new(json, "_links", links_of(request, test, type));
+    return json;
+}
+
+static int answer_test(struct request *request, int status, const struct object_test *test, struct error *err)
+{
+    json_t *json = api_test_json(request, test, err);
+    if (!json)
+        return err->code ? -err->code : -E_CORRUPT;
+    request_answer(request, status, json);
+    return 0;
+}
+
+static int answer_list(struct request *request, const char *type, struct error *err)
+{
+    struct field_list tests = {0};
+    int rc = object_list(request->server->store, &object_test_kind, request->aid, type, request->arena, &tests, err);
+    if (rc)
+        return rc;
+    json_t *list = json_array();
+    const struct object_test *test = tests.items;
+    for (size_t i = 0; i < tests.count; i++) {
+        if (test[i].is_instant)
+            continue; /* v7 lists what runs by itself */
+        json_t *json = api_test_json(request, &test[i], err);
+        if (!json) {
+            json_decref(list);
+            return err->code ? -err->code : -E_CORRUPT;
+        }
+        (void)json_array_append_new(list, json);
+    }
+    request_answer(request, 200, json_pack("{s:o}", "tests", list));
+    return 0;
+}
+
+static int get_tests(struct request *request, struct error *err)
+{
+    return answer_list(request, NULL, err);
+}
+
+static int get_typed_tests(struct request *request, struct error *err)
+{
+    return answer_list(request, request->type->name, err);
+}
+
+/* The test of the path, of the route's type when it has one. */
+static int find_test(struct request *request, struct object_test *ret_test, struct error *err)
+{
+    uint64_t id;
+    int rc = request_id(request, "testId", &id, err);
+    if (!rc)
+        rc = object_get_in(request->server->store, &object_test_kind, id, request->aid, request->arena, ret_test, err);
+    if (!rc && request->type && strcmp(ret_test->type, request->type->name) != 0)
+        rc = error_set(err, E_NOT_FOUND, "", "test %llu is of type %s", (unsigned long long)id, ret_test->type);
+    return rc;
+}
+
+static int get_test(struct request *request, struct error *err)
+{
+    struct object_test test;
+    int64_t version;
+    int rc = find_test(request, &test, err);
+    if (!rc)
+        rc = request_query_i64(request, "versionId", 1, INT64_MAX, 0, &version, err);
+    if (!rc && version)
+        rc = object_get(request->server->store, &object_test_kind, test.head.id, version, request->arena, &test, err);
+    return rc ? rc : answer_test(request, 200, &test, err);
+}
+
+int api_tests_of_agent(struct request *request, uint64_t agent_id, struct field_list *ret_tests, struct error *err)
+{
+    struct field_list tests = {0};
+    int rc = object_list(request->server->store, &object_test_kind, request->aid, NULL, request->arena, &tests, err);
+    if (rc)
+        return rc;
+    struct object_test *test = tests.items;
+    size_t count = 0;
+    for (size_t i = 0; i < tests.count; i++) {
+        const struct object_test_agent *members = test[i].agents.items;
+        bool is_in = false;
+        for (size_t j = 0; j < test[i].agents.count; j++)
+            is_in = is_in || members[j].agent_id == agent_id;
+        if (is_in && !test[i].is_instant)
+            test[count++] = test[i];
+    }
+    *ret_tests = (struct field_list){test, count};
+    return 0;
+}
+
+/* --- requests ---------------------------------------------------------------------------------------------------------- */
+
+/* Divides the flat object between the two tables; what neither knows goes to the second, which refuses it. */
+static void split(json_t *body, const struct field_table *common, json_t **ret_common, json_t **ret_typed)
+{
+    *ret_common = json_object();
+    *ret_typed = json_object();
+    const char *name;
+    json_t *value;
+    json_object_foreach(body, name, value) {
+        if (strcmp(name, "_links") != 0)
+            (void)json_object_set(field_find(common, name) ? *ret_common : *ret_typed, name, value);
+    }
+}
+
+/* The product's words for what is missing. */
+static int reword(const struct measure_type *type, int rc, struct error *err)
+{
+    if (rc == -E_UNKNOWN && str_starts(err->text, "is not a field"))
+        return error_set(err, E_UNKNOWN, err->where, "There is no such setting");
+    if (rc == -E_REQUIRED && str_equal(err->where, type->target_name))
+        return error_set(err, E_REQUIRED, type->target_name, "Target is empty.");
+    if (rc == -E_REQUIRED && strcmp(err->where, "agents") == 0)
+        return error_set(err, E_REQUIRED, "agents", "No agents selected.");
+    return rc;
+}
+
+static int check_agents(struct request *request, const struct object_test *test, struct error *err)
+{
+    const struct object_test_agent *agents = test->agents.items;
+    if (test->agents.count == 0)
+        return error_set(err, E_REQUIRED, "agents", "No agents selected.");
+    for (size_t i = 0; i < test->agents.count; i++) {
+        char where[64];
+        (void)snprintf(where, sizeof where, "agents[%zu].agentId", i);
+        struct object_agent agent;
+        int rc = object_get_in(request->server->store, &object_agent_kind, agents[i].agent_id, request->aid,
+                               request->arena, &agent, NULL);
+        if (rc == -E_NOT_FOUND)
+            return error_set(err, E_INVALID, where, "There is no agent %llu", (unsigned long long)agents[i].agent_id);
+        if (rc)
+            return error_set(err, (enum error_code)-rc, "", "the agent cannot be read");
+        for (size_t j = 0; j < i; j++) {
+            if (agents[j].agent_id == agents[i].agent_id)
+                return error_set(err, E_INVALID, where, "Agent %llu is given twice",
+                                 (unsigned long long)agents[i].agent_id);
+        }
+    }
+    return 0;
+}
+
+static int check_not_offered(const struct object_test *test, struct error *err)
+{
+    const struct {
+        const char *name;
+        const struct field_list *list;
+    } lists[] = {{"alertRules", &test->alert_rules},
+                 {"labels", &test->labels},
+                 {"tags", &test->tags},
+                 {"sharedWithAccounts", &test->shared_with}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        if (lists[i].list->count > 0)
+            return error_set(err, E_NOT_SUPPORTED, lists[i].name, "not supported yet by this version");
+    }
+    return 0;
+}
+
+/* Reads the body over test and settings (defaults, or what they are), and checks the outcome as a whole. */
+static int read_test(struct request *request, const struct field_table *common, enum field_mode mode,
+                     struct object_test *test, void *settings, struct error *err)
+{
+    const struct measure_type *type = request->type;
+    json_t *common_json, *typed_json;
+    split(request->body, common, &common_json, &typed_json);
+    int rc = field_from_json(common, common_json, mode, test, request->arena, err);
+    if (!rc)
+        rc = field_from_json(type->settings, typed_json, mode, settings, request->arena, err);
+    json_decref(common_json);
+    json_decref(typed_json);
+    if (rc)
+        return reword(type, rc, err);
+    rc = check_agents(request, test, err);
+    if (!rc)
+        rc = check_not_offered(test, err);
+    if (!rc && type->supported)
+        rc = type->supported(settings, err);
+    if (rc)
+        return rc;
+    if (type->normalise)
+        type->normalise(settings, request->arena);
+    if (!test->name || !*test->name)
+        test->name = object_test_target(type, settings);
+    object_test_set_settings(test, type, settings, request->arena);
+    return 0;
+}
+
+static int put_test(struct request *request, struct object_test *test, struct error *err)
+{
+    int64_t now = server_now_s(request->server);
+    if (!test->head.id) {
+        test->head.aid = request->aid;
+        test->created_s = now;
+        test->created_by = arena_printf(request->arena, "%s (%s)", request->user.name, request->user.email);
+    } else {
+        test->changed_s = now;
+        test->modified_by = arena_printf(request->arena, "%s (%s)", request->user.name, request->user.email);
+    }
+    test->key = test->is_instant ? NULL : test->name;
+    int rc = object_put(request->server->store, &object_test_kind, test, now, err);
+    if (rc == -E_EXISTS)
+        rc = error_set(err, E_EXISTS, "testName", "A test with this name already exists.");
+    return rc;
+}
+
+static int new_test(struct request *request, const struct field_table *common, bool is_instant,
+                    struct object_test *ret_test, struct error *err)
+{
+    void *settings = arena_alloc(request->arena, request->type->settings->size);
+    if (!settings)
+        return error_set(err, E_LIMIT, "", "too large");
+    memset(ret_test, 0, sizeof *ret_test);
+    field_defaults(object_test_kind.table, ret_test);
+    field_defaults(common, ret_test);
+    field_defaults(request->type->settings, settings);
+    ret_test->head = (struct object_head){0};
+    ret_test->is_instant = is_instant;
+    int rc = read_test(request, common, FIELD_CREATE, ret_test, settings, err);
+    ret_test->is_instant = is_instant;
+    return rc;
+}
+
+static int create_test(struct request *request, struct error *err)
+{
+    struct object_test test;
+    int rc = new_test(request, &request_table, false, &test, err);
+    if (!rc)
+        rc = put_test(request, &test, err);
+    if (rc)
+        return rc;
+    request_location(request, request_url(request, "/v7/tests/%s/%llu", test.type, (unsigned long long)test.head.id));
+    api_test_changed(request->server, test.head.aid, test.head.id);
+    return answer_test(request, 201, &test, err);
+}
+
+static int update_test(struct request *request, struct error *err)
+{
+    struct object_test test;
+    const struct measure_type *type;
+    void *settings;
+    int rc = find_test(request, &test, err);
+    if (!rc)
+        rc = object_test_settings(&test, request->arena, &type, &settings, err);
+    if (rc)
+        return rc;
+    struct object_head head = test.head;
+    bool is_instant = test.is_instant;
+    rc = read_test(request, is_instant ? &instant_request_table : &request_table, FIELD_MERGE, &test, settings, err);
+    test.head = head;
+    test.is_instant = is_instant;
+    if (!rc)
+        rc = put_test(request, &test, err);
+    if (rc)
+        return rc;
+    api_test_changed(request->server, test.head.aid, test.head.id);
+    return answer_test(request, 200, &test, err);
+}
+
+static int delete_test(struct request *request, struct error *err)
+{
+    struct object_test test;
+    struct store *store = request->server->store;
+    int rc = find_test(request, &test, err);
+    if (!rc)
+        rc = store_begin(store, err);
+    if (rc)
+        return rc;
+    rc = store_delete(store, object_test_kind.name, test.head.id, err);
+    if (!rc)
+        rc = store_drop_test(store, test.head.id, err);
+    if (rc) {
+        store_rollback(store);
+        return rc;
+    }
+    rc = store_commit(store, err);
+    if (rc)
+        return rc;
+    api_test_changed(request->server, test.head.aid, test.head.id);
+    request_answer_empty(request, 204);
+    return 0;
+}
+
+/* --- runs asked for once ------------------------------------------------------------------------------------------------ */
+
+static int ask_run(struct request *request, const struct object_test *test, struct error *err)
+{
+    const struct object_test_agent *members = test->agents.items;
+    uint64_t *ids = arena_alloc_array(request->arena, test->agents.count + 1, sizeof *ids);
+    if (!ids)
+        return error_set(err, E_LIMIT, "agents", "too many agents");
+    for (size_t i = 0; i < test->agents.count; i++)
+        ids[i] = members[i].agent_id;
+    int64_t now = server_now_s(request->server);
+    struct object_run run = {.head = {.aid = test->head.aid},
+                             .test_id = test->head.id,
+                             .test_version = test->head.version,
+                             .asked_s = now,
+                             .agents = {ids, test->agents.count}};
+    return object_put(request->server->store, &object_run_kind, &run, now, err);
+}
+
+static int create_instant(struct request *request, struct error *err)
+{
+    struct object_test test;
+    struct store *store = request->server->store;
+    int rc = new_test(request, &instant_request_table, true, &test, err);
+    if (!rc)
+        rc = store_begin(store, err);
+    if (rc)
+        return rc;
+    rc = put_test(request, &test, err);
+    if (!rc)
+        rc = ask_run(request, &test, err);
+    if (rc) {
+        store_rollback(store);
+        return rc;
+    }
+    rc = store_commit(store, err);
+    if (rc)
+        return rc;
+    request_location(request, request_url(request, "/v7/tests/%s/%llu", test.type, (unsigned long long)test.head.id));
+    api_test_changed(request->server, test.head.aid, test.head.id);
+    return answer_test(request, 201, &test, err);
+}
+
+static int run_test(struct request *request, struct error *err)
+{
+    struct object_test test;
+    int rc = find_test(request, &test, err);
+    if (!rc)
+        rc = ask_run(request, &test, err);
+    if (rc)
+        return rc;
+    api_test_changed(request->server, test.head.aid, test.head.id);
+    request_answer_empty(request, 200);
+    return 0;
+}
+
+/* --- routes ------------------------------------------------------------------------------------------------------------- */
+
+static const char *const expand_words[] = {"agent", "alert-rule", "monitor", "label", "tag", "shared-with-account", NULL};
+static const char *const instant_expand[] = {"agent", "label", "tag", "shared-with-account", NULL};
+static const char *const get_queries[] = {"versionId", NULL};
+
+const struct route api_test_routes[] = {
+    ROUTE("GET", "/v7/tests", PERMISSION_VIEW_TESTS, "getTests", get_tests,
+          (.response = &api_test_table, .list = "tests", .flags = ROUTE_V7), "List tests of all types"),
+    ROUTE("GET", "/v7/tests/{type}", PERMISSION_VIEW_TESTS, "get{Type}Tests", get_typed_tests,
+          (.response = &api_test_table, .list = "tests", .flags = ROUTE_V7 | ROUTE_TYPED), "List tests of one type"),
+    ROUTE("POST", "/v7/tests/{type}", PERMISSION_EDIT_TESTS, "create{Type}Test", create_test,
+          (.request = &request_table, .response = &api_test_table, .status = 201, .flags = ROUTE_V7 | ROUTE_TYPED,
+           .expand = expand_words),
+          "Create a test"),
+    ROUTE("GET", "/v7/tests/{type}/{testId}", PERMISSION_VIEW_TESTS, "get{Type}Test", get_test,
+          (.response = &api_test_table, .flags = ROUTE_V7 | ROUTE_TYPED, .expand = expand_words,
+           .queries = get_queries),
+          "Get a test, or an earlier version of it"),
+    ROUTE("PUT", "/v7/tests/{type}/{testId}", PERMISSION_EDIT_TESTS, "update{Type}Test", update_test,
+          (.request = &request_table, .response = &api_test_table,
+           .flags = ROUTE_V7 | ROUTE_TYPED | ROUTE_PARTIAL, .expand = expand_words),
+          "Change a test; what is not given stays"),
+    ROUTE("DELETE", "/v7/tests/{type}/{testId}", PERMISSION_EDIT_TESTS, "delete{Type}Test", delete_test,
+          (.status = 204, .flags = ROUTE_V7 | ROUTE_TYPED), "Delete a test and its results"),
+    ROUTE("POST", "/v7/tests/{type}/instant", PERMISSION_EDIT_TESTS, "create{Type}InstantTest", create_instant,
+          (.request = &instant_request_table, .response = &instant_answer_table, .status = 201,
+           .flags = ROUTE_V7 | ROUTE_TYPED | ROUTE_INSTANT, .expand = instant_expand),
+          "Run a test once, now"),
+    ROUTE("POST", "/v7/tests/{testId}/run", PERMISSION_EDIT_TESTS, "runInstantTest", run_test,
+          (.flags = ROUTE_V7 | ROUTE_INSTANT), "Run an existing test once, now"),
+    {0},
+};

@@ -1,0 +1,34 @@
+/*
+ * Who is asking: users by bearer token or browser session, agents by their own bearer. Secrets are 256 random bits and
+ * only their hash is kept (BLAKE2b); passwords are kept as Argon2id (libsodium).
+ */
+#ifndef OCULI_SERVER_AUTH_H
+#define OCULI_SERVER_AUTH_H
+
+#include "base/error.h"
+#include "server/request.h"
+
+#define AUTH_SECRET_BYTES 64 /* of a secret as text */
+#define AUTH_HASH_BYTES 65   /* of its hash as text */
+#define AUTH_TOKEN_DAYS 730
+#define AUTH_OVERLAP_DAYS 14 /* a replaced token still works so long */
+#define AUTH_SESSION_DAYS 7
+#define AUTH_PASSWORD_MIN 12
+
+void auth_new_secret(const char *prefix, char ret_secret[AUTH_SECRET_BYTES]);
+void auth_hash_secret(const char *secret, char ret_hash[AUTH_HASH_BYTES]);
+
+/* A hash to keep, in arena. */
+int auth_hash_password(const char *password, struct arena *arena, const char **ret_hash, struct error *err);
+bool auth_check_password(const char *hash, const char *password);
+
+/* Makes a bearer token (or session) of a user; the secret is told once. */
+int auth_make_token(struct server *server, const struct object_kind *kind, uint64_t uid, int64_t seconds, bool is_local,
+                    char ret_secret[AUTH_SECRET_BYTES], struct error *err);
+
+/* Fills in request->who and the rest from the request's headers. -E_AUTH. */
+int auth_identify(struct request *request, struct error *err);
+/* Account group and permission of the route. -E_PERMISSION. */
+int auth_authorize(struct request *request, struct error *err);
+
+#endif

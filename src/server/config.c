@@ -1,0 +1,153 @@
+#include "server/config.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define CONFIG_FILE_BYTES (1u << 20)
+
+static const struct field config_fields[] = {
+    FIELD_STR(struct config, listen, "listen", (.preset = "127.0.0.1:8080", .min = 1, .max = 200),
+              "Address and port to serve on; port 0 takes a free one, told in DATA/run.json"),
+    FIELD_STR(struct config, data, "data", (.preset = "/var/lib/oculi", .min = 1, .max = 3000),
+              "Directory that keeps everything"),
+    FIELD_STR(struct config, public_url, "publicUrl", (.min = 8, .max = 500),
+              "Address people and agents reach this server at, for links; from the request when not given"),
+    FIELD_STR(struct config, web, "web", (.max = 3000), "Directory of the web UI's files"),
+    FIELD_STR(struct config, store, "store", (.max = 3000),
+              "Where objects and results are kept: sqlite:PATH or memory:; DATA/oculi.db when not given"),
+    FIELD_STR(struct config, tls_cert, "tlsCert", (.max = 3000), "Certificate chain (PEM) to serve HTTPS with"),
+    FIELD_STR(struct config, tls_key, "tlsKey", (.max = 3000), "Private key (PEM) of the certificate"),
+    FIELD_ENUM(struct config, log_level, "logLevel", log_level_names, (.preset = "info"), "How much is logged"),
+    FIELD_I32(struct config, api_rate_limit, "apiRateLimit",
+              (.min = 0, .max = 1000000, .preset = "240", .unit = "per minute"),
+              "Requests to API v7 with bearer tokens; 0 is unlimited"),
+    FIELD_I32(struct config, instant_rate_limit, "instantRateLimit",
+              (.min = 0, .max = 1000000, .preset = "24", .unit = "per minute"), "Instant tests; 0 is unlimited"),
+    FIELD_I32(struct config, login_rate_limit, "loginRateLimit",
+              (.min = 0, .max = 1000000, .preset = "10", .unit = "per minute"),
+              "Tries to sign in from one address, and for one user; 0 is unlimited"),
+    FIELD_I32(struct config, retention_days, "retentionDays", (.min = 0, .max = 36500, .preset = "90", .unit = "days"),
+              "How long results are kept; 0 is for ever"),
+    FIELD_STR(struct config, config_file, "config", (.max = 3000), "Configuration file with these options as NAME = VALUE"),
+};
+
+static int check(const void *record, struct error *err)
+{
+    const struct config *config = record;
+    if (!config->tls_cert != !config->tls_key)
+        return error_set(err, E_INVALID, config->tls_cert ? "tlsKey" : "tlsCert",
+                         "a certificate and its key are given together");
+    if (config->public_url && !str_starts(config->public_url, "http://") && !str_starts(config->public_url, "https://"))
+        return error_set(err, E_INVALID, "publicUrl", "must begin with http:// or https://");
+    return 0;
+}
+
+const struct field_table config_table =
+    FIELD_TABLE("ServerOptions", struct config, config_fields, check, "Options of oculid");
+
+/* The field whose name is spelled with dashes on the command line and in files. */
+static const struct field *find(const char *option, size_t length)
+{
+    for (size_t i = 0; i < config_table.count; i++) {
+        char kebab[64];
+        str_kebab(config_table.fields[i].name, kebab, sizeof kebab);
+        if (strlen(kebab) == length && memcmp(kebab, option, length) == 0)
+            return &config_table.fields[i];
+    }
+    return NULL;
+}
+
+static int set(struct config *config, const struct field *field, const char *text, struct arena *arena,
+               struct error *err)
+{
+    int rc = field_from_text(&config_table, field->name, text, config, arena, err);
+    if (rc && err) {
+        char kebab[64], option[70];
+        str_kebab(field->name, kebab, sizeof kebab);
+        (void)snprintf(option, sizeof option, "--%s", kebab);
+        (void)str_copy(err->where, sizeof err->where, option);
+    }
+    return rc;
+}
+
+static int read_file(const char *path, struct arena *arena, struct config *config, struct error *err)
+{
+    struct buf text;
+    buf_init(&text, CONFIG_FILE_BYTES);
+    int rc = file_read(path, &text, err);
+    char *save = NULL;
+    int number = 0;
+    char *at = rc ? NULL : arena_strndup(arena, buf_str(&text), text.size);
+    for (char *line = at; !rc && line; line = save) {
+        save = strchr(line, '\n');
+        if (save)
+            *save++ = 0;
+        number++;
+        line += strspn(line, " \t\r");
+        if (!*line || *line == '#')
+            continue;
+        size_t name = strcspn(line, " \t=");
+        char *value = line + name + strspn(line + name, " \t");
+        const struct field *field = find(line, name);
+        char where[160];
+        (void)snprintf(where, sizeof where, "%.140s:%d", path, number);
+        if (!field || *value != '=') {
+            rc = error_set(err, E_UNKNOWN, where, field ? "a line is NAME = VALUE" : "there is no option \"%.*s\"",
+                           (int)name, line);
+            break;
+        }
+        value += 1 + strspn(value + 1, " \t");
+        for (size_t n = strlen(value); n > 0 && isspace((unsigned char)value[n - 1]); n--)
+            value[n - 1] = 0;
+        rc = set(config, field, value, arena, err);
+        if (rc && err)
+            (void)str_copy(err->where, sizeof err->where, where);
+    }
+    buf_done(&text);
+    return rc;
+}
+
+static int read_arguments(int count, char **arguments, int first, struct arena *arena, struct config *config,
+                          bool is_for_file, struct error *err)
+{
+    for (int i = first; i < count; i++) {
+        const char *argument = arguments[i];
+        if (strncmp(argument, "--", 2) != 0)
+            return error_set(err, E_UNKNOWN, argument, "this is not an option; see oculid --help");
+        size_t length = strcspn(argument + 2, "=");
+        const struct field *field = find(argument + 2, length);
+        if (!field)
+            return error_set(err, E_UNKNOWN, argument, "there is no such option; see oculid --help");
+        const char *value = argument[2 + length] ? argument + 3 + length : i + 1 < count ? arguments[++i] : NULL;
+        if (!value)
+            return error_set(err, E_REQUIRED, argument, "this option needs a value");
+        if (is_for_file != (strcmp(field->name, "config") == 0))
+            continue;
+        int rc = set(config, field, value, arena, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int config_read(int count, char **arguments, int first, struct arena *arena, struct config *ret_config,
+                struct error *err)
+{
+    struct config config;
+    field_defaults(&config_table, &config);
+    int rc = read_arguments(count, arguments, first, arena, &config, true, err);
+    if (!rc && config.config_file)
+        rc = read_file(config.config_file, arena, &config, err);
+    if (!rc)
+        rc = read_arguments(count, arguments, first, arena, &config, false, err);
+    if (!rc)
+        rc = field_check(&config_table, &config, err);
+    if (!rc)
+        *ret_config = config;
+    return rc;
+}

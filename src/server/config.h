@@ -1,0 +1,28 @@
+/*
+ * Options of oculid: from the command line and a configuration file ("name = value" lines, # comments), by one table.
+ */
+#ifndef OCULI_SERVER_CONFIG_H
+#define OCULI_SERVER_CONFIG_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "wire/field.h"
+
+struct config {
+    const char *listen, *data, *public_url, *web, *store, *config_file;
+    const char *tls_cert, *tls_key;
+    int log_level;
+    int32_t api_rate_limit, instant_rate_limit, login_rate_limit;
+    int32_t retention_days;
+};
+
+extern const struct field_table config_table;
+
+/* Reads arguments[first..], the configuration file they name first. Strings live in arena. The error names the option,
+ * or file:line. */
+int config_read(int count, char **arguments, int first, struct arena *arena, struct config *ret_config,
+                struct error *err);
+
+#endif

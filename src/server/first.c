@@ -1,0 +1,199 @@
+#include "server/first.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/sock.h"
+#include "base/str.h"
+#include "server/auth.h"
+#include "server/object.h"
+
+#define PATH_BYTES 4096
+
+static const char *path_of(const struct config *config, const char *name, char path[PATH_BYTES])
+{
+    (void)snprintf(path, PATH_BYTES, "%s/%s", config->data, name);
+    return path;
+}
+
+static int write_secret(const struct config *config, const char *name, const char *text, struct error *err)
+{
+    char path[PATH_BYTES];
+    return file_write(path_of(config, name, path), text, strlen(text), 0600, err);
+}
+
+/* 20 letters and digits that cannot be mistaken for each other, in groups: 100 bits. */
+static void new_password(char ret_password[32])
+{
+    static const char alphabet[] = "abcdefghjkmnpqrstuvwxyz23456789";
+    size_t n = 0;
+    for (size_t i = 0; i < 20; i++) {
+        unsigned char byte;
+        do {
+            rng_secret(&byte, 1);
+        } while (byte >= 31 * 8);
+        if (i > 0 && i % 5 == 0)
+            ret_password[n++] = '-';
+        ret_password[n++] = alphabet[byte % 31];
+    }
+    ret_password[n] = 0;
+}
+
+static int make_account(struct server *server, struct arena *arena, struct error *err)
+{
+    int64_t now = server_now_s(server);
+    char token[AUTH_SECRET_BYTES], password[32], login[200];
+    auth_new_secret("oculi-agent_", token);
+    new_password(password);
+    const char *hash = NULL;
+    int rc = auth_hash_password(password, arena, &hash, err);
+    if (rc)
+        return rc;
+    struct object_account_group group = {
+        .name = "Default", .organization = "Oculi", .agent_token = token, .created_s = now};
+    struct object_user_role role = {.role = OBJECT_ROLE_ORGANIZATION_ADMIN};
+    struct object_user user = {.email = FIRST_EMAIL,
+                               .name = "Administrator",
+                               .password_hash = hash,
+                               .must_change_password = true,
+                               .created_s = now,
+                               .roles = {&role, 1}};
+    (void)snprintf(login, sizeof login, "email: %s\npassword: %s\n", FIRST_EMAIL, password);
+    rc = store_begin(server->store, err);
+    if (rc)
+        return rc;
+    rc = object_put(server->store, &object_account_group_kind, &group, now, err);
+    role.aid = user.login_aid = group.head.id;
+    if (!rc)
+        rc = object_put(server->store, &object_user_kind, &user, now, err);
+    if (!rc)
+        rc = write_secret(server->config, "first-login", login, err);
+    if (rc) {
+        store_rollback(server->store);
+        return rc;
+    }
+    rc = store_commit(server->store, err);
+    if (!rc) {
+        printf("First start: sign in as %s with the one-time password %s\n", FIRST_EMAIL, password);
+        (void)fflush(stdout);
+    }
+    return rc;
+}
+
+/* The local token is made anew, so that a copy of an old file is worth nothing. */
+static int make_local_token(struct server *server, struct arena *arena, struct error *err)
+{
+    struct field_list tokens = {0};
+    struct object_user user;
+    int rc = object_find(server->store, &object_user_kind, 0, FIRST_EMAIL, arena, &user, err);
+    if (rc == -E_NOT_FOUND)
+        return 0; /* renamed or removed: then there is no local token */
+    if (!rc)
+        rc = object_list(server->store, &object_token_kind, 0, NULL, arena, &tokens, err);
+    const struct object_token *token = tokens.items;
+    for (size_t i = 0; !rc && i < tokens.count; i++) {
+        if (token[i].is_local || token[i].expires_s < server_now_s(server))
+            rc = store_purge(server->store, "token", token[i].head.id, err);
+    }
+    char secret[AUTH_SECRET_BYTES], line[AUTH_SECRET_BYTES + 1];
+    if (!rc)
+        rc = auth_make_token(server, &object_token_kind, user.head.id, AUTH_TOKEN_DAYS * 86400LL, true, secret, err);
+    if (rc)
+        return rc;
+    (void)snprintf(line, sizeof line, "%s\n", secret);
+    return write_secret(server->config, "api-token", line, err);
+}
+
+static int load_key(struct server *server, struct error *err)
+{
+    char path[PATH_BYTES];
+    struct buf key;
+    buf_init(&key, 64);
+    int rc = access(path_of(server->config, "key", path), F_OK) == 0 ? file_read(path, &key, err) : 0;
+    if (!rc && key.size == sizeof server->key) {
+        memcpy(server->key, key.data, key.size);
+    } else if (!rc) {
+        rng_secret(server->key, sizeof server->key);
+        rc = file_write(path, server->key, sizeof server->key, 0600, err);
+    }
+    buf_done(&key);
+    return rc;
+}
+
+int first_open(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    struct arena arena;
+    arena_init(&arena, 16u << 20);
+    char path[PATH_BYTES], line[AUTH_SECRET_BYTES + 1];
+    int rc = file_make_dir(config->data, 0700, err);
+    const char *url = config->store ? config->store : arena_printf(&arena, "sqlite:%s", path_of(config, "oculi.db", path));
+    if (!rc)
+        rc = store_open(url, &server->store, err);
+    if (!rc)
+        rc = load_key(server, err);
+    struct field_list groups = {0};
+    if (!rc)
+        rc = object_list(server->store, &object_account_group_kind, 0, NULL, &arena, &groups, err);
+    if (!rc && groups.count == 0) {
+        rc = make_account(server, &arena, err);
+        if (!rc)
+            rc = object_list(server->store, &object_account_group_kind, 0, NULL, &arena, &groups, err);
+    }
+    if (!rc) {
+        const struct object_account_group *group = groups.items;
+        (void)snprintf(line, sizeof line, "%s\n", group[0].agent_token);
+        rc = write_secret(config, "agent-token", line, err);
+    }
+    if (!rc)
+        rc = make_local_token(server, &arena, err);
+    arena_done(&arena);
+    return rc;
+}
+
+int first_tell(struct server *server, struct error *err)
+{
+    char host[128], path[PATH_BYTES], url[400];
+    uint16_t port;
+    int rc = sock_split(server->config->listen, 8080, host, sizeof host, &port, err);
+    if (rc)
+        return rc;
+    const char *scheme = http_is_tls(server->http) ? "https" : "http";
+    (void)snprintf(url, sizeof url, strchr(host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, host,
+                   http_port(server->http));
+    json_t *json = json_pack("{s:s, s:i, s:s}", "url", server->config->public_url ? server->config->public_url : url,
+                             "pid", (int)getpid(), "version", OCULI_VERSION);
+    char *text = json_dumps(json, JSON_COMPACT);
+    rc = file_write(path_of(server->config, "run.json", path), text, strlen(text), 0600, err);
+    free(text);
+    json_decref(json);
+    log_info("server", "oculid %s listens at %s, data in %s", OCULI_VERSION, url, server->config->data);
+    return rc;
+}
+
+void first_forget_password(const struct server *server)
+{
+    char path[PATH_BYTES];
+    if (unlink(path_of(server->config, "first-login", path)) != 0 && errno != ENOENT)
+        log_warning("server", "cannot remove %s: %s", path, strerror(errno));
+}
+
+int first_print_token(const struct config *config, struct error *err)
+{
+    char path[PATH_BYTES];
+    struct buf token;
+    buf_init(&token, 4096);
+    int rc = file_read(path_of(config, "api-token", path), &token, err);
+    if (!rc)
+        printf("%s", buf_str(&token));
+    buf_done(&token);
+    return rc;
+}

@@ -1,0 +1,182 @@
+/*
+ * oculid: the server program. Options and configuration in, one loop, until SIGTERM or SIGINT.
+ */
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limit.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/api/api.h"
+#include "server/first.h"
+#include "server/openapi.h"
+#include "server/request.h"
+#include "server/server.h"
+
+#define HOUSEKEEPING_S 3600
+
+static void print_help(void)
+{
+    struct buf text;
+    buf_init(&text, 65536);
+    buf_puts(&text, "Usage: oculid [OPTION...]\n"
+                    "       oculid token [--data DIR]      print the local API token of a data directory\n"
+                    "       oculid schema openapi          print the OpenAPI document of this version\n"
+                    "       oculid schema typescript       print the types of the API for TypeScript\n\n"
+                    "The Oculi server: takes in what agents measure, keeps it, serves the API and the web UI.\n\n"
+                    "Options (also NAME = VALUE lines of a file given with --config):\n");
+    field_help(&config_table, &text);
+    buf_puts(&text, "  --version\n  --help\n");
+    (void)fputs(buf_str(&text), stdout);
+    buf_done(&text);
+}
+
+static int print_schema(const char *what)
+{
+    struct buf text;
+    buf_init(&text, LIMIT_RESPONSE_BYTES);
+    struct route_set routes;
+    route_set_init(&routes, api_tables);
+    if (what && strcmp(what, "openapi") == 0)
+        openapi_print(&routes, &text);
+    else if (what && strcmp(what, "typescript") == 0)
+        openapi_typescript(&routes, &text);
+    else
+        (void)fprintf(stderr, "oculid: schema prints openapi or typescript\n");
+    bool is_known = text.size > 0;
+    (void)fputs(buf_str(&text), stdout);
+    buf_done(&text);
+    route_set_done(&routes);
+    return is_known ? 0 : 2;
+}
+
+static void on_signal(void *user, int signo)
+{
+    log_info("server", "stopping on %s", strsignal(signo));
+    loop_stop(user);
+}
+
+static void keep_house(void *user)
+{
+    struct server *server = user;
+    struct error err = {0};
+    char text[600];
+    size_t dropped = 0;
+    int64_t now = server_now_s(server);
+    if (server->config->retention_days > 0) {
+        int rc = store_drop_before(server->store, now - server->config->retention_days * 86400LL, &dropped, &err);
+        if (rc)
+            log_error("store", "cannot drop old results: %s", error_format(&err, text, sizeof text));
+        else if (dropped)
+            log_info("store", "dropped %zu rounds older than %d days", dropped, server->config->retention_days);
+    }
+    api_drop_sessions(server);
+    loop_timer_start(server->loop, &server->housekeeping, loop_now_ns(server->loop) + HOUSEKEEPING_S * CLOCK_S);
+}
+
+static int read_pem(const char *path, const char **ret_text, struct arena *arena, struct error *err)
+{
+    struct buf text;
+    buf_init(&text, 1u << 20);
+    int rc = path ? file_read(path, &text, err) : 0;
+    if (!rc && path)
+        *ret_text = arena_strndup(arena, buf_str(&text), text.size);
+    buf_done(&text);
+    return rc;
+}
+
+static int serve(struct server *server, struct arena *arena, struct error *err)
+{
+    int rc = loop_new(&server->loop, err);
+    if (!rc)
+        rc = read_pem(server->config->tls_cert, &server->tls_cert_pem, arena, err);
+    if (!rc)
+        rc = read_pem(server->config->tls_key, &server->tls_key_pem, arena, err);
+    if (!rc)
+        rc = first_open(server, err);
+    if (!rc)
+        rc = api_start(server, err);
+    struct http_options options = {.listen = server->config->listen,
+                                   .tls_cert_pem = server->tls_cert_pem,
+                                   .tls_key_pem = server->tls_key_pem,
+                                   .on_headers = request_on_headers,
+                                   .on_request = request_on_body,
+                                   .on_sent = request_on_sent,
+                                   .user = server};
+    if (!rc)
+        rc = http_start(&options, server->loop, &server->http, err);
+    if (!rc)
+        rc = first_tell(server, err);
+    if (!rc)
+        rc = loop_signal(server->loop, SIGTERM, on_signal, server->loop, err);
+    if (!rc)
+        rc = loop_signal(server->loop, SIGINT, on_signal, server->loop, err);
+    if (!rc) {
+        server->housekeeping = (struct loop_timer){.fn = keep_house, .user = server};
+        keep_house(server);
+        rc = loop_run(server->loop);
+    }
+    http_stop(server->http);
+    api_stop(server);
+    store_close(server->store);
+    loop_free(server->loop);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(077);
+    const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        print_help();
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        printf("oculid %s\n", OCULI_VERSION);
+        return 0;
+    }
+    if (command && strcmp(command, "schema") == 0)
+        return print_schema(argc > 2 ? argv[2] : NULL);
+    struct arena arena;
+    arena_init(&arena, 16u << 20);
+    struct config config;
+    struct error err = {0};
+    char text[600];
+    int rc = config_read(argc, argv, command ? 2 : 1, &arena, &config, &err);
+    if (!rc && command && strcmp(command, "token") != 0)
+        rc = error_set(&err, E_UNKNOWN, command, "there is no such command; see oculid --help");
+    if (rc) {
+        (void)fprintf(stderr, "oculid: %s\n", error_format(&err, text, sizeof text));
+        arena_done(&arena);
+        return 2;
+    }
+    if (command) {
+        rc = first_print_token(&config, &err);
+    } else {
+        log_open((enum log_level)config.log_level);
+        if (sodium_init() < 0)
+            abort();
+        struct server *server = mem_alloc(sizeof *server);
+        server->config = &config;
+        server->clock = &clock_real;
+        server->started_s = server_now_s(server);
+        server->api_rate.limit = (uint32_t)config.api_rate_limit;
+        server->instant_rate.limit = (uint32_t)config.instant_rate_limit;
+        server->login_rate.limit = (uint32_t)config.login_rate_limit;
+        route_set_init(&server->routes, api_tables);
+        rc = serve(server, &arena, &err);
+        route_set_done(&server->routes);
+        mem_free(server);
+    }
+    if (rc)
+        (void)fprintf(stderr, "oculid: %s\n", error_format(&err, text, sizeof text));
+    arena_done(&arena);
+    return rc ? 1 : 0;
+}

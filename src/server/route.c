@@ -1,0 +1,206 @@
+#include "server/route.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "server/object.h"
+
+#define ENTRIES_MAX 2000u
+#define ROUTE_ARENA_BYTES (1u << 20)
+
+const char *const permission_names[PERMISSION_COUNT] = {
+    [PERMISSION_UNSET] = "",
+    [PERMISSION_PUBLIC] = "",
+    [PERMISSION_AGENT] = "",
+    [PERMISSION_SIGNED_IN] = "",
+    [PERMISSION_API_ACCESS] = "API access",
+    [PERMISSION_VIEW_TESTS] = "View tests",
+    [PERMISSION_EDIT_TESTS] = "Edit tests",
+    [PERMISSION_VIEW_AGENTS] = "View agents in account group",
+    [PERMISSION_EDIT_AGENTS] = "Edit agents in account group",
+    [PERMISSION_VIEW_ACCOUNT_GROUPS] = "View all account groups settings",
+};
+
+#define ALL_ROLES 7u
+#define ADMINS 3u
+static const unsigned char granted[PERMISSION_COUNT] = {
+    [PERMISSION_SIGNED_IN] = ALL_ROLES,  [PERMISSION_API_ACCESS] = ALL_ROLES,  [PERMISSION_VIEW_TESTS] = ALL_ROLES,
+    [PERMISSION_EDIT_TESTS] = ADMINS,    [PERMISSION_VIEW_AGENTS] = ALL_ROLES, [PERMISSION_EDIT_AGENTS] = ADMINS,
+    [PERMISSION_VIEW_ACCOUNT_GROUPS] = 1u << OBJECT_ROLE_ORGANIZATION_ADMIN,
+};
+
+bool permission_is_granted(enum permission permission, int role)
+{
+    return permission < PERMISSION_COUNT && role >= 0 && role < 3 && (granted[permission] >> role & 1u) != 0;
+}
+
+const char *route_pascal(struct arena *arena, const char *name)
+{
+    char *out = arena_alloc(arena, strlen(name) + 1);
+    size_t n = 0;
+    bool is_start = true;
+    for (const char *c = name; *c; c++) {
+        if (*c == '-') {
+            is_start = true;
+            continue;
+        }
+        out[n++] = is_start ? (char)toupper((unsigned char)*c) : *c;
+        is_start = false;
+    }
+    return out;
+}
+
+static const char *replace(struct arena *arena, const char *text, const char *word, const char *with)
+{
+    const char *at = strstr(text, word);
+    if (!at)
+        return text;
+    return arena_printf(arena, "%.*s%s%s", (int)(at - text), text, with, at + strlen(word));
+}
+
+static void refuse(const struct route *route, const char *why)
+{
+    fprintf(stderr, "oculid: route %s %s %s\n", route->method, route->pattern, why);
+    abort();
+}
+
+static void add(struct route_set *set, const struct route *route, const struct measure_type *type,
+                const struct measure_part *part)
+{
+    assert(set->count < ENTRIES_MAX);
+    const char *pattern = route->pattern, *operation = route->operation;
+    if (type && strstr(pattern, "{type}")) {
+        pattern = replace(&set->arena, pattern, "{type}", type->name);
+        operation = replace(&set->arena, operation, "{Type}", route_pascal(&set->arena, type->name));
+    }
+    if (part) {
+        pattern = replace(&set->arena, pattern, "{part}", part->api_path);
+        operation = replace(&set->arena, operation, "{Part}", route_pascal(&set->arena, part->name));
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        if (str_equal(set->entries[i].pattern, pattern) && str_equal(set->entries[i].method, route->method))
+            return; /* two types share this part: results are found by the test's own type */
+    }
+    set->entries[set->count++] = (struct route_entry){route, route->method, pattern, operation, type, part};
+}
+
+static void expand(struct route_set *set, const struct route *route)
+{
+    if (route->permission == PERMISSION_UNSET || route->permission >= PERMISSION_COUNT)
+        refuse(route, "names no permission");
+    if (!route->fn || !route->operation || !route->help)
+        refuse(route, "is incomplete");
+    bool is_per_type = strstr(route->pattern, "{type}") != NULL, is_per_part = strstr(route->pattern, "{part}") != NULL;
+    if (!is_per_type && !is_per_part) {
+        add(set, route, NULL, NULL);
+        return;
+    }
+    for (const struct measure_type *const *type = measure_types; *type; type++) {
+        if (is_per_type)
+            add(set, route, *type, NULL);
+        for (size_t i = 0; is_per_part && i < (*type)->part_count; i++)
+            add(set, route, *type, &(*type)->parts[i]);
+    }
+}
+
+void route_set_init(struct route_set *set, const struct route *const *tables)
+{
+    *set = (struct route_set){0};
+    arena_init(&set->arena, ROUTE_ARENA_BYTES);
+    set->entries = arena_alloc_array(&set->arena, ENTRIES_MAX, sizeof *set->entries);
+    for (; *tables; tables++) {
+        for (const struct route *route = *tables; route->method; route++)
+            expand(set, route);
+    }
+    /* What v7 knows and we do not offer answers so, and is no unknown path. */
+    size_t offered = set->count;
+    for (size_t i = 0; i < v7_operation_count; i++) {
+        const char *pattern = arena_printf(&set->arena, "/v7%s", v7_operations[i][1]);
+        struct route_match match;
+        struct arena scratch;
+        arena_init(&scratch, 4096);
+        struct route_set ours = {.entries = set->entries, .count = offered};
+        route_find(&ours, v7_operations[i][0], pattern, &scratch, &match);
+        bool is_ours = match.entry && str_equal(match.entry->pattern, pattern);
+        arena_done(&scratch);
+        assert(set->count < ENTRIES_MAX);
+        if (!is_ours)
+            set->entries[set->count++] = (struct route_entry){.method = v7_operations[i][0], .pattern = pattern};
+    }
+}
+
+void route_set_done(struct route_set *set)
+{
+    arena_done(&set->arena);
+}
+
+/* Whether path fits pattern. A literal segment beats a {name}: ret_rank grows with literals further left. */
+static bool fits(const char *pattern, const char *path, uint32_t *ret_rank)
+{
+    uint32_t rank = 0, bit = 1u << 31;
+    while (*pattern == '/' && *path == '/') {
+        pattern++;
+        path++;
+        size_t pattern_length = strcspn(pattern, "/"), path_length = strcspn(path, "/");
+        if (*pattern == '{') {
+            if (path_length == 0)
+                return false;
+        } else {
+            if (pattern_length != path_length || memcmp(pattern, path, path_length) != 0)
+                return false;
+            rank |= bit;
+        }
+        bit >>= 1;
+        pattern += pattern_length;
+        path += path_length;
+    }
+    *ret_rank = rank;
+    return *pattern == 0 && *path == 0;
+}
+
+static void take_params(const char *pattern, const char *path, struct arena *arena, struct route_match *match)
+{
+    while (*pattern == '/' && *path == '/') {
+        pattern++;
+        path++;
+        size_t pattern_length = strcspn(pattern, "/"), path_length = strcspn(path, "/");
+        if (*pattern == '{' && match->param_count < ROUTE_PARAMS_MAX) {
+            match->params[match->param_count++] = (struct route_param){
+                arena_strndup(arena, pattern + 1, pattern_length - 2), arena_strndup(arena, path, path_length)};
+        }
+        pattern += pattern_length;
+        path += path_length;
+    }
+}
+
+void route_find(const struct route_set *set, const char *method, const char *path, struct arena *arena,
+                struct route_match *ret_match)
+{
+    *ret_match = (struct route_match){0};
+    uint32_t best = 0, rank;
+    for (size_t i = 0; i < set->count; i++) {
+        if (fits(set->entries[i].pattern, path, &rank) && (!ret_match->is_path_known || rank > best)) {
+            ret_match->is_path_known = true;
+            best = rank;
+        }
+    }
+    if (!ret_match->is_path_known)
+        return;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct route_entry *entry = &set->entries[i];
+        if (!fits(entry->pattern, path, &rank) || rank != best)
+            continue;
+        size_t used = strlen(ret_match->allow);
+        if (used + strlen(entry->method) + 3 < sizeof ret_match->allow && !strstr(ret_match->allow, entry->method))
+            (void)snprintf(ret_match->allow + used, sizeof ret_match->allow - used, "%s%s", used ? ", " : "",
+                           entry->method);
+        if (!ret_match->entry && strcmp(entry->method, method) == 0)
+            ret_match->entry = entry;
+    }
+    if (ret_match->entry)
+        take_params(ret_match->entry->pattern, path, arena, ret_match);
+}

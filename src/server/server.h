@@ -1,0 +1,47 @@
+/*
+ * The running server: what its parts share. Everything runs on one loop thread; nothing here is locked.
+ */
+#ifndef OCULI_SERVER_SERVER_H
+#define OCULI_SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "server/config.h"
+#include "server/http.h"
+#include "server/rate.h"
+#include "server/route.h"
+#include "store/store.h"
+
+struct server_counters {
+    uint64_t requests[6];      /* by the first digit of the status */
+    uint64_t request_us;       /* time from request line to answer, summed; waiting included */
+    uint64_t logins_refused;
+    uint64_t rounds_accepted, rounds_duplicate, rounds_refused;
+    uint64_t batches;
+};
+
+struct server {
+    const struct config *config;
+    struct loop *loop;
+    const struct clock *clock;
+    struct store *store;
+    struct http *http;
+    struct route_set routes;
+    unsigned char key[32]; /* seals cursors; new at each start of the data directory, kept in it */
+    struct rate api_rate, instant_rate;
+    struct rate_by_key login_rate;
+    struct server_counters counters;
+    int64_t started_s;
+    const char *tls_cert_pem, *tls_key_pem;
+    struct loop_timer housekeeping;
+};
+
+static inline int64_t server_now_s(const struct server *server)
+{
+    return clock_wall_ns(server->clock) / CLOCK_S;
+}
+
+#endif
