@@ -1,0 +1,240 @@
+#include "lab/core.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+
+#define PACKETS_DEFAULT 65536u
+#define PROBES_DEFAULT 1000000u
+#define STREAMS_DEFAULT 65536u
+
+struct lab_net *lab_net_new(const struct lab_scenario *scenario, const struct lab_options *options)
+{
+    struct lab_net *net = mem_alloc(sizeof *net);
+    uint32_t packets = options->packets ? options->packets : PACKETS_DEFAULT;
+    uint64_t seed = options->seed ? options->seed : scenario->seed;
+    net->s = scenario;
+    net->wall_offset_ns = options->wall_offset_ns;
+    slab_init(&net->packets, sizeof(struct lab_packet), packets);
+    net->heap = mem_alloc_array(packets, sizeof(struct lab_packet *));
+    net->ports = mem_alloc_array(scenario->link_count * 2 + 1, sizeof *net->ports);
+    net->nodes = mem_alloc_array(scenario->node_count, sizeof *net->nodes);
+    net->scratch = mem_alloc(sizeof *net->scratch);
+    struct rng rng;
+    rng_seed(&rng, seed);
+    for (uint32_t i = 0; i < scenario->link_count * 2; i++) {
+        rng_seed(&net->ports[i].rng, rng_u64(&rng));
+        net->ports[i].last_in_ns = INT64_MIN;
+    }
+    for (uint32_t i = 0; i < scenario->node_count; i++) {
+        rng_seed(&net->nodes[i].rng, rng_u64(&rng));
+        net->nodes[i].salt = (uint32_t)rng_u64(&rng);
+        net->nodes[i].rate_at_ns = INT64_MIN;
+    }
+    lab_route_init(net);
+    net->tcp = lab_tcp_new();
+    net->truth = lab_truth_new(net, options->truth_probes ? options->truth_probes : PROBES_DEFAULT,
+                               options->truth_streams ? options->truth_streams : STREAMS_DEFAULT);
+    return net;
+}
+
+void lab_net_free(struct lab_net *net)
+{
+    if (!net)
+        return;
+    lab_truth_free(net->truth);
+    lab_tcp_free(net->tcp);
+    lab_route_done(net);
+    mem_free(net->scratch);
+    mem_free(net->nodes);
+    mem_free(net->ports);
+    mem_free(net->heap);
+    slab_done(&net->packets);
+    mem_free(net);
+}
+
+void lab_net_set_output(struct lab_net *net, lab_output_fn *fn, void *user)
+{
+    net->output = fn;
+    net->output_user = user;
+}
+
+void lab_net_set_wall_offset(struct lab_net *net, int64_t wall_offset_ns)
+{
+    if (net->has_started)
+        net->topology_until_ns = INT64_MIN;
+    net->wall_offset_ns = wall_offset_ns;
+}
+
+unsigned lab_net_vantage_count(const struct lab_net *net)
+{
+    return net->s->vantage_count;
+}
+
+const char *lab_net_vantage_name(const struct lab_net *net, unsigned vantage)
+{
+    assert(vantage < net->s->vantage_count);
+    return net->s->nodes[net->s->vantages[vantage]].name;
+}
+
+int lab_net_vantage_index(const struct lab_net *net, const char *name)
+{
+    for (unsigned i = 0; i < net->s->vantage_count; i++)
+        if (strcmp(lab_net_vantage_name(net, i), name) == 0)
+            return (int)i;
+    return -1;
+}
+
+struct lab_truth *lab_net_truth(struct lab_net *net)
+{
+    return net->truth;
+}
+
+bool lab_net_is_fault_on(const struct lab_net *net, uint32_t fault, int64_t now_ns)
+{
+    return lab_fault_is_on(&net->s->faults[fault], lab_net_wall(net, now_ns), net->start_wall_ns);
+}
+
+/* --- packets in flight: a heap by due time ------------------------------------------------------------------------ */
+
+struct lab_packet *lab_net_packet(struct lab_net *net)
+{
+    struct lab_packet *packet = NULL;
+    /* Not slab_get, which clears the whole slot: the header is enough, and the bytes are most of it. */
+    if (net->packets.free_count > 0) {
+        packet = slab_at(&net->packets, net->packets.free_list[--net->packets.free_count]);
+        memset(packet, 0, offsetof(struct lab_packet, bytes));
+        packet->port = packet->tunnel = packet->stream = packet->probe = LAB_NONE;
+    } else {
+        net->no_buffer++;
+    }
+    return packet;
+}
+
+static bool is_before(const struct lab_packet *a, const struct lab_packet *b)
+{
+    return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->order < b->order;
+}
+
+void lab_net_schedule(struct lab_net *net, struct lab_packet *packet, int64_t due_ns)
+{
+    assert(net->heap_count < net->packets.count);
+    packet->due_ns = due_ns;
+    packet->order = net->order++;
+    uint32_t at = net->heap_count++;
+    while (at > 0 && is_before(packet, net->heap[(at - 1) / 2])) {
+        net->heap[at] = net->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    net->heap[at] = packet;
+}
+
+static struct lab_packet *take_first(struct lab_net *net)
+{
+    struct lab_packet *first = net->heap[0], *last = net->heap[--net->heap_count];
+    uint32_t at = 0;
+    for (uint32_t child; (child = at * 2 + 1) < net->heap_count; at = child) {
+        if (child + 1 < net->heap_count && is_before(net->heap[child + 1], net->heap[child]))
+            child++;
+        if (!is_before(net->heap[child], last))
+            break;
+        net->heap[at] = net->heap[child];
+    }
+    net->heap[at] = last;
+    return first;
+}
+
+void lab_net_drop(struct lab_net *net, struct lab_packet *packet, enum lab_reason reason, uint32_t port)
+{
+    if (port != LAB_NONE)
+        net->ports[port].dropped[reason]++;
+    else
+        net->nodes[packet->node].dropped[reason]++;
+    lab_truth_dropped(net->truth, packet, reason, port);
+    slab_put(&net->packets, packet);
+}
+
+/* --- the outside ---------------------------------------------------------------------------------------------------- */
+
+static void start(struct lab_net *net, int64_t now_ns)
+{
+    net->has_started = true;
+    net->start_wall_ns = lab_net_wall(net, now_ns);
+}
+
+/* What a host says to its own link and nobody else: neighbour discovery, multicast listener reports, router
+ * solicitations. There is nobody else on a vantage's link. */
+static bool is_link_chatter(const struct lab_packet *packet)
+{
+    return lab_addr_is_multicast(&packet->dst) || (packet->dst.b[0] == 0xfe && (packet->dst.b[1] & 0xc0) == 0x80);
+}
+
+void lab_net_input(struct lab_net *net, unsigned vantage, const void *bytes, size_t size, int64_t now_ns)
+{
+    assert(vantage < net->s->vantage_count);
+    if (!net->has_started)
+        start(net, now_ns);
+    struct lab_packet *packet = lab_net_packet(net);
+    if (!packet)
+        return;
+    if (size <= LAB_PACKET_BYTES)
+        memcpy(packet->bytes, bytes, size);
+    if (size > LAB_PACKET_BYTES || !lab_packet_parse(packet, size)) {
+        net->malformed++;
+        slab_put(&net->packets, packet);
+        return;
+    }
+    if (is_link_chatter(packet)) {
+        slab_put(&net->packets, packet);
+        return;
+    }
+    net->received++;
+    lab_route_refresh(net, now_ns);
+    packet->vantage = vantage;
+    packet->node = net->s->vantages[vantage];
+    packet->sent_ns = now_ns;
+    lab_truth_sent(net->truth, packet, now_ns);
+    lab_walk(net, packet, now_ns);
+}
+
+int64_t lab_net_next_ns(const struct lab_net *net)
+{
+    return net->heap_count > 0 ? net->heap[0]->due_ns : LAB_NEVER;
+}
+
+static void output(struct lab_net *net, struct lab_packet *packet)
+{
+    net->sent++;
+    if (packet->is_answer)
+        lab_truth_received(net->truth, packet, packet->due_ns);
+    else
+        lab_truth_arrived(net->truth, packet);
+    if (net->output)
+        net->output(net->output_user, packet->vantage, packet->bytes, packet->size, packet->due_ns);
+    slab_put(&net->packets, packet);
+}
+
+void lab_net_step(struct lab_net *net, int64_t now_ns)
+{
+    if (!net->has_started)
+        start(net, now_ns);
+    while (net->heap_count > 0 && net->heap[0]->due_ns <= now_ns) {
+        struct lab_packet *packet = take_first(net);
+        int64_t due = packet->due_ns;
+        lab_route_refresh(net, due);
+        switch (packet->event) {
+        case LAB_EVENT_OUT:
+            output(net, packet);
+            break;
+        case LAB_EVENT_ARRIVE:
+            lab_answer_arrival(net, packet, due);
+            break;
+        case LAB_EVENT_ERROR:
+            lab_answer_error(net, packet, due);
+            break;
+        case LAB_EVENT_CONTINUE:
+            lab_walk(net, packet, due);
+            break;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+/* The inside of the truth, shared by what collects it (truth.c) and what writes it (truth_json.c, truth_text.c). */
+#ifndef OCULI_LAB_TRUTH_CORE_H
+#define OCULI_LAB_TRUTH_CORE_H
+
+#include "lab/core.h"
+#include "lab/truth.h"
+
+#define LAB_TRUTH_TARGETS 16384u
+#define LAB_TRUTH_FLOWS 65536u
+#define LAB_TRUTH_PATHS 65536u
+#define LAB_TRUTH_HOPS (1u << 20)
+#define LAB_TRUTH_TARGET_PATHS 64u
+#define LAB_WHERE_NODE 0x80000000u /* lab_probe.where: a node, not a port */
+
+enum lab_fate {
+    LAB_FATE_PENDING, /* still on its way, or its answer is */
+    LAB_FATE_ARRIVED, /* at its destination; the answer is on its way */
+    LAB_FATE_ANSWERED,
+    LAB_FATE_ERROR, /* answered by an ICMP error */
+    LAB_FATE_LOST_FORWARD,
+    LAB_FATE_LOST_RETURN,
+    LAB_FATE_UNANSWERED, /* nobody answered: silent, rate limited, or no answer was due */
+    LAB_FATE_COUNT
+};
+
+struct lab_probe {
+    int64_t sent_ns, rtt_ns; /* rtt: -1 = no answer came back */
+    uint32_t stream, path, where;
+    uint16_t seq, answers;
+    uint8_t fate, reason;
+};
+
+struct lab_stream {
+    struct lab_addr address;
+    uint32_t vantage, target;
+    enum lab_kind kind;
+    uint16_t id;
+    uint8_t ttl;
+    uint64_t sent, arrived, answers_made, errors_made, received, errors, duplicates, reordered, lost_forward,
+        lost_return, suppressed;
+    int64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns, error_rtt_sum_ns;
+    uint32_t next_number; /* one more than the highest probe whose answer came */
+    uint32_t forward_reasons[LAB_REASON_COUNT], return_reasons[LAB_REASON_COUNT];
+};
+
+struct lab_target {
+    struct lab_addr address;
+    uint32_t vantage, topology;
+    uint16_t port;
+    uint8_t protocol;
+    bool is_cut; /* there are more ways than were enumerated */
+    uint32_t path_count;
+    uint32_t paths[LAB_TRUTH_TARGET_PATHS];
+};
+
+/* first, second: the first two 16-bit words of the transport header (ports; or ICMP type and code, and checksum). */
+struct lab_flow {
+    uint32_t target, flow, topology, path;
+    uint16_t first, second;
+};
+
+struct lab_truth_path {
+    uint32_t first, count; /* of truth->hops */
+    bool is_v4;
+    enum lab_verdict end;
+};
+
+struct lab_index { /* open addressing; 1 + number, 0 = free */
+    uint32_t *slots;
+    uint32_t room;
+};
+
+typedef bool lab_index_same_fn(const void *user, uint32_t i);
+uint32_t lab_index_find(const struct lab_index *index, uint64_t hash, lab_index_same_fn *same, const void *user,
+                        uint32_t *ret_slot);
+
+struct lab_truth {
+    struct lab_net *net;
+    struct lab_probe *probes;
+    struct lab_stream *streams;
+    struct lab_target *targets;
+    struct lab_flow *flows;
+    struct lab_truth_path *paths;
+    struct lab_hop *hops;
+    uint32_t probe_count, probe_room, stream_count, stream_room, target_count, flow_count, path_count, hop_count;
+    struct lab_index stream_index, target_index, flow_index, path_index;
+    uint64_t refused_probes, refused_streams, refused_flows, refused_paths;
+};
+
+/* Enumerates ways one by one: begin with zeroed choices and is_first; false when there are no more. */
+bool lab_truth_next_way(struct lab_net *net, const struct lab_packet *packet, struct lab_choices *choices,
+                        bool is_first, struct lab_path *ret_way, enum lab_verdict *ret_end);
+
+/* "reached", "ttl-exceeded" (a loop), "prohibited" and so on. */
+const char *lab_truth_end_name(enum lab_verdict end);
+
+#endif
