@@ -16,7 +16,7 @@
 #include "base/sock.h"
 #include "base/str.h"
 
-#define STREAM_QUEUE_BYTES (256u << 10) /* unsent bytes of one stream before we call its reader too slow */
+#define STREAM_QUEUE_BYTES (1u << 20) /* what fill may add at a time */
 #define STREAM_BLOCK_BYTES 16384u
 #define IDLE_TIMEOUT_S 75u
 #define CONNECTIONS_MAX 10000u
@@ -179,6 +179,8 @@ static ssize_t read_stream(void *user, uint64_t position, char *data, size_t roo
 {
     (void)position;
     struct http_request *request = user;
+    if (request->stream.size == 0 && !request->is_stream_ended)
+        (void)request->fill(request, &request->stream);
     if (request->stream.size == 0) {
         if (request->is_stream_ended)
             return MHD_CONTENT_READER_END_OF_STREAM;
@@ -288,18 +290,10 @@ void http_resume(struct http_request *request)
     kick(request->http);
 }
 
-bool http_stream_put(struct http_request *request, const void *bytes, size_t size)
+void http_stream_wake(struct http_request *request)
 {
-    if (request->is_stream_ended)
-        return false;
-    if (request->stream.size + size > STREAM_QUEUE_BYTES) {
-        limit_hit(LIMIT_KIND_SSE_QUEUE);
-        return false;
-    }
-    buf_put(&request->stream, bytes, size);
     if (request->is_queued)
         http_resume(request);
-    return true;
 }
 
 void http_stream_end(struct http_request *request)

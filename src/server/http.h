@@ -35,7 +35,7 @@ struct http_response {
     struct buf body; /* sent as it is; empty for streams and files */
     int fd;          /* >= 0: the body is this file; closed by us */
     uint64_t fd_size;
-    bool is_stream; /* the body comes from http_stream_put until http_stream_end */
+    bool is_stream; /* the body comes from request->fill until http_stream_end */
 };
 
 struct http_request {
@@ -56,7 +56,8 @@ struct http_request {
     void (*gone)(struct http_request *request); /* the request ends, whatever became of it; may be NULL */
 
     bool is_seen, is_done, is_suspended, is_refused, is_queued;
-    struct buf stream; /* bytes of a stream waiting to be sent */
+    struct buf stream; /* bytes of a stream being sent */
+    bool (*fill)(struct http_request *request, struct buf *out); /* more of a stream; false when nothing waits */
     bool is_stream_ended;
     struct http_request *next, *prev;
 };
@@ -100,8 +101,8 @@ void http_suspend(struct http_request *request);
 /* The response is filled in: send it. */
 void http_resume(struct http_request *request);
 
-/* Streams: bytes are queued and sent; false (and counted) when the reader is too slow to take them. */
-bool http_stream_put(struct http_request *request, const void *bytes, size_t size);
+/* A stream has something to send: fill is called when the connection takes it, so a slow reader holds up nothing. */
+void http_stream_wake(struct http_request *request);
 void http_stream_end(struct http_request *request);
 
 #endif

@@ -102,8 +102,11 @@ static void expand(struct route_set *set, const struct route *route)
     for (const struct measure_type *const *type = measure_types; *type; type++) {
         if (is_per_type)
             add(set, route, *type, NULL);
-        for (size_t i = 0; is_per_part && i < (*type)->part_count; i++)
+        for (size_t i = 0; is_per_part && i < (*type)->part_count; i++) {
+            if (route->flags & ROUTE_DETAIL && !(*type)->parts[i].summary)
+                continue;
             add(set, route, *type, &(*type)->parts[i]);
+        }
     }
 }
 

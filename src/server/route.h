@@ -47,7 +47,8 @@ typedef int route_fn(struct request *request, struct error *err);
 #define ROUTE_PARTIAL 64u      /* the body changes what is there: absent fields keep their value */
 #define ROUTE_TYPED 128u       /* body and answer also hold the settings of the measure type */
 #define ROUTE_PLAIN 256u       /* the answer is no JSON object of ours (text, HTML, stream) */
-#define ROUTE_PAGED 512u       /* takes window, startDate, endDate and cursor */
+#define ROUTE_PAGED 512u          /* takes window, startDate, endDate and cursor */
+#define ROUTE_DETAIL 1024u       /* "{part}" stands only for parts that lists of rounds show in summary */
 
 struct route {
     const char *method, *pattern, *operation; /* operation: {Type} and {Part} are replaced */

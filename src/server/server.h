@@ -15,6 +15,9 @@
 #include "server/route.h"
 #include "store/store.h"
 
+struct stream;
+struct presence;
+
 struct server_counters {
     uint64_t requests[6];      /* by the first digit of the status */
     uint64_t request_us;       /* time from request line to answer, summed; waiting included */
@@ -34,6 +37,9 @@ struct server {
     struct rate api_rate, instant_rate;
     struct rate_by_key login_rate;
     struct server_counters counters;
+    struct stream *stream;     /* event hub */
+    struct presence *presence; /* which agents are there */
+    struct loop_timer stream_timer, presence_timer;
     int64_t started_s;
     const char *tls_cert_pem, *tls_key_pem;
     struct loop_timer housekeeping;

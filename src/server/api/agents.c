@@ -6,8 +6,8 @@
 #include "base/sock.h"
 #include "base/str.h"
 #include "server/api/api.h"
+#include "server/presence.h"
 
-#define OFFLINE_AFTER_S 180 /* an agent asks for its plan at least every minute */
 
 static const char *const type_words[] = {"cloud", "enterprise-cluster", "enterprise", NULL};
 static const char *const state_words[] = {"online", "offline", "disabled", NULL};
@@ -123,10 +123,10 @@ static const struct field_table request_table =
 
 void api_agent_fill(struct request *request, const struct object_agent *agent, struct api_agent *ret_agent)
 {
-    int64_t seen = api_agent_last_seen(request->server, agent->head.id);
+    int64_t seen = presence_last_seen_s(request->server->presence, agent->head.id);
     if (seen < agent->last_seen_s)
         seen = agent->last_seen_s;
-    bool is_here = server_now_s(request->server) - seen < OFFLINE_AFTER_S;
+    bool is_here = server_now_s(request->server) - seen < PRESENCE_SILENT_S;
     *ret_agent = (struct api_agent){
         .id = agent->head.id,
         .name = agent->name,

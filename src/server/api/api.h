@@ -63,8 +63,7 @@ int api_tests_of_agent(struct request *request, uint64_t agent_id, struct field_
 
 void api_test_changed(struct server *server, uint64_t aid, uint64_t test_id);
 void api_agent_changed(struct server *server, uint64_t aid, uint64_t agent_id);
+void api_stream_told(struct server *server); /* after telling the hub something */
 
-/* What we know of an agent besides its record: when it last spoke. 0 = never since the start. */
-int64_t api_agent_last_seen(struct server *server, uint64_t agent_id);
 
 #endif

@@ -1,0 +1,104 @@
+/*
+ * What the web UI asks beyond v7 (docs/protocols.md): the first page, and events. Lists, timelines and paths are in
+ * views.c.
+ */
+#include <string.h>
+
+#include "server/api/api.h"
+#include "server/presence.h"
+#include "server/stream.h"
+
+struct start {
+    const char *agent_token, *server_url, *agent_command, *version;
+    int64_t agents, tests;
+};
+static const struct field start_fields[] = {
+    FIELD_STR(struct start, agent_token, "agentToken", (), "What an agent shows to register"),
+    FIELD_STR(struct start, server_url, "serverUrl", (), "Where agents reach this server"),
+    FIELD_STR(struct start, agent_command, "agentCommand", (), "What to type on the agent's machine"),
+    FIELD_I64(struct start, agents, "agents", (), "Agents there are"),
+    FIELD_I64(struct start, tests, "tests", (), "Tests there are"),
+    FIELD_STR(struct start, version, "version", (), "Version of the server"),
+};
+static const struct field_table start_table =
+    FIELD_TABLE("Start", struct start, start_fields, NULL, "First-run facts");
+
+static bool count_object(void *user, const struct store_object *object)
+{
+    (void)object;
+    ++*(int64_t *)user;
+    return true;
+}
+
+static int get_start(struct request *request, struct error *err)
+{
+    struct store *store = request->server->store;
+    struct object_account_group group;
+    struct start start = {.version = OCULI_VERSION};
+    int rc = object_get(store, &object_account_group_kind, request->aid, 0, request->arena, &group, err);
+    if (!rc)
+        rc = store_list(store, object_agent_kind.name, request->aid, NULL, 0, 0, count_object, &start.agents, err);
+    if (!rc)
+        rc = store_list(store, object_test_kind.name, request->aid, NULL, 0, 0, count_object, &start.tests, err);
+    if (rc)
+        return rc;
+    start.server_url = request_url(request, "%s", "");
+    /* The token lets agents in: only who may change agents is told. */
+    if (permission_is_granted(PERMISSION_EDIT_AGENTS, request->role)) {
+        start.agent_token = group.agent_token;
+        start.agent_command = arena_printf(request->arena, "oculi-agent --server %s --token %s", start.server_url,
+                                           group.agent_token);
+    }
+    request_answer_record(request, 200, &start_table, &start);
+    return 0;
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------------- */
+
+static void on_news(void *user)
+{
+    struct request *request = user;
+    http_stream_wake(request->http);
+}
+
+static bool fill(struct http_request *http, struct buf *out)
+{
+    struct request *request = http->user;
+    return stream_take(request->waiting, out);
+}
+
+static void on_reader_gone(struct request *request)
+{
+    stream_leave(request->waiting);
+}
+
+static int get_stream(struct request *request, struct error *err)
+{
+    struct stream_topics topics;
+    const char *text = request_query(request, "topics");
+    int rc = stream_topics_read(text ? text : "", &topics, err);
+    if (rc)
+        return rc;
+    struct stream_reader *reader = stream_join(request->server->stream, request->aid, &topics,
+                                               http_header(request->http, "Last-Event-ID"), on_news, request);
+    if (!reader)
+        return error_set(err, E_AGAIN, "", "too many event streams are open");
+    request->waiting = reader;
+    request->gone = on_reader_gone;
+    request->http->fill = fill;
+    request->http->response.is_stream = true;
+    http_add_header(request->http, "Cache-Control", "no-store");
+    http_add_header(request->http, "X-Accel-Buffering", "no");
+    request_answer_text(request, 200, "text/event-stream", "", 0);
+    return 0;
+}
+
+static const char *const stream_queries[] = {"topics", NULL};
+
+const struct route api_ui_routes[] = {
+    ROUTE("GET", "/oculi/v1/start", PERMISSION_VIEW_TESTS, "getStart", get_start,
+          (.response = &start_table, .flags = ROUTE_OCULI), "First-run facts"),
+    ROUTE("GET", "/oculi/v1/stream", PERMISSION_VIEW_TESTS, "getStream", get_stream,
+          (.flags = ROUTE_OCULI | ROUTE_PLAIN, .queries = stream_queries), "Server-sent events"),
+    {0},
+};

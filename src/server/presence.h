@@ -1,0 +1,29 @@
+/*
+ * Which agents are there: when each last spoke, in memory, because writing it at every word would wear out the store.
+ * It is written when an agent falls silent and when the server stops.
+ */
+#ifndef OCULI_SERVER_PRESENCE_H
+#define OCULI_SERVER_PRESENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/object.h"
+
+struct presence;
+struct stream;
+struct clock;
+
+#define PRESENCE_SILENT_S 180 /* an agent asks for its plan at least every minute */
+
+struct presence *presence_new(struct store *store, struct stream *stream, const struct clock *clock);
+/* Writes down who was there. */
+void presence_free(struct presence *presence);
+
+void presence_seen(struct presence *presence, uint64_t aid, uint64_t agent_id); /* it spoke */
+void presence_forget(struct presence *presence, uint64_t agent_id);             /* deleted */
+int64_t presence_last_seen_s(const struct presence *presence, uint64_t agent_id); /* 0 = not since the start */
+void presence_check(struct presence *presence); /* call now and then: tells who fell silent */
+size_t presence_count(const struct presence *presence); /* agents that are there */
+
+#endif
