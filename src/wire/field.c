@@ -248,7 +248,8 @@ static int range_error(const struct field *f, const char *verb, const char *what
     json_f64_text(f->max, max);
     if (isinf(f->max))
         return error_set(err, E_RANGE, f->name, "must %s at least %s%s", verb, min, what);
-    if (isinf(f->min))
+    bool is_length = *verb == 'h';
+    if (isinf(f->min) || (is_length && f->min == 0))
         return error_set(err, E_RANGE, f->name, "must %s at most %s%s", verb, max, what);
     if (f->min == f->max)
         return error_set(err, E_RANGE, f->name, "must %s %s%s", verb, min, what);

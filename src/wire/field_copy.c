@@ -198,6 +198,8 @@ static int audit_field(const struct field_table *table, const struct field *f, s
         return error_set(err, E_INVALID, table->name, "a field without a proper name");
     if (!f->help || !*f->help || islower((unsigned char)*f->help) || f->help[strlen(f->help) - 1] == '.')
         return error_set(err, E_INVALID, f->name, "help must start with a capital and end without a stop");
+    if (strstr(f->help, "*/"))
+        return error_set(err, E_INVALID, f->name, "help ends a comment");
     bool is_nested = f->kind == FIELD_KIND_RECORD || f->kind == FIELD_KIND_RECORD_PTR || f->kind == FIELD_KIND_LIST;
     if (is_nested != (f->table != NULL))
         return error_set(err, E_INVALID, f->name, "records and lists have a table, others none");

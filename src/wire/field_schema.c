@@ -113,7 +113,8 @@ static void add_bounds(const struct field *f, json_t *schema)
         min = "minItems";
         max = "maxItems";
     }
-    if (isfinite(f->min))
+    bool is_length = f->kind == FIELD_KIND_STR || field_is_list(f);
+    if (isfinite(f->min) && !(is_length && f->min == 0))
         json_object_set_new(schema, min, number_json(f->min));
     if (isfinite(f->max))
         json_object_set_new(schema, max, number_json(f->max));

@@ -266,6 +266,24 @@ static void put_argument(const struct field *f, struct buf *buf)
     }
 }
 
+static void put_bounds(const struct field *f, const char *joint, struct buf *buf)
+{
+    char min[JSON_F64_BYTES], max[JSON_F64_BYTES];
+    json_f64_text(f->min, min);
+    json_f64_text(f->max, max);
+    bool is_length = f->kind == FIELD_KIND_STR || field_is_list(f);
+    const char *unit = f->unit ? f->unit : f->kind == FIELD_KIND_STR ? "characters" : is_length ? "items" : "";
+    if (isinf(f->max))
+        buf_printf(buf, "%sat least %s", joint, min);
+    else if (isinf(f->min) || (is_length && f->min == 0))
+        buf_printf(buf, "%sat most %s", joint, max);
+    else if (f->min == f->max)
+        buf_printf(buf, "%s%s", joint, min);
+    else
+        buf_printf(buf, "%s%s%s%s", joint, min, f->min < 0 ? " to " : "-", max);
+    buf_printf(buf, "%s%s", *unit ? " " : "", unit);
+}
+
 /* "(1-10 ms, default 3, required)" or nothing. */
 static void put_facts(const struct field *f, struct buf *buf)
 {
@@ -275,19 +293,7 @@ static void put_facts(const struct field *f, struct buf *buf)
         buf_printf(buf, "%s%s", joint, field_words_text(f->words, words, sizeof words));
         joint = "; ";
     } else if (field_is_bounded(f)) {
-        char min[JSON_F64_BYTES], max[JSON_F64_BYTES];
-        json_f64_text(f->min, min);
-        json_f64_text(f->max, max);
-        const char *unit = f->unit            ? f->unit
-                           : field_is_list(f) ? "items"
-                           : f->kind == FIELD_KIND_STR ? "characters" : "";
-        if (isinf(f->max))
-            buf_printf(buf, "%sat least %s", joint, min);
-        else if (isinf(f->min))
-            buf_printf(buf, "%sat most %s", joint, max);
-        else
-            buf_printf(buf, "%s%s-%s", joint, min, max);
-        buf_printf(buf, "%s%s", *unit ? " " : "", unit);
+        put_bounds(f, joint, buf);
         joint = ", ";
     } else if (f->unit) {
         buf_printf(buf, "%sin %s", joint, f->unit);
