@@ -74,14 +74,16 @@ static enum verdict compare_payload(const struct match_flow *flow, uint16_t seq,
 static enum match_quality match_reply(const struct match_flow *flow, const union sock_addr *from,
                                       const struct packet_icmp *icmp)
 {
-    if (icmp->payload_size != flow->payload_size)
+    if (icmp->payload_size > flow->payload_size)
         return MATCH_NONE;
     enum verdict payload = compare_payload(flow, icmp->seq, icmp->payload, icmp->payload_size);
     if (payload == DISAGREES)
         return MATCH_NONE;
+    /* Some hosts cut the payload short, some answer from another of their addresses. The latter is believed when the
+     * payload proves it, and when the probe had none that could: identifier and sequence number are ours. */
     if (sock_same_ip(from, &flow->dst))
-        return MATCH_STRICT;
-    return payload == AGREES ? MATCH_LOOSE : MATCH_NONE; /* hosts may answer from another of their addresses */
+        return icmp->payload_size == flow->payload_size ? MATCH_STRICT : MATCH_LOOSE;
+    return payload == AGREES || flow->payload_size < MATCH_TAG_BYTES ? MATCH_LOOSE : MATCH_NONE;
 }
 
 /* The checksum routers quote: known for IPv4 only, since that of ICMPv6 covers a source address we may not know. */
