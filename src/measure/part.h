@@ -20,13 +20,13 @@ enum measure_probe_mode { MEASURE_PROBE_ICMP, MEASURE_PROBE_SYN, MEASURE_PROBE_S
 struct measure_network_oculi {
     int32_t sent, received;
     int32_t duplicates;            /* further answers to a probe that had been answered */
-    int32_t reordered;             /* answers that came before the answer to an earlier probe */
+    int32_t reordered;             /* answers that came after the answer to a later probe (RFC 4737) */
     int probe_mode;                /* enum measure_probe_mode */
     const char *probe_mode_reason; /* a sentence */
     double median_latency;         /* ms */
     struct field_list rtts_us;     /* int64_t, one for each probe in the order of sending; -1 = no answer */
-    int32_t icmp_errors;           /* ICMP errors that answered probes; absent when there was none */
-    const char *icmp;              /* the first of them: "3-1" */
+    int32_t icmp_errors;           /* probes that an ICMP error answered */
+    const char *icmp;              /* the last of them: "3-1" */
     const char *icmp_from;         /* and who sent it */
     bool is_overloaded;            /* this machine lost answers itself: loss may be ours */
     bool is_partial;               /* the round was ended before the stream was complete */

@@ -24,7 +24,7 @@ struct measure_context {
     struct probe_engine *engine;
     struct resolver *resolver; /* of the loop: base/resolve.h */
     const struct clock *clock;
-    int ipv6_policy; /* the agent's: index into force-ipv4, prefer-ipv6, force-ipv6 */
+    int ipv6_policy; /* the agent's: enum sock_family */
 };
 
 /* One run of a test. The caller makes it, sets the first group, and keeps it until done has been called. */

@@ -75,11 +75,11 @@ static int check_target(const struct agent_to_server_settings *settings, struct 
         return rc;
     }
     if (host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:%")])
-        return error_set(err, E_INVALID, "server", "Badly formed target");
+        return error_set(err, E_INVALID, "server", "badly formed target");
     if (settings->protocol == AGENT_TO_SERVER_ICMP && (port || settings->port != FIELD_NO_I32))
-        return error_set(err, E_INVALID, port ? "server" : "port", "A port is not possible with protocol icmp");
+        return error_set(err, E_INVALID, port ? "server" : "port", "a port is not possible with protocol icmp");
     if (port && settings->port != FIELD_NO_I32 && port != settings->port)
-        return error_set(err, E_INVALID, "port", "The port differs from the one in server");
+        return error_set(err, E_INVALID, "port", "differs from the port in server");
     return 0;
 }
 
@@ -89,9 +89,9 @@ static int check_settings(const void *record, struct error *err)
     int32_t rate = settings->fixed_packet_rate;
     if (rate != FIELD_NO_I32 && rate != 0) {
         if (settings->is_continuous && rate != 1)
-            return error_set(err, E_RANGE, "fixedPacketRate", "The packet rate must be 1 in continuous mode");
+            return error_set(err, E_RANGE, "fixedPacketRate", "must be 1 in continuous mode");
         if (!settings->is_continuous && rate < 10)
-            return error_set(err, E_RANGE, "fixedPacketRate", "The packet rate must be between 10 and 100");
+            return error_set(err, E_RANGE, "fixedPacketRate", "must be between 10 and 100");
     }
     return settings->server ? check_target(settings, err) : 0;
 }

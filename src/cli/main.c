@@ -1,0 +1,89 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static int help(int argc, char **argv);
+static int version(int argc, char **argv);
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *arguments, *help;
+} commands[] = {
+    {"measure", cli_measure, "TYPE [OPTION...]", "measure something from here and now"},
+    {"help", help, "[measure [TYPE]]", "this text, or how to measure"},
+    {"version", version, "", "print the version"},
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+void cli_complain(const struct error *err)
+{
+    char text[600];
+    fprintf(stderr, "oculi: %s\n", error_format(err, text, sizeof text));
+}
+
+static void print_usage(FILE *file)
+{
+    fputs("Usage: oculi COMMAND ...\n\n", file);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(file, "  %-8s %-20s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    fputs("\nA first measurement:  oculi measure agent-to-server --server example.net --protocol icmp\n"
+          "The manual page is oculi(1).\n",
+          file);
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc == 0) {
+        print_usage(stdout);
+        return CLI_DONE;
+    }
+    const struct command *command = find(argv[0]);
+    char *asked[] = {argc > 1 ? argv[1] : "--help", "--help", NULL};
+    if (!command || command->run == help || command->run == version) {
+        print_usage(command ? stdout : stderr);
+        return command ? CLI_DONE : CLI_USAGE;
+    }
+    return command->run(argc > 1 ? 2 : 1, asked);
+}
+
+static int version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("oculi " OCULI_VERSION);
+    return CLI_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return version(0, NULL);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return help(0, NULL);
+    const struct command *command = find(argv[1]);
+    if (!command) {
+        fprintf(stderr, "oculi: there is no command \"%s\"; oculi help lists them\n", argv[1]);
+        return CLI_USAGE;
+    }
+    int status = command->run(argc - 2, argv + 2);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fputs("oculi: standard output could not be written\n", stderr);
+        return CLI_FAILED;
+    }
+    return status;
+}

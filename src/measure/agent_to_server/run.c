@@ -1,0 +1,403 @@
+/*
+ * Two measurements with packets of their own: the end-to-end stream and the path trace. Both start as soon as the
+ * name is resolved and run side by side; the round is over when both are.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limit.h"
+#include "base/resolve.h"
+#include "base/sock.h"
+#include "base/str.h"
+#include "measure/agent_to_server/settings.h"
+#include "measure/runner.h"
+#include "probe/engine.h"
+#include "probe/ping.h"
+#include "probe/trace.h"
+
+struct state {
+    struct measure_round *round;
+    const struct agent_to_server_settings *settings;
+    struct agent_to_server_result *result;
+    struct resolve_job *resolving;
+    struct probe_ping *ping;   /* NULL = not running */
+    struct probe_trace *trace; /* likewise */
+    union sock_addr src, dst;  /* src unset = the system's choice */
+    /* What is shown while the round runs is made anew each time, so it must not pile up in the round's arena. */
+    struct arena ping_scratch, trace_scratch;
+    bool is_stopping;
+};
+
+extern const struct measure_type agent_to_server_type;
+extern const struct measure_runner agent_to_server_runner;
+
+/* Figures are whole nanoseconds, so that they print short. */
+static double ms_of(double ns)
+{
+    return rint(ns) / 1e6;
+}
+
+/* --- the stream ---------------------------------------------------------------------------------------------------- */
+
+static int compare_i64(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_ms(const struct probe_ping_result *ping, struct arena *arena)
+{
+    int64_t *rtts = arena_alloc_array(arena, ping->probe_count, sizeof *rtts);
+    size_t count = 0;
+    for (uint32_t i = 0; rtts && i < ping->probe_count; i++) {
+        if (ping->probes[i].status == PROBE_PING_ANSWERED)
+            rtts[count++] = ping->probes[i].rtt_ns;
+    }
+    if (count == 0)
+        return NAN;
+    qsort(rtts, count, sizeof *rtts, compare_i64);
+    return ms_of((double)(rtts[(count - 1) / 2] + rtts[count / 2]) / 2);
+}
+
+/* Probes whose fate is open are left out, so that loss does not flicker while a round runs. */
+static void fill_probes(const struct probe_ping_result *ping, struct measure_network *network, struct arena *arena)
+{
+    int64_t *rtts_us = arena_alloc_array(arena, ping->probe_count, sizeof *rtts_us);
+    size_t decided = 0, answered = 0;
+    for (uint32_t i = 0; rtts_us && i < ping->probe_count; i++) {
+        const struct probe_ping_probe *probe = &ping->probes[i];
+        if (probe->status == PROBE_PING_ANSWERED) {
+            rtts_us[decided++] = (probe->rtt_ns + 500) / 1000;
+            answered++;
+        } else if (probe->status == PROBE_PING_LOST || probe->status == PROBE_PING_ERROR) {
+            rtts_us[decided++] = -1;
+        }
+    }
+    network->oculi.rtts_us = (struct field_list){.items = rtts_us, .count = decided};
+    network->loss = decided ? 100.0 * (double)(decided - answered) / (double)decided : (double)NAN;
+}
+
+static void fill_network(struct state *state, const struct probe_ping_result *ping, struct arena *arena)
+{
+    struct measure_network *network = &state->result->network;
+    struct measure_network_oculi *oculi = &network->oculi;
+    oculi->sent = (int32_t)ping->sent;
+    oculi->received = (int32_t)ping->received;
+    oculi->duplicates = (int32_t)ping->duplicates;
+    oculi->reordered = (int32_t)ping->reordered;
+    oculi->is_overloaded = ping->overloaded > 0;
+    oculi->median_latency = median_ms(ping, arena);
+    network->avg_latency = ms_of(ping->avg_rtt_ns);
+    network->min_latency = ms_of(ping->min_rtt_ns);
+    network->max_latency = ms_of(ping->max_rtt_ns);
+    network->jitter = ms_of(ping->jitter_ns);
+    fill_probes(ping, network, arena);
+    oculi->icmp_errors = (int32_t)ping->errors;
+    if (sock_is_set(&ping->error_from)) {
+        char text[SOCK_TEXT_BYTES];
+        oculi->icmp = arena_printf(arena, "%u-%u", ping->error_type, ping->error_code);
+        oculi->icmp_from = arena_strdup(arena, sock_ip_text(&ping->error_from, text, sizeof text));
+    }
+    if (ping->error_text && !network->error_details)
+        network->error_details = arena_strdup(&state->round->arena, ping->error_text);
+}
+
+/* --- the paths ----------------------------------------------------------------------------------------------------- */
+
+static const char *label_text(const struct probe_trace_hop *hop, struct arena *arena)
+{
+    char text[PACKET_MAX_LABELS * 40];
+    size_t used = 0;
+    for (uint32_t i = 0; i < hop->label_count && used < sizeof text; i++) {
+        const struct packet_label *label = &hop->labels[i];
+        int n = snprintf(text + used, sizeof text - used, "%sL=%u,E=%u,S=%d,T=%u", i ? "; " : "", label->label,
+                         label->exp, label->is_bottom, label->ttl);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return hop->label_count ? arena_strdup(arena, text) : NULL;
+}
+
+static void fill_hop(const struct probe_trace_hop *hop, struct measure_hop *out, struct arena *arena)
+{
+    char text[SOCK_TEXT_BYTES];
+    field_defaults(&measure_hop_table, out);
+    out->hop = hop->ttl;
+    out->ip_address = arena_strdup(arena, sock_ip_text(&hop->addr, text, sizeof text));
+    out->response_time = (int32_t)((hop->rtt_ns + CLOCK_MS / 2) / CLOCK_MS);
+    out->mpls = label_text(hop, arena);
+    out->oculi.response_time_us = (double)hop->rtt_ns / 1e3;
+    out->oculi.sent = hop->sent;
+    out->oculi.received = hop->received;
+    out->oculi.icmp = arena_printf(arena, "%u-%u", hop->icmp_type, hop->icmp_code);
+    if (hop->reply_ttl)
+        out->oculi.reply_ttl = hop->reply_ttl;
+    if (hop->has_quote)
+        out->oculi.quoted_ttl = hop->quoted_ttl;
+}
+
+/* The target and every address in its place; a silent hop is a place without an address. */
+static uint64_t path_id(const union sock_addr *dst, const struct probe_trace_flow *flow)
+{
+    size_t size;
+    const void *bytes = sock_ip_bytes(dst, &size);
+    uint64_t hash = str_hash(bytes, size, 0);
+    for (uint32_t i = 0; i < flow->hop_count; i++) {
+        const struct probe_trace_hop *hop = &flow->hops[i];
+        hash = str_hash(&hop->ttl, 1, hash);
+        if (sock_is_set(&hop->addr)) {
+            bytes = sock_ip_bytes(&hop->addr, &size);
+            hash = str_hash(bytes, size, hash);
+        }
+    }
+    return hash ? hash : 1;
+}
+
+_Static_assert((int)MEASURE_END_REACHED == (int)PROBE_TRACE_REACHED && (int)MEASURE_END_SILENT == (int)PROBE_TRACE_SILENT &&
+                   (int)MEASURE_END_UNREACHABLE == (int)PROBE_TRACE_UNREACHABLE &&
+                   (int)MEASURE_END_PROHIBITED == (int)PROBE_TRACE_PROHIBITED &&
+                   (int)MEASURE_END_RESET == (int)PROBE_TRACE_RESET && (int)MEASURE_END_LOOP == (int)PROBE_TRACE_LOOP,
+               "the tracer's ends are the result's");
+
+static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow *flow, int32_t number,
+                       struct measure_route *route, struct arena *arena)
+{
+    struct measure_hop *hops = arena_alloc_array(arena, LIMIT_HOPS, sizeof *hops);
+    struct measure_silent_hop *silent = arena_alloc_array(arena, LIMIT_HOPS, sizeof *silent);
+    if (!hops || !silent)
+        return false;
+    field_defaults(&measure_route_table, route);
+    size_t hop_count = 0, silent_count = 0;
+    for (uint32_t i = 0; i < flow->hop_count && i < LIMIT_HOPS; i++) {
+        const struct probe_trace_hop *hop = &flow->hops[i];
+        if (sock_is_set(&hop->addr))
+            fill_hop(hop, &hops[hop_count++], arena);
+        else
+            silent[silent_count++] = (struct measure_silent_hop){.hop = hop->ttl, .sent = hop->sent};
+    }
+    route->path_id = path_id(dst, flow);
+    route->hops = (struct field_list){.items = hops, .count = hop_count};
+    route->oculi.end = (int)flow->end;
+    route->oculi.flow = number;
+    route->oculi.silent_hops = (struct field_list){.items = silent, .count = silent_count};
+    if (hop_count) {
+        const struct measure_hop *last = &hops[hop_count - 1];
+        route->ip_address = last->ip_address;
+        route->number_of_hops = last->hop;
+        if (flow->end == PROBE_TRACE_REACHED)
+            route->response_time = last->response_time;
+    }
+    return true;
+}
+
+static void fill_paths(struct state *state, const struct probe_trace_result *trace, struct arena *arena)
+{
+    struct measure_path_vis *paths = &state->result->path_vis;
+    struct measure_route *routes = arena_alloc_array(arena, trace->flow_count, sizeof *routes);
+    size_t count = 0;
+    while (routes && count < trace->flow_count &&
+           fill_route(&state->dst, &trace->flows[count], (int32_t)count + 1, &routes[count], arena))
+        count++;
+    paths->path_traces = (struct field_list){.items = routes, .count = count};
+    if (trace->error_text && !state->result->network.error_details)
+        state->result->network.error_details = arena_strdup(&state->round->arena, trace->error_text);
+}
+
+/* --- the round ----------------------------------------------------------------------------------------------------- */
+
+static void release(struct state *state)
+{
+    arena_done(&state->ping_scratch);
+    arena_done(&state->trace_scratch);
+}
+
+static void step(struct state *state)
+{
+    if (state->is_stopping || state->resolving || state->ping || state->trace)
+        return;
+    release(state);
+    measure_round_finish(state->round);
+}
+
+static void on_ping_progress(void *user, const struct probe_ping_result *ping)
+{
+    struct state *state = user;
+    arena_reset(&state->ping_scratch);
+    fill_network(state, ping, &state->ping_scratch);
+    state->round->progress(state->round);
+}
+
+static void on_ping_done(void *user, const struct probe_ping_result *ping)
+{
+    struct state *state = user;
+    state->ping = NULL;
+    fill_network(state, ping, &state->round->arena);
+    step(state);
+}
+
+static void on_trace_progress(void *user, const struct probe_trace_result *trace)
+{
+    struct state *state = user;
+    arena_reset(&state->trace_scratch);
+    fill_paths(state, trace, &state->trace_scratch);
+    state->round->progress(state->round);
+}
+
+static void on_trace_done(void *user, const struct probe_trace_result *trace)
+{
+    struct state *state = user;
+    state->trace = NULL;
+    fill_paths(state, trace, &state->round->arena);
+    step(state);
+}
+
+static void set_error(struct state *state, const struct error *err)
+{
+    state->result->network.error_details = arena_strdup(&state->round->arena, err->text);
+}
+
+/* The address the system would choose, from its routing table: connecting a datagram socket sends nothing. */
+static void find_source(struct state *state)
+{
+    union sock_addr src = state->src, dst = state->dst;
+    char text[SOCK_TEXT_BYTES];
+    if (!sock_is_set(&src)) {
+        socklen_t size = sizeof src;
+        int fd = socket(dst.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        sock_set_port(&dst, 9);
+        if (fd < 0 || connect(fd, &dst.sa, sock_len(&dst)) != 0 || getsockname(fd, &src.sa, &size) != 0)
+            memset(&src, 0, sizeof src);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (sock_is_set(&src))
+        state->result->path_vis.source_ip = arena_strdup(&state->round->arena, sock_ip_text(&src, text, sizeof text));
+}
+
+static uint8_t dscp_of(const struct agent_to_server_settings *settings)
+{
+    int64_t dscp = 0;
+    (void)str_to_i64(agent_to_server_dscp_ids[settings->dscp_id], 0, 63, &dscp);
+    return (uint8_t)dscp;
+}
+
+static int start_ping(struct state *state, struct error *err)
+{
+    const struct agent_to_server_settings *settings = state->settings;
+    struct measure_round *round = state->round;
+    struct probe_ping_settings ping;
+    probe_ping_defaults(&ping);
+    ping.dst = state->dst;
+    ping.src = state->src;
+    ping.dscp = dscp_of(settings);
+    if (settings->ping_payload_size != FIELD_NO_I32)
+        ping.payload_bytes = (uint32_t)settings->ping_payload_size;
+    if (settings->fixed_packet_rate != FIELD_NO_I32)
+        ping.rate_pps = (uint32_t)settings->fixed_packet_rate;
+    return probe_ping_start(round->context->engine, &ping, &round->arena, round->progress ? on_ping_progress : NULL,
+                            on_ping_done, state, &state->ping, err);
+}
+
+static int start_trace(struct state *state, struct error *err)
+{
+    struct measure_round *round = state->round;
+    struct probe_trace_settings trace;
+    probe_trace_defaults(&trace);
+    trace.dst = state->dst;
+    trace.src = state->src;
+    trace.dscp = dscp_of(state->settings);
+    trace.flows = (uint32_t)state->settings->num_path_traces;
+    return probe_trace_start(round->context->engine, &trace, &round->arena, round->progress ? on_trace_progress : NULL,
+                             on_trace_done, state, &state->trace, err);
+}
+
+static void on_resolved(void *user, int rc, const union sock_addr *addr, const struct error *err)
+{
+    struct state *state = user;
+    struct error failure = {0};
+    char text[SOCK_TEXT_BYTES];
+    state->resolving = NULL;
+    if (rc) {
+        set_error(state, err);
+        step(state);
+        return;
+    }
+    state->dst = *addr;
+    struct agent_to_server_result *result = state->result;
+    result->network.server_ip = arena_strdup(&state->round->arena, sock_ip_text(addr, text, sizeof text));
+    result->path_vis.server_ip = result->network.server_ip;
+    find_source(state);
+    if (start_ping(state, &failure) != 0 || start_trace(state, &failure) != 0)
+        set_error(state, &failure);
+    step(state);
+}
+
+/* What was asked for and cannot be done is refused; what only adds figures is left out of the result. */
+static int check(const struct agent_to_server_settings *settings, struct error *err)
+{
+    if (settings->protocol != AGENT_TO_SERVER_ICMP)
+        return error_set(err, E_NOT_SUPPORTED, "protocol", "tcp is not supported by this build, icmp is");
+    if (settings->is_continuous)
+        return error_set(err, E_NOT_SUPPORTED, "continuousMode", "is not supported by this build");
+    return 0;
+}
+
+static int start(struct measure_round *round, struct error *err)
+{
+    const struct agent_to_server_settings *settings = round->settings;
+    char host[254];
+    uint16_t port;
+    int rc = check(settings, err);
+    if (rc)
+        return rc;
+    rc = sock_split(settings->server, 0, host, sizeof host, &port, err);
+    if (rc) {
+        error_prefix(err, "server");
+        return rc;
+    }
+    struct state *state = arena_alloc(&round->arena, sizeof *state);
+    int family = settings->ipv6_policy;
+    if (family == AGENT_TO_SERVER_USE_AGENT_POLICY)
+        family = round->context->ipv6_policy;
+    if (round->source_ip) {
+        if (sock_parse_ip(round->source_ip, &state->src) != 0)
+            return error_set(err, E_INVALID, "sourceIp", "\"%s\" is not an IP address", round->source_ip);
+        family = state->src.sa.sa_family == AF_INET6 ? SOCK_FORCE_IPV6 : SOCK_FORCE_IPV4;
+    }
+    state->round = round;
+    state->settings = settings;
+    state->result = round->result;
+    state->result->network.server = state->result->path_vis.server = settings->server;
+    state->result->network.oculi.probe_mode = MEASURE_PROBE_ICMP;
+    state->result->network.oculi.probe_mode_reason = "The test's protocol is icmp";
+    arena_init(&state->ping_scratch, LIMIT_ROUND_ARENA);
+    arena_init(&state->trace_scratch, LIMIT_ROUND_ARENA);
+    state->resolving =
+        resolve_start(round->context->resolver, host, (enum sock_family)family, on_resolved, state);
+    if (!state->resolving)
+        return error_set(err, E_LIMIT, "server", "too many host names wait to be resolved");
+    round->state = state;
+    return 0;
+}
+
+static void stop(struct measure_round *round)
+{
+    struct state *state = round->state;
+    state->is_stopping = true;
+    state->result->network.oculi.is_partial = state->resolving || state->ping || state->trace;
+    if (state->resolving) {
+        resolve_cancel(state->resolving);
+        state->resolving = NULL;
+        state->result->network.error_details =
+            arena_printf(&round->arena, "Could not resolve host: %s (no answer in time)", state->settings->server);
+    }
+    if (state->ping)
+        probe_ping_finish(state->ping);
+    if (state->trace)
+        probe_trace_finish(state->trace);
+    release(state);
+}
+
+const struct measure_runner agent_to_server_runner = {.type = &agent_to_server_type, .start = start, .stop = stop};
