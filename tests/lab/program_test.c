@@ -1,0 +1,116 @@
+/* The program as a person meets it: exit statuses and messages, without any network but the loopback. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+static const char *oculi;
+
+static void expect(const char *const *argv, int status, const char *out, const char *err)
+{
+    struct harness_output output = harness_run(argv, 30, 0);
+    if (output.status != status || !strstr(output.out, out) || !strstr(output.err, err))
+        fail_msg("status %d, out \"%s\", err \"%s\"; not %d, \"%s\", \"%s\"", output.status, output.out, output.err,
+                 status, out, err);
+    harness_free(&output);
+}
+
+#define MEASURE oculi, "measure", "agent-to-server"
+#define EXPECT(status, out, err, ...) expect((const char *const[]){__VA_ARGS__, NULL}, status, out, err)
+
+static void usage(void **state)
+{
+    (void)state;
+    EXPECT(2, "", "Usage: oculi COMMAND", oculi);
+    EXPECT(0, "Usage: oculi COMMAND", "", oculi, "help");
+    EXPECT(0, "Usage: oculi COMMAND", "", oculi, "--help");
+    EXPECT(0, "oculi 0.", "", oculi, "--version");
+    EXPECT(2, "", "no command \"fly\"", oculi, "fly");
+    EXPECT(2, "", "agent-to-server", oculi, "measure");
+    EXPECT(2, "", "no measure type \"moon\"", oculi, "measure", "moon");
+    EXPECT(0, "--num-path-traces N", "", MEASURE, "--help");
+    EXPECT(0, "--netns", "", oculi, "help", "measure", "agent-to-server");
+}
+
+static void bad_options(void **state)
+{
+    (void)state;
+    EXPECT(2, "", "--server: is required", MEASURE, "--protocol", "icmp");
+    EXPECT(2, "", "--num-path-traces", MEASURE, "--server", "127.0.0.1", "--num-path-traces", "11");
+    EXPECT(2, "", "10", MEASURE, "--server", "127.0.0.1", "--num-path-traces", "11");
+    EXPECT(2, "", "--numPathTraces: no such option", MEASURE, "--server", "127.0.0.1", "--numPathTraces", "3");
+    EXPECT(2, "", "--protocol", MEASURE, "--server", "127.0.0.1", "--protocol", "udp");
+    EXPECT(2, "", "--server: a port is not possible", MEASURE, "--server", "127.0.0.1:80", "--protocol", "icmp");
+    EXPECT(2, "", "--bandwidth-measurements: is not supported", MEASURE, "--server", "127.0.0.1",
+           "--bandwidth-measurements");
+    EXPECT(2, "", "--fixed-packet-rate: must be between 10 and 100", MEASURE, "--server", "127.0.0.1", "--protocol",
+           "icmp", "--fixed-packet-rate", "5");
+}
+
+static void needs_root(void)
+{
+    if (geteuid() != 0) {
+        print_message("# skipped: needs root\n");
+        skip();
+    }
+}
+
+static void what_this_build_cannot_do(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(2, "", "--protocol: tcp is not supported", MEASURE, "--server", "127.0.0.1");
+    EXPECT(2, "", "--continuous-mode: is not supported", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp",
+           "--continuous-mode");
+    EXPECT(2, "", "--source-ip", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp", "--source-ip", "here");
+    EXPECT(1, "", "--netns: there is no network namespace", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp",
+           "--netns", "oc-measure-none");
+}
+
+static void a_host_that_has_no_address(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(1, "", "Could not resolve host: bad..name", MEASURE, "--server", "bad..name", "--protocol", "icmp");
+    EXPECT(1, "\"errorDetails\": \"Could not resolve host: bad..name", "", MEASURE, "--server", "bad..name",
+           "--protocol", "icmp", "--json");
+    EXPECT(1, "", "127.0.0.1 is not an IPv6 address", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp",
+           "--ipv6-policy", "force-ipv6");
+}
+
+static void no_permission(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(1, "", "setcap cap_net_raw+ep", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", MEASURE,
+           "--server", "127.0.0.1", "--protocol", "icmp");
+}
+
+static void the_loopback(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(0, "reached the target in 1 hop", "", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp");
+    EXPECT(0, "stream      50       50    0.0%", "", MEASURE, "--server", "localhost", "--protocol", "icmp",
+           "--ipv6-policy", "force-ipv4");
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(usage),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(what_this_build_cannot_do),
+        cmocka_unit_test(a_host_that_has_no_address),
+        cmocka_unit_test(no_permission),
+        cmocka_unit_test(the_loopback),
+    };
+    if (argc < 2)
+        return harness_skip("the program to check was not named");
+    oculi = argv[1];
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
