@@ -17,6 +17,7 @@
 #define LIMIT_ROUND_ARENA (8u << 20)         /* memory one round may use */
 #define LIMIT_STRING_BYTES 65536u            /* one string in a record */
 #define LIMIT_LIST_ITEMS 100000u             /* items of one list in a record */
+#define LIMIT_RESULT_BYTES (2u << 20)         /* one result as it travels and is kept */
 #define LIMIT_HOPS 64u                       /* highest TTL a path trace probes */
 #define LIMIT_PATH_TRACES 10u                /* flows of one path trace */
 #define LIMIT_STREAM_PROBES 1024u            /* probes of one end-to-end stream */

@@ -1,0 +1,279 @@
+#include "server/results.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limit.h"
+#include "base/str.h"
+#include "measure/part.h"
+
+const char *const results_state_names[] = {"ok", "minor", "major", "critical", "no-data", NULL};
+
+/* --- how good a value is --------------------------------------------------------------------------------------------- */
+
+/* The threshold at which a metric enters a state; NaN when it has none. */
+static double threshold(const struct measure_metric *metric, enum results_state state)
+{
+    switch (state) {
+    case RESULTS_MINOR:
+        return metric->minor;
+    case RESULTS_MAJOR:
+        return metric->major;
+    case RESULTS_CRITICAL:
+        return metric->critical;
+    case RESULTS_OK:
+    case RESULTS_NO_DATA:
+        break;
+    }
+    return (double)NAN;
+}
+
+enum results_state results_state_of(const struct measure_metric *metric, double value)
+{
+    if (isnan(value))
+        return RESULTS_NO_DATA;
+    for (enum results_state state = RESULTS_CRITICAL; state > RESULTS_OK; state--) {
+        double limit = threshold(metric, state);
+        if (!isnan(limit) && (metric->is_higher_worse ? value >= limit : value <= limit))
+            return state;
+    }
+    return RESULTS_OK;
+}
+
+char results_digit(const struct measure_metric *metric, double value)
+{
+    enum results_state state = results_state_of(metric, value);
+    if (state == RESULTS_NO_DATA)
+        return '-';
+    if (state == RESULTS_CRITICAL)
+        return '9';
+    /* Where a metric is better the higher, "no trouble" has no natural place: its ok is always 0. */
+    double low = state == RESULTS_OK ? (metric->is_higher_worse ? 0 : (double)INFINITY) : threshold(metric, state);
+    double high = threshold(metric, state + 1);
+    int third = 0;
+    if (isfinite(low) && isfinite(high) && high != low) {
+        double way = (value - low) / (high - low);
+        third = way < 1.0 / 3 ? 0 : way < 2.0 / 3 ? 1 : 2;
+        if (state == RESULTS_OK && third == 0 && value != low)
+            third = 1;
+    }
+    return (char)('0' + 3 * (int)state + third);
+}
+
+/* --- the body -------------------------------------------------------------------------------------------------------- */
+
+struct body {
+    struct field_list parts; /* struct message_part */
+};
+
+static const struct field body_fields[] = {
+    FIELD_LIST(struct body, parts, "parts", &message_part_table, (), "What was measured"),
+};
+static const struct field_table body_table =
+    FIELD_TABLE("StoredResult", struct body, body_fields, NULL, "A result as it is kept");
+
+static int part_index(const struct measure_type *type, const char *name)
+{
+    for (size_t i = 0; i < type->part_count; i++) {
+        if (str_equal(type->parts[i].name, name))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Reads the parts into the type's result struct; err->where names a part that does not read. */
+static int read_parts(const struct measure_type *type, const struct message_part *parts, size_t count,
+                      struct arena *arena, struct results_round *ret_round, struct error *err)
+{
+    struct results_round round = {.type = type, .result = arena_alloc(arena, type->result_size)};
+    if (!round.result)
+        return error_set(err, E_LIMIT, type->name, "the result does not fit the memory of this request");
+    for (size_t i = 0; i < type->part_count; i++)
+        field_defaults(type->parts[i].table, (char *)round.result + type->parts[i].offset);
+    for (size_t i = 0; i < count; i++) {
+        int index = part_index(type, parts[i].name);
+        if (index < 0)
+            continue;
+        const struct measure_part *part = &type->parts[index];
+        if (round.parts & 1u << index)
+            return error_set(err, E_INVALID, part->name, "the part is there twice");
+        int rc = field_from_cbor(part->table, parts[i].record.data, parts[i].record.size,
+                                 (char *)round.result + part->offset, arena, err);
+        if (rc) {
+            error_prefix(err, part->name);
+            return rc;
+        }
+        round.parts |= 1u << index;
+    }
+    *ret_round = round;
+    return 0;
+}
+
+const void *results_part(const struct results_round *round, const struct measure_part *part)
+{
+    ptrdiff_t index = part - round->type->parts;
+    assert(index >= 0 && (size_t)index < round->type->part_count);
+    return round->parts & 1u << index ? (const char *)round->result + part->offset : NULL;
+}
+
+/* --- what is taken out of a body --------------------------------------------------------------------------------------- */
+
+static const void *member(const struct results_round *round, const struct measure_part *part, const char *name,
+                          enum field_kind kind)
+{
+    const void *record = results_part(round, part);
+    const struct field *field = record ? field_find(part->table, name) : NULL;
+    return field && field->kind == kind ? (const char *)record + field->offset : NULL;
+}
+
+const char *results_text(const struct results_round *round, const char *name)
+{
+    for (size_t i = 0; i < round->type->part_count; i++) {
+        const char *const *text = member(round, &round->type->parts[i], name, FIELD_KIND_STR);
+        if (text && *text && **text)
+            return *text;
+    }
+    return NULL;
+}
+
+static int extract_metrics(const struct results_round *from, struct arena *arena, struct store_round *round,
+                           struct error *err)
+{
+    const struct measure_type *type = from->type;
+    assert(type->metric_count < STORE_ROUND_METRICS);
+    struct store_metric *metrics = arena_alloc_array(arena, type->metric_count + 1, sizeof *metrics);
+    if (!metrics)
+        return error_set(err, E_LIMIT, type->name, "the result does not fit the memory of this request");
+    size_t count = 0;
+    for (size_t i = 0; i < type->metric_count; i++) {
+        int part = part_index(type, type->metrics[i].part);
+        assert(part >= 0);
+        const double *value = member(from, &type->parts[part], type->metrics[i].id, FIELD_KIND_F64);
+        if (value && isfinite(*value))
+            metrics[count++] = (struct store_metric){.id = (uint16_t)i, .value = *value};
+    }
+    if (results_text(from, "errorDetails"))
+        metrics[count++] = (struct store_metric){.id = RESULTS_METRIC_ERROR, .value = 1};
+    round->metrics = metrics;
+    round->metric_count = count;
+    return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* A hash of the set of paths: equal sets have equal fingerprints, whatever their order; 0 = no path was traced. */
+static int take_fingerprint(const struct results_round *from, struct arena *arena, uint64_t *ret_fingerprint,
+                            struct error *err)
+{
+    uint64_t fingerprint = 0;
+    for (size_t i = 0; i < from->type->part_count; i++) {
+        const struct measure_part *part = &from->type->parts[i];
+        if (part->table != &measure_path_vis_table || !results_part(from, part))
+            continue;
+        const struct measure_path_vis *paths = results_part(from, part);
+        const struct measure_route *routes = paths->path_traces.items;
+        uint64_t *ids = arena_alloc_array(arena, paths->path_traces.count + 1, sizeof *ids);
+        if (!ids)
+            return error_set(err, E_LIMIT, part->name, "the result does not fit the memory of this request");
+        size_t count = 0;
+        for (size_t j = 0; j < paths->path_traces.count; j++)
+            ids[j] = routes[j].path_id;
+        qsort(ids, paths->path_traces.count, sizeof *ids, compare_ids);
+        for (size_t j = 0; j < paths->path_traces.count; j++) {
+            if (!count || ids[count - 1] != ids[j])
+                ids[count++] = ids[j];
+        }
+        if (count)
+            fingerprint = str_hash(ids, count * sizeof *ids, fingerprint) | 1;
+    }
+    *ret_fingerprint = fingerprint;
+    return 0;
+}
+
+/* --- packing --------------------------------------------------------------------------------------------------------- */
+
+int results_pack(const struct measure_type *type, const struct message_part *parts, size_t count, struct arena *arena,
+                 struct store_round *round, struct error *err)
+{
+    if (!count)
+        return error_set(err, E_REQUIRED, "parts", "the round has no parts");
+    struct results_round from;
+    int rc = read_parts(type, parts, count, arena, &from, err);
+    if (!rc)
+        rc = extract_metrics(&from, arena, round, err);
+    if (!rc)
+        rc = take_fingerprint(&from, arena, &round->fingerprint, err);
+    if (rc)
+        return rc;
+    struct body body = {.parts = {.items = (void *)(uintptr_t)parts, .count = count}};
+    struct buf bytes;
+    buf_init(&bytes, LIMIT_RESULT_BYTES);
+    field_to_cbor(&body_table, &body, &bytes);
+    char *copy = bytes.is_overflowed ? NULL : arena_alloc(arena, bytes.size);
+    if (copy) {
+        memcpy(copy, bytes.data, bytes.size);
+        round->body = copy;
+        round->body_size = bytes.size;
+    } else {
+        rc = error_set(err, E_LIMIT, "parts", "the round is larger than %u bytes", LIMIT_RESULT_BYTES);
+    }
+    buf_done(&bytes);
+    return rc;
+}
+
+int results_unpack(const struct measure_type *type, const struct store_round *round, struct arena *arena,
+                   struct results_round *ret_round, struct error *err)
+{
+    struct body body;
+    struct error inner = {0};
+    int rc = field_from_cbor(&body_table, round->body, round->body_size, &body, arena, &inner);
+    if (!rc)
+        rc = read_parts(type, body.parts.items, body.parts.count, arena, ret_round, &inner);
+    if (rc && rc != -E_LIMIT)
+        return error_set(err, E_CORRUPT, inner.where, "round %lld of agent %llu does not read: %s",
+                         (long long)round->round_id, (unsigned long long)round->agent_id, inner.text);
+    if (rc && err)
+        *err = inner;
+    return rc;
+}
+
+/* --- metrics --------------------------------------------------------------------------------------------------------- */
+
+double results_metric(const struct store_round *round, unsigned metric_id)
+{
+    for (size_t i = 0; i < round->metric_count; i++) {
+        if (round->metrics[i].id == metric_id)
+            return round->metrics[i].value;
+    }
+    return (double)NAN;
+}
+
+enum results_state results_state(const struct measure_type *type, const struct store_round *round)
+{
+    enum results_state worst = RESULTS_NO_DATA;
+    for (size_t i = 0; i < round->metric_count; i++) {
+        if (round->metrics[i].id == RESULTS_METRIC_ERROR)
+            return RESULTS_CRITICAL;
+        if (round->metrics[i].id >= type->metric_count)
+            continue;
+        enum results_state state = results_state_of(&type->metrics[round->metrics[i].id], round->metrics[i].value);
+        if (state != RESULTS_NO_DATA && (worst == RESULTS_NO_DATA || state > worst))
+            worst = state;
+    }
+    return worst;
+}
+
+int results_metric_find(const struct measure_type *type, const char *id)
+{
+    for (size_t i = 0; i < type->metric_count; i++) {
+        if (str_equal(type->metrics[i].id, id))
+            return (int)i;
+    }
+    return -1;
+}
