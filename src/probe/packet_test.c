@@ -1,0 +1,373 @@
+/* Checks of packet.c, match.c and stamp.c. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "probe/match.h"
+#include "probe/packet.h"
+#include "probe/stamp.h"
+
+static union sock_addr ip(const char *text)
+{
+    union sock_addr addr;
+    assert_int_equal(sock_parse_ip(text, &addr), 0);
+    return addr;
+}
+
+static void put16(uint8_t *p, unsigned value)
+{
+    p[0] = (uint8_t)(value >> 8);
+    p[1] = (uint8_t)value;
+}
+
+/* An IPv4 header in front of size bytes; returns its length. */
+static size_t put_ip4(uint8_t *p, const char *src, const char *dst, uint8_t ttl, uint8_t tos, size_t size)
+{
+    union sock_addr a = ip(src), b = ip(dst);
+    memset(p, 0, 20);
+    p[0] = 0x45;
+    p[1] = tos;
+    put16(p + 2, (unsigned)size + 20);
+    put16(p + 4, 0xbeef);
+    p[8] = ttl;
+    p[9] = IPPROTO_ICMP;
+    memcpy(p + 12, &a.in4.sin_addr, 4);
+    memcpy(p + 16, &b.in4.sin_addr, 4);
+    return 20;
+}
+
+static size_t put_ip6(uint8_t *p, const char *src, const char *dst, uint8_t hops, uint8_t next, size_t size)
+{
+    union sock_addr a = ip(src), b = ip(dst);
+    memset(p, 0, 40);
+    p[0] = 0x60 | 0xb; /* traffic class 0xb8: EF */
+    p[1] = 0x80;
+    put16(p + 4, (unsigned)size);
+    p[6] = next;
+    p[7] = hops;
+    memcpy(p + 8, &a.in6.sin6_addr, 16);
+    memcpy(p + 24, &b.in6.sin6_addr, 16);
+    return 40;
+}
+
+static struct match_flow flow_to(const char *dst, uint32_t payload_size)
+{
+    struct match_flow flow = {.dst = ip(dst),
+                              .id = 0x1234,
+                              .seq_base = 1024,
+                              .nonce = {9, 8, 7, 6},
+                              .payload_size = payload_size};
+    match_flow_init(&flow, 0xabcd);
+    return flow;
+}
+
+/* What a router sends back for a probe: header, quoted IP header, first bytes of the probe. */
+static size_t put_error4(uint8_t *p, uint8_t type, uint8_t code, const char *dst, const uint8_t *probe, size_t quoted)
+{
+    memset(p, 0, 8);
+    p[0] = type;
+    p[1] = code;
+    size_t at = 8 + put_ip4(p + 8, "10.0.0.1", dst, 1, 0x28, quoted);
+    memcpy(p + at, probe, quoted);
+    return at + quoted;
+}
+
+/* Extensions of RFC 4884 with one label stack of RFC 4950; returns their length. */
+static size_t put_labels(uint8_t *p, const uint32_t *entries, size_t count)
+{
+    size_t size = 4 + 4 + 4 * count;
+    memset(p, 0, size);
+    p[0] = 0x20;
+    put16(p + 4, (unsigned)(4 + 4 * count));
+    p[6] = p[7] = 1;
+    for (size_t i = 0; i < count; i++) {
+        put16(p + 8 + 4 * i, entries[i] >> 16);
+        put16(p + 10 + 4 * i, entries[i] & 0xffff);
+    }
+    put16(p + 2, (uint16_t)~packet_fold(packet_sum(p, size, 0)));
+    return size;
+}
+
+static void checksum_stays_constant_within_a_flow(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {2, 3, 8, 1400};
+    for (size_t i = 0; i < 4; i++) {
+        struct match_flow flow = flow_to("192.0.2.1", sizes[i]);
+        for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++) {
+            uint8_t bytes[PACKET_MAX_BYTES];
+            size_t size = match_build(&flow, offset, bytes);
+            assert_int_equal(size, 8 + sizes[i]);
+            assert_int_equal(bytes[2] << 8 | bytes[3], (uint16_t)~0xabcd);
+            assert_int_equal(bytes[4] << 8 | bytes[5], 0x1234);
+            assert_int_equal(bytes[6] << 8 | bytes[7], 1024 + offset);
+            assert_int_equal(packet_fold(packet_sum(bytes, size, 0)), 0xffff); /* the checksum is right */
+        }
+    }
+}
+
+static void checksum_of_ipv6_stays_constant_too(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_to("2001:db8::1", 8);
+    for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++) {
+        uint8_t bytes[PACKET_MAX_BYTES];
+        size_t size = match_build(&flow, offset, bytes);
+        assert_int_equal(bytes[2] | bytes[3], 0); /* the kernel's to fill in */
+        assert_int_equal(packet_fold(packet_sum(bytes, size, 0)), 0xabcd);
+    }
+}
+
+static void echo_without_payload_has_a_right_checksum(void **state)
+{
+    (void)state;
+    uint8_t bytes[PACKET_MAX_BYTES];
+    assert_int_equal(packet_build_echo(AF_INET, 0xffff, 0xf7fe, NULL, 0, bytes), 8);
+    assert_int_equal(packet_fold(packet_sum(bytes, 8, 0)), 0xffff);
+    struct match_flow flow = flow_to("192.0.2.1", 0);
+    assert_int_equal(match_build(&flow, 5, bytes), 8);
+    assert_int_equal(packet_fold(packet_sum(bytes, 8, 0)), 0xffff);
+}
+
+static void time_exceeded_is_parsed_with_its_quote(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_to("192.0.2.1", 8);
+    uint8_t probe[PACKET_MAX_BYTES], bytes[300];
+    (void)match_build(&flow, 3, probe);
+    size_t size = put_error4(bytes, 11, 0, "192.0.2.1", probe, 8);
+    struct packet_icmp icmp;
+    uint16_t id, seq;
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+    assert_int_equal(icmp.kind, PACKET_TTL_EXCEEDED);
+    assert_true(icmp.has_quote);
+    assert_int_equal(icmp.quote.ttl, 1);
+    assert_int_equal(icmp.quote.tos, 0x28);
+    assert_int_equal(icmp.quote.ip_id, 0xbeef);
+    assert_false(icmp.has_extensions);
+    assert_true(match_key(&icmp, &id, &seq));
+    assert_int_equal(id, 0x1234);
+    assert_int_equal(seq, 1027);
+    union sock_addr from = ip("10.9.9.9");
+    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_STRICT);
+}
+
+static void labels_are_read(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_to("192.0.2.1", 8);
+    uint8_t probe[PACKET_MAX_BYTES], bytes[400] = {0};
+    static const uint32_t entries[] = {399088u << 12 | 3u << 9 | 7, 16u << 12 | 1u << 8 | 255, 0xffffffff};
+    (void)match_build(&flow, 0, probe);
+    for (int tells_length = 0; tells_length < 2; tells_length++) {
+        memset(bytes, 0, sizeof bytes);
+        (void)put_error4(bytes, 11, 0, "192.0.2.1", probe, 16);
+        bytes[5] = tells_length ? 32 : 0; /* in 32-bit words; older routers leave it at 0 */
+        size_t size = 8 + 128 + put_labels(bytes + 8 + 128, entries, 3);
+        struct packet_icmp icmp;
+        assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+        assert_true(icmp.has_extensions);
+        assert_int_equal(icmp.label_count, 2); /* the second is the bottom of the stack */
+        assert_int_equal(icmp.labels[0].label, 399088);
+        assert_int_equal(icmp.labels[0].exp, 3);
+        assert_int_equal(icmp.labels[0].ttl, 7);
+        assert_false(icmp.labels[0].is_bottom);
+        assert_int_equal(icmp.labels[1].label, 16);
+        assert_int_equal(icmp.labels[1].ttl, 255);
+        assert_true(icmp.labels[1].is_bottom);
+        union sock_addr from = ip("10.9.9.9");
+        assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_STRICT);
+        bytes[8 + 128 + 9] ^= 1; /* a damaged extension is none */
+        assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+        assert_false(icmp.has_extensions);
+        assert_true(icmp.has_quote);
+    }
+}
+
+static void labels_of_ipv6_are_read(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_to("2001:db8::1", 8);
+    uint8_t probe[PACKET_MAX_BYTES], bytes[400] = {3};
+    static const uint32_t entries[] = {1242u << 12 | 1u << 8 | 1};
+    size_t probe_size = match_build(&flow, 7, probe);
+    (void)put_ip6(bytes + 8, "2001:db8::9", "2001:db8::1", 1, IPPROTO_ICMPV6, probe_size);
+    memcpy(bytes + 48, probe, probe_size);
+    bytes[4] = 16; /* in 64-bit words */
+    size_t size = 8 + 128 + put_labels(bytes + 8 + 128, entries, 1);
+    struct packet_icmp icmp;
+    assert_int_equal(packet_parse_icmp(AF_INET6, bytes, size, &icmp), 0);
+    assert_int_equal(icmp.kind, PACKET_TTL_EXCEEDED);
+    assert_int_equal(icmp.label_count, 1);
+    assert_int_equal(icmp.labels[0].label, 1242);
+    assert_int_equal(icmp.quote.tos, 0xb8);
+    union sock_addr from = ip("2001:db8::77");
+    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_STRICT);
+}
+
+static void ipv6_extension_headers_are_skipped(void **state)
+{
+    (void)state;
+    uint8_t bytes[100] = {0};
+    size_t at = put_ip6(bytes, "2001:db8::9", "2001:db8::1", 1, 0, 32);
+    bytes[at] = 60; /* hop-by-hop, then destination options, then a first fragment, then ICMPv6 */
+    bytes[at + 8] = 44;
+    bytes[at + 16] = IPPROTO_ICMPV6;
+    bytes[at + 24] = 128;
+    struct packet_ip parsed;
+    assert_int_equal(packet_parse_ip(AF_INET6, bytes, at + 32, &parsed), 0);
+    assert_int_equal(parsed.protocol, IPPROTO_ICMPV6);
+    assert_false(parsed.is_fragment);
+    assert_int_equal(parsed.payload_size, 8);
+    bytes[at + 16 + 3] = 0x08; /* offset 1 */
+    assert_int_equal(packet_parse_ip(AF_INET6, bytes, at + 32, &parsed), 0);
+    assert_true(parsed.is_fragment);
+}
+
+static void every_cut_is_survived(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_to("192.0.2.1", 8);
+    static const uint32_t entries[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    uint8_t probe[PACKET_MAX_BYTES], bytes[400] = {0};
+    (void)match_build(&flow, 0, probe);
+    (void)put_error4(bytes, 11, 0, "192.0.2.1", probe, 16);
+    size_t size = 8 + 128 + put_labels(bytes + 8 + 128, entries, 10);
+    for (size_t cut = 0; cut <= size; cut++) {
+        uint8_t exact[400];
+        struct packet_icmp icmp;
+        memcpy(exact, bytes, cut);
+        int rc = packet_parse_icmp(AF_INET, exact, cut, &icmp);
+        assert_int_equal(rc, cut < 8 ? -E_CORRUPT : 0);
+        if (rc == 0) {
+            assert_int_equal(icmp.has_quote, cut >= 28);
+            assert_true(icmp.label_count <= PACKET_MAX_LABELS);
+        }
+    }
+}
+
+static void answers_of_others_are_refused(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_to("192.0.2.1", 8), bare = flow_to("192.0.2.1", 0);
+    union sock_addr target = ip("192.0.2.1"), other = ip("192.0.2.2");
+    uint8_t bytes[PACKET_MAX_BYTES];
+    struct packet_icmp icmp;
+    size_t size = match_build(&flow, 9, bytes);
+    bytes[0] = 0;
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+    assert_int_equal(match_answer(&flow, &target, &icmp), MATCH_STRICT);
+    assert_int_equal(match_answer(&flow, &other, &icmp), MATCH_LOOSE); /* our payload came back */
+    assert_int_equal(match_answer(&bare, &target, &icmp), MATCH_NONE); /* not our length */
+    bytes[12] ^= 1;
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+    assert_int_equal(match_answer(&flow, &target, &icmp), MATCH_NONE); /* not our payload */
+    size = match_build(&bare, 9, bytes);
+    bytes[0] = 0;
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+    assert_int_equal(match_answer(&bare, &target, &icmp), MATCH_STRICT);
+    assert_int_equal(match_answer(&bare, &other, &icmp), MATCH_LOOSE); /* there was nothing else that could agree */
+    size = match_build(&flow, 9, bytes);
+    bytes[0] = 0;
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size - 1, &icmp), 0);
+    assert_int_equal(match_answer(&flow, &target, &icmp), MATCH_LOOSE); /* cut short */
+}
+
+static void rewritten_quotes_match_loosely(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_to("192.0.2.1", 8);
+    union sock_addr from = ip("10.9.9.9");
+    uint8_t probe[PACKET_MAX_BYTES], bytes[300];
+    struct packet_icmp icmp;
+    (void)match_build(&flow, 3, probe);
+    size_t size = put_error4(bytes, 11, 0, "203.0.113.5", probe, 8); /* the target was translated */
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_LOOSE);
+    probe[2] ^= 1; /* and the checksum as well: no longer ours */
+    size = put_error4(bytes, 11, 0, "203.0.113.5", probe, 8);
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_NONE);
+    size = put_error4(bytes, 11, 0, "192.0.2.1", probe, 8); /* the checksum alone */
+    assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_LOOSE);
+}
+
+static void kinds_and_prohibitions(void **state)
+{
+    (void)state;
+    static const struct { int family; uint8_t type, code; enum packet_kind kind; bool is_prohibited; } cases[] = {
+        {AF_INET, 0, 0, PACKET_ECHO_REPLY, false},    {AF_INET, 8, 0, PACKET_ECHO_REQUEST, false},
+        {AF_INET, 3, 1, PACKET_UNREACHABLE, false},   {AF_INET, 3, 13, PACKET_UNREACHABLE, true},
+        {AF_INET, 3, 9, PACKET_UNREACHABLE, true},    {AF_INET, 3, 10, PACKET_UNREACHABLE, true},
+        {AF_INET, 3, 4, PACKET_TOO_BIG, false},       {AF_INET, 11, 0, PACKET_TTL_EXCEEDED, false},
+        {AF_INET, 11, 1, PACKET_OTHER, false},        {AF_INET, 12, 0, PACKET_PARAMETER, false},
+        {AF_INET, 5, 0, PACKET_OTHER, false},         {AF_INET6, 129, 0, PACKET_ECHO_REPLY, false},
+        {AF_INET6, 128, 0, PACKET_ECHO_REQUEST, false}, {AF_INET6, 1, 0, PACKET_UNREACHABLE, false},
+        {AF_INET6, 1, 1, PACKET_UNREACHABLE, true},   {AF_INET6, 1, 5, PACKET_UNREACHABLE, true},
+        {AF_INET6, 1, 6, PACKET_UNREACHABLE, true},   {AF_INET6, 2, 0, PACKET_TOO_BIG, false},
+        {AF_INET6, 3, 0, PACKET_TTL_EXCEEDED, false}, {AF_INET6, 135, 0, PACKET_OTHER, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t bytes[8] = {cases[i].type, cases[i].code};
+        struct packet_icmp icmp;
+        assert_int_equal(packet_parse_icmp(cases[i].family, bytes, 8, &icmp), 0);
+        assert_int_equal(icmp.kind, cases[i].kind);
+        assert_int_equal(packet_is_prohibited(cases[i].family, &icmp), cases[i].is_prohibited);
+    }
+}
+
+static void stamps_survive_steps_of_the_wall_clock(void **state)
+{
+    (void)state;
+    static const int64_t steps[] = {3600 * CLOCK_S, -3600 * CLOCK_S, 50 * CLOCK_MS, -50 * CLOCK_MS, CLOCK_S};
+    const int64_t wall = 1790000000 * CLOCK_S;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct stamp_clock clock = {0};
+        stamp_clock_read(&clock, CLOCK_S, wall + CLOCK_S, 0);
+        assert_int_equal(stamp_to_mono(&clock, wall + CLOCK_S - 5), CLOCK_S - 5);
+        int64_t stepped = wall + steps[i]; /* between 1.000 s and 1.002 s */
+        stamp_clock_read(&clock, CLOCK_S + 2 * CLOCK_MS, stepped + CLOCK_S + 2 * CLOCK_MS, 100);
+        int64_t before = CLOCK_S - 30 * CLOCK_US, after = CLOCK_S + 2 * CLOCK_MS - 7;
+        assert_int_equal(stamp_to_mono(&clock, wall + before), before);
+        assert_int_equal(stamp_to_mono(&clock, stepped + after), after);
+        stamp_clock_read(&clock, 20 * CLOCK_S, stepped + 20 * CLOCK_S, 100);
+        assert_int_equal(stamp_to_mono(&clock, stepped + 19 * CLOCK_S), 19 * CLOCK_S);
+    }
+}
+
+static void noise_of_the_reading_is_no_step(void **state)
+{
+    (void)state;
+    struct stamp_clock clock = {0};
+    stamp_clock_read(&clock, 1000, 501000, 0);
+    stamp_clock_read(&clock, 2000, 502000 + 15 * CLOCK_US, 0);
+    stamp_clock_read(&clock, 3000, 503000 - 150 * CLOCK_US, 140 * CLOCK_US); /* we were interrupted in between */
+    assert_false(clock.has_stepped);
+    assert_int_equal(stamp_to_mono(&clock, 503000), 3000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(checksum_stays_constant_within_a_flow),
+        cmocka_unit_test(checksum_of_ipv6_stays_constant_too),
+        cmocka_unit_test(echo_without_payload_has_a_right_checksum),
+        cmocka_unit_test(time_exceeded_is_parsed_with_its_quote),
+        cmocka_unit_test(labels_are_read),
+        cmocka_unit_test(labels_of_ipv6_are_read),
+        cmocka_unit_test(ipv6_extension_headers_are_skipped),
+        cmocka_unit_test(every_cut_is_survived),
+        cmocka_unit_test(answers_of_others_are_refused),
+        cmocka_unit_test(rewritten_quotes_match_loosely),
+        cmocka_unit_test(kinds_and_prohibitions),
+        cmocka_unit_test(stamps_survive_steps_of_the_wall_clock),
+        cmocka_unit_test(noise_of_the_reading_is_no_step),
+    };
+    return cmocka_run_group_tests_name("probe packets", tests, NULL, NULL);
+}
