@@ -25,6 +25,8 @@
 #define LIMIT_ENGINE_PROBES 400000u          /* probes awaiting an answer in one engine */
 #define LIMIT_LOOP_TIMERS 200000u            /* timers armed in one loop */
 #define LIMIT_PLAN_TESTS 10000u              /* tests in one agent's plan */
+#define LIMIT_PROGRESS_TESTS 20000u          /* tests whose last round an agent remembers */
+#define LIMIT_PROGRESS_RUNS 1000u            /* runs asked for once that an agent remembers */
 #define LIMIT_SPOOL_BYTES (1u << 30)         /* an agent's unsent results on disk */
 #define LIMIT_SPOOL_SEGMENT_BYTES (4u << 20) /* one file of the spool */
 #define LIMIT_SPOOL_SEGMENTS 4096u            /* files of the spool */
@@ -32,7 +34,7 @@
 #define LIMIT_SPOOL_MEMORY_BYTES (16u << 20) /* rounds kept in memory while the disk refuses them */
 #define LIMIT_SPOOL_ASIDE_FILES 16u          /* damaged pieces kept beside the spool for a person to look at */
 #define LIMIT_BATCH_ROUNDS 500u              /* rounds in one upload */
-#define LIMIT_BATCH_BYTES (8u << 20)         /* rounds of one upload, before compression */
+#define LIMIT_BATCH_BYTES (2u << 20)         /* rounds of one upload, before compression */
 #define LIMIT_PAGE_ITEMS 100u                /* items of one page of a list */
 #define LIMIT_SSE_CLIENTS 5000u              /* open event streams */
 #define LIMIT_SSE_QUEUE 256u                 /* events waiting for one slow reader */

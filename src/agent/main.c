@@ -1,0 +1,108 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/options.h"
+#include "agent/parent.h"
+#include "agent/status.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define MAIN_ARENA_BYTES (1u << 20)
+#define MAIN_CA_BYTES (1u << 20)
+
+static int work(void *user, struct probe_sockets *sockets)
+{
+    return agent_run(user, sockets);
+}
+
+static int fail(const struct error *err)
+{
+    char text[600];
+    (void)fprintf(stderr, "oculi-agent: %s\n", error_format(err, text, sizeof text));
+    return PARENT_EXIT_FATAL;
+}
+
+static void print_help(void)
+{
+    struct buf buf;
+    buf_init(&buf, 65536);
+    field_help(&agent_options_table, &buf);
+    (void)printf("Usage: oculi-agent --server URL [--token-file FILE] [OPTION...]\n"
+                 "       oculi-agent [--state-dir DIR] status\n\n"
+                 "Measures what an Oculi server plans for it, keeps every round until the server has it.\n\n%s\n"
+                 "  --help  This text\n  --version  The version\n\nSee oculi-agent(8).\n",
+                 buf_str(&buf));
+    buf_done(&buf);
+}
+
+/* --help and --version anywhere win over everything else. */
+static bool answer_words(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (str_equal(argv[i], "--help") || str_equal(argv[i], "-h")) {
+            print_help();
+            return true;
+        }
+        if (str_equal(argv[i], "--version")) {
+            (void)printf("oculi-agent " OCULI_VERSION "\n");
+            return true;
+        }
+    }
+    return false;
+}
+
+static int run(struct agent_options *options, struct arena *arena, struct error *err)
+{
+    struct buf ca;
+    struct probe_sockets sockets;
+    buf_init(&ca, MAIN_CA_BYTES);
+    int rc = agent_options_complete(options, arena, err);
+    if (!rc)
+        rc = file_make_dir(options->state_dir, 0700, err);
+    if (!rc && options->ca_file)
+        rc = file_read(options->ca_file, &ca, err);
+    struct parent_settings parent = {.netns = options->netns, .user = options->user, .state_dir = options->state_dir};
+    if (!rc)
+        rc = parent_prepare(&parent, &sockets, err);
+    if (!rc && access(options->state_dir, W_OK | X_OK) != 0)
+        rc = error_set(err, E_PERMISSION, options->state_dir,
+                       "the state directory cannot be written by user %u: change its owner, or choose another with "
+                       "--state-dir or --user",
+                       (unsigned)geteuid());
+    int status = PARENT_EXIT_FATAL;
+    if (!rc) {
+        struct agent_settings settings = {.options = options, .ca_pem = ca.data, .ca_pem_size = ca.size};
+        status = parent_run(&sockets, work, &settings);
+    }
+    buf_done(&ca);
+    return rc ? rc : status;
+}
+
+int main(int argc, char **argv)
+{
+    if (answer_words(argc, argv))
+        return 0;
+    struct arena arena;
+    struct agent_options options;
+    struct error err = {0};
+    const char *word;
+    arena_init(&arena, MAIN_ARENA_BYTES);
+    if (agent_options_read(argc, argv, &options, &word, &arena, &err))
+        return fail(&err);
+    int rc;
+    if (word && !str_equal(word, "status")) {
+        rc = error_set(&err, E_UNKNOWN, word, "there is no such command; the only one is \"status\"");
+    } else if (word) {
+        rc = agent_status_print(options.state_dir, &err);
+    } else {
+        log_open((enum log_level)options.log_level);
+        rc = run(&options, &arena, &err);
+    }
+    int status = rc < 0 ? fail(&err) : rc;
+    arena_done(&arena);
+    return status;
+}

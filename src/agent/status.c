@@ -1,0 +1,119 @@
+#include "agent/status.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/sealed.h"
+#include "base/file.h"
+#include "base/limit.h"
+#include "base/str.h"
+
+#define STATUS_BYTES 65536
+
+static const char *const state_words[] = {"registering", "connected", "away", "refused", NULL};
+
+static const struct field fields[] = {
+    FIELD_ENUM(struct agent_status, state, "state", state_words, (.preset = "registering"),
+               "Whether the server answers and knows the agent"),
+    FIELD_TIME(struct agent_status, written, "written", (), "When this was written"),
+    FIELD_ID(struct agent_status, agent_id, "agentId", (), "The agent's number"),
+    FIELD_ID(struct agent_status, aid, "aid", (), "Its account group"),
+    FIELD_STR(struct agent_status, server, "server", (), "The server"),
+    FIELD_STR(struct agent_status, version, "version", (), "The agent's version"),
+    FIELD_I64(struct agent_status, plan_version, "planVersion", (), "Version of the plan that runs"),
+    FIELD_I64(struct agent_status, tests, "tests", (.preset = "0"), "Tests of the plan that run"),
+    FIELD_I64(struct agent_status, unsupported_tests, "unsupportedTests", (.preset = "0"),
+              "Tests of the plan that this version cannot run"),
+    FIELD_I64(struct agent_status, running_rounds, "runningRounds", (.preset = "0"), "Rounds running now"),
+    FIELD_I64(struct agent_status, finished_rounds, "finishedRounds", (.preset = "0"), "Rounds finished since the start"),
+    FIELD_I64(struct agent_status, missed_slots, "missedSlots", (.preset = "0"), "Slots that passed without a round"),
+    FIELD_I64(struct agent_status, overlapped_slots, "overlappedSlots", (.preset = "0"),
+              "Of these: because the round before was still running"),
+    FIELD_I64(struct agent_status, clock_steps, "clockSteps", (.preset = "0"), "Steps of the wall clock"),
+    FIELD_I64(struct agent_status, spool_bytes, "spoolBytes", (.preset = "0"), "Bytes not confirmed by the server"),
+    FIELD_I64(struct agent_status, memory_bytes, "memoryBytes", (.preset = "0"), "Of these: in memory, the disk refuses"),
+    FIELD_I64(struct agent_status, dropped_bytes, "droppedBytes", (.preset = "0"), "Dropped because the spool was full"),
+    FIELD_I64(struct agent_status, damaged_bytes, "damagedBytes", (.preset = "0"), "Damaged in the spool"),
+    FIELD_TIME(struct agent_status, last_contact, "lastContact", (), "When the server answered last"),
+    FIELD_TIME(struct agent_status, last_upload, "lastUpload", (), "When the server confirmed rounds last"),
+    FIELD_I64(struct agent_status, uploaded_rounds, "uploadedRounds", (.preset = "0"), "Rounds confirmed since the start"),
+    FIELD_I64(struct agent_status, duplicate_rounds, "duplicateRounds", (.preset = "0"),
+              "Of these: the server had them already"),
+    FIELD_I64(struct agent_status, refused_rounds, "refusedRounds", (.preset = "0"),
+              "Of these: refused, their tests no longer exist"),
+    FIELD_F64(struct agent_status, clock_offset_s, "clockOffset", (.unit = "s"), "The server's clock minus this one"),
+    FIELD_STRS(struct agent_status, limits_hit, "limitsHit", (), "Ceilings hit and how often"),
+    FIELD_STR(struct agent_status, last_error, "lastError", (), "The last thing that went wrong"),
+};
+
+const struct field_table agent_status_table =
+    FIELD_TABLE("AgentStatus", struct agent_status, fields, NULL, "What the agent is doing");
+
+static void put_value(const json_t *value, struct buf *buf)
+{
+    size_t i;
+    const json_t *item;
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        buf_puts(buf, json_string_value(value));
+        break;
+    case JSON_INTEGER:
+        buf_printf(buf, "%lld", (long long)json_integer_value(value));
+        break;
+    case JSON_REAL:
+        buf_printf(buf, "%.6f", json_real_value(value));
+        break;
+    case JSON_ARRAY:
+        json_array_foreach(value, i, item)
+        {
+            buf_puts(buf, i ? ", " : "");
+            put_value(item, buf);
+        }
+        break;
+    case JSON_TRUE:
+        buf_puts(buf, "true");
+        break;
+    case JSON_OBJECT:
+    case JSON_FALSE:
+    case JSON_NULL:
+        buf_puts(buf, "false");
+        break;
+    }
+}
+
+void agent_status_text(const struct agent_status *status, struct buf *buf)
+{
+    json_t *json = field_to_json(&agent_status_table, status, NULL);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        const json_t *value = json_object_get(json, fields[i].name);
+        if (!value)
+            continue;
+        char kebab[64];
+        str_kebab(fields[i].name, kebab, sizeof kebab);
+        buf_printf(buf, "%s: ", kebab);
+        put_value(value, buf);
+        buf_putc(buf, '\n');
+    }
+    json_decref(json);
+}
+
+int agent_status_print(const char *state_dir, struct error *err)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/status", state_dir);
+    struct buf buf;
+    buf_init(&buf, STATUS_BYTES);
+    int rc = file_read(path, &buf, err);
+    if (rc) {
+        buf_done(&buf);
+        return rc;
+    }
+    int lock;
+    rc = sealed_lock(state_dir, 0, &lock, NULL);
+    bool is_running = rc == -E_CONFLICT;
+    (void)printf("running: %s\n", is_running ? "true" : rc ? "unknown" : "false");
+    (void)fputs(buf_str(&buf), stdout);
+    bool is_well = is_running && strstr(buf_str(&buf), "state: connected\n");
+    buf_done(&buf);
+    return is_well ? 0 : 1;
+}
