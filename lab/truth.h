@@ -43,8 +43,8 @@ struct lab_truth_sum {
 void lab_truth_sum(const struct lab_truth *truth, unsigned vantage, const char *destination, enum lab_kind kind,
                    unsigned ttl, struct lab_truth_sum *ret);
 
-/* Appends the whole truth as one JSON object. */
-void lab_truth_write(const struct lab_truth *truth, struct buf *json);
+/* Appends the whole truth as one JSON object; `machine` is a JSON value for its member of that name, or NULL. */
+void lab_truth_write(const struct lab_truth *truth, const char *machine, struct buf *json);
 
 /* Appends the true ways from every vantage to every destination that has a name or is the first host of a block, for
  * ICMP echo, as text. */

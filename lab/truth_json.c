@@ -371,7 +371,7 @@ static void put_list(const struct lab_truth *truth, struct buf *json, const char
     buf_putc(json, ']');
 }
 
-void lab_truth_write(const struct lab_truth *truth, struct buf *json)
+void lab_truth_write(const struct lab_truth *truth, const char *machine, struct buf *json)
 {
     const struct lab_net *net = truth->net;
     buf_puts(json, "{\"scenario\":");
@@ -387,6 +387,8 @@ void lab_truth_write(const struct lab_truth *truth, struct buf *json)
     put_count(json, "streamsForgotten", truth->refused_streams, false);
     put_count(json, "flowsForgotten", truth->refused_flows, false);
     put_count(json, "pathsForgotten", truth->refused_paths, false);
+    if (machine)
+        buf_printf(json, ",\n\"machine\":%s", machine);
     put_list(truth, json, "nodes", net->s->node_count, put_node);
     put_list(truth, json, "links", net->s->link_count * 2, put_side);
     put_list(truth, json, "paths", truth->path_count, put_path);
