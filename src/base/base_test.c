@@ -164,7 +164,8 @@ static void times_are_read_and_written(void **state)
     assert_int_equal(t, 1658095254 - 7200);
     assert_int_equal(clock_parse_iso("2022-07-17", &t), 0);
     static const char *const bad[] = {"", "yesterday", "2022-13-01", "2022-07-17T25:00:00Z", "2022-07-17T10:00Z",
-                                      "2022-07-17T10:00:00", "2022-07-17T10:00:00Zx", "2022-07-17T10:00:00.Z"};
+                                      "2022-07-17T10:00:00", "2022-07-17T10:00:00Zx", "2022-07-17T10:00:00.Z",
+                                      "2022-02-29", "2022-04-31T10:00:00Z"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(clock_parse_iso(bad[i], &t), -E_INVALID);
 }

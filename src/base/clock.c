@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -99,6 +100,11 @@ int clock_parse_iso(const char *text, int64_t *ret_epoch_s)
         return -E_INVALID;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    *ret_epoch_s = (int64_t)timegm(&tm) - offset_s;
+    int day = tm.tm_mday;
+    bool is_leap_second = tm.tm_sec == 60;
+    int64_t epoch_s = (int64_t)timegm(&tm) - offset_s;
+    if (tm.tm_mday != day && !is_leap_second)
+        return -E_INVALID; /* timegm turned February 30 into a day of March */
+    *ret_epoch_s = epoch_s;
     return 0;
 }

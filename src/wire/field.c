@@ -324,7 +324,7 @@ int field_check_value(const struct field *f, const void *value, struct error *er
     case FIELD_KIND_TIME:
         time = *(const int64_t *)value;
         if (time < FIELD_TIME_MIN || time > FIELD_TIME_MAX)
-            return error_set(err, E_RANGE, f->name, "must be a time between the years 1 and 9999");
+            return error_set(err, E_RANGE, f->name, "must be a time between the years 1970 and 9999");
         return 0;
     case FIELD_KIND_STR:
         return check_length(f, count_characters(*(const char *const *)value), " characters", err);

@@ -6,8 +6,8 @@
 
 #include "wire/field.h"
 
-/* Times that RFC 3339 can spell: years 1 to 9999. */
-#define FIELD_TIME_MIN (-62135596800LL)
+/* Times that RFC 3339 can spell, from the epoch on: years 1970 to 9999. */
+#define FIELD_TIME_MIN 0
 #define FIELD_TIME_MAX 253402300799LL
 
 static inline void *field_at(const struct field *f, void *record)

@@ -79,7 +79,7 @@ static int read_from_string(const struct reading *r, const struct field *f, cons
     if (f->kind == FIELD_KIND_TIME) {
         if (clock_parse_iso(text, value))
             return error_set(r->err, E_INVALID, f->name, "must be a time like 2026-11-21T02:30:00Z");
-        return 0;
+        return field_check_value(f, value, r->err); /* an offset can lead out of the range */
     }
     if (f->kind == FIELD_KIND_ENUM)
         return field_read_enum(f, text, json_string_length(json), value, r->err);

@@ -160,6 +160,8 @@ static void every_json_error_names_its_path(void **state)
         {"{\"testId\":\"12x\"}", E_INVALID, "testId", "must be an id"},
         {"{\"testId\":\"18446744073709551616\"}", E_INVALID, "testId", "must be an id"},
         {"{\"since\":\"yesterday\"}", E_INVALID, "since", "must be a time"},
+        {"{\"since\":\"2026-02-30T00:00:00Z\"}", E_INVALID, "since", "must be a time"},
+        {"{\"since\":\"1970-01-01T00:00:00+05:00\"}", E_RANGE, "since", "between the years 1970 and 9999"},
         {"{\"since\":1}", E_TYPE, "since", "must be a string like"},
         {"{\"place\":[]}", E_TYPE, "place", "must be an object"},
         {"{\"place\":{\"city\":1}}", E_TYPE, "place.city", "must be a string"},
