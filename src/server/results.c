@@ -198,33 +198,45 @@ static int take_fingerprint(const struct results_round *from, struct arena *aren
 
 /* --- packing --------------------------------------------------------------------------------------------------------- */
 
-int results_pack(const struct measure_type *type, const struct message_part *parts, size_t count, struct arena *arena,
-                 struct store_round *round, struct error *err)
+static int pack_body(const struct message_part *parts, size_t count, struct arena *arena, struct store_round *round,
+                     struct error *err)
 {
-    if (!count)
-        return error_set(err, E_REQUIRED, "parts", "the round has no parts");
-    struct results_round from;
-    int rc = read_parts(type, parts, count, arena, &from, err);
-    if (!rc)
-        rc = extract_metrics(&from, arena, round, err);
-    if (!rc)
-        rc = take_fingerprint(&from, arena, &round->fingerprint, err);
-    if (rc)
-        return rc;
     struct body body = {.parts = {.items = (void *)(uintptr_t)parts, .count = count}};
     struct buf bytes;
     buf_init(&bytes, LIMIT_RESULT_BYTES);
     field_to_cbor(&body_table, &body, &bytes);
     char *copy = bytes.is_overflowed ? NULL : arena_alloc(arena, bytes.size);
+    int rc = 0;
     if (copy) {
         memcpy(copy, bytes.data, bytes.size);
         round->body = copy;
         round->body_size = bytes.size;
+    } else if (bytes.is_overflowed) {
+        rc = error_set(err, E_RANGE, "parts", "the round is larger than %u bytes", LIMIT_RESULT_BYTES);
     } else {
-        rc = error_set(err, E_LIMIT, "parts", "the round is larger than %u bytes", LIMIT_RESULT_BYTES);
+        rc = error_set(err, E_LIMIT, "parts", "the round does not fit the memory of this request");
     }
     buf_done(&bytes);
     return rc;
+}
+
+int results_pack(const struct measure_type *type, const struct message_part *parts, size_t count, struct arena *arena,
+                 struct store_round *round, struct error *err)
+{
+    if (!count)
+        return error_set(err, E_REQUIRED, "parts", "the round has no parts");
+    struct arena scratch; /* the result unpacked is larger than what is kept of it */
+    struct results_round from;
+    arena_init(&scratch, LIMIT_ROUND_ARENA);
+    int rc = read_parts(type, parts, count, &scratch, &from, err);
+    if (!rc)
+        rc = take_fingerprint(&from, &scratch, &round->fingerprint, err);
+    if (rc == -E_LIMIT)
+        rc = error_set(err, E_RANGE, "parts", "the round is too large when it is unpacked");
+    if (!rc)
+        rc = extract_metrics(&from, arena, round, err);
+    arena_done(&scratch);
+    return rc ? rc : pack_body(parts, count, arena, round, err);
 }
 
 int results_unpack(const struct measure_type *type, const struct store_round *round, struct arena *arena,

@@ -37,7 +37,7 @@ char results_digit(const struct measure_metric *metric, double value);
 /*
  * Checks the parts of a round and fills round's metrics, fingerprint and body; the caller sets the rest. An unknown
  * part (of an agent newer than we are) is kept unread. -E_INVALID, -E_TYPE: a part does not read as its table, err->where
- * names it. -E_REQUIRED: no part at all. -E_LIMIT: larger than LIMIT_RESULT_BYTES.
+ * names it. -E_REQUIRED: no part at all. -E_RANGE: larger than LIMIT_RESULT_BYTES. -E_LIMIT: the arena is full.
  */
 int results_pack(const struct measure_type *type, const struct message_part *parts, size_t count, struct arena *arena,
                  struct store_round *round, struct error *err);

@@ -1,0 +1,614 @@
+#include "server/plan.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limit.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "measure/type.h"
+#include "server/object.h"
+
+#define OBJECT_BYTES (1u << 20) /* memory for one test or run as it is kept here */
+
+/* A test that runs by itself, or one run asked for, with the settings it had then. */
+struct entry {
+    uint64_t id; /* test or run */
+    struct arena arena;
+    struct object_test test;
+    struct object_run run; /* runs only */
+    bool is_start_random;
+};
+
+struct entries {
+    struct entry **items;
+    size_t count, room;
+};
+
+struct stamp {
+    uint64_t object_id; /* of the "plan" object; 0 = none yet */
+    int64_t version;
+    uint64_t hash; /* of the content that has this version */
+};
+
+struct plan_agent {
+    uint64_t id, aid;
+    bool is_enabled;
+    int ipv6_policy;
+    struct entries tests, runs;
+    struct stamp stamp, next_stamp; /* next_stamp: being committed */
+    struct plan_waiter *waiters;
+};
+
+struct plan {
+    struct store *store;
+    const struct clock *clock;
+    struct map agents, tests, runs; /* struct plan_agent; struct entry */
+    struct map touched;             /* agents whose content may have changed: struct plan_agent */
+};
+
+/* --- lists of entries -------------------------------------------------------------------------------------------------- */
+
+static void entries_add(struct entries *entries, struct entry *entry)
+{
+    if (entries->count == entries->room) {
+        size_t room = entries->room ? entries->room * 2 : 4;
+        entries->items = mem_resize(entries->items, entries->room * sizeof(void *), room * sizeof(void *));
+        entries->room = room;
+    }
+    entries->items[entries->count++] = entry;
+}
+
+static void entries_remove(struct entries *entries, const struct entry *entry)
+{
+    for (size_t i = 0; i < entries->count; i++) {
+        if (entries->items[i] == entry) {
+            entries->count--;
+            memmove(entries->items + i, entries->items + i + 1, (entries->count - i) * sizeof(void *));
+            return;
+        }
+    }
+}
+
+static struct entry *entry_new(uint64_t id)
+{
+    struct entry *entry = mem_alloc(sizeof *entry);
+    entry->id = id;
+    arena_init(&entry->arena, OBJECT_BYTES);
+    return entry;
+}
+
+static void entry_free(struct entry *entry)
+{
+    if (entry)
+        arena_done(&entry->arena);
+    mem_free(entry);
+}
+
+static const struct object_test_agent *find_assigned(const struct object_test *test, uint64_t agent_id)
+{
+    const struct object_test_agent *agents = test->agents.items;
+    for (size_t i = 0; i < test->agents.count; i++) {
+        if (agents[i].agent_id == agent_id)
+            return &agents[i];
+    }
+    return NULL;
+}
+
+/* Is the agent one of those the run still waits for? */
+static bool run_awaits(const struct object_run *run, uint64_t agent_id)
+{
+    const uint64_t *agents = run->agents.items;
+    for (size_t i = 0; i < run->agents.count; i++) {
+        if (agents[i] == agent_id)
+            return true;
+    }
+    return false;
+}
+
+/* The type's own wish to start at a random moment, where it has one. */
+static bool reads_random_start(const struct object_test *test, struct arena *arena)
+{
+    const struct measure_type *type;
+    void *settings;
+    if (object_test_settings(test, arena, &type, &settings, NULL))
+        return false;
+    const struct field *field = field_find(type->settings, "randomizedStartTime");
+    return field && field->kind == FIELD_KIND_BOOL && *(const bool *)((const char *)settings + field->offset);
+}
+
+/* --- versions ---------------------------------------------------------------------------------------------------------- */
+
+static void touch(struct plan *plan, struct plan_agent *agent)
+{
+    map_put(&plan->touched, agent->id, agent);
+}
+
+/* A sum, so that the order of tests does not matter. Settings, interval and agents are the version's. */
+static uint64_t content_hash(const struct plan_agent *agent)
+{
+    uint64_t basics[] = {agent->is_enabled, (uint64_t)(int64_t)agent->ipv6_policy};
+    uint64_t sum = str_hash(basics, sizeof basics, 1);
+    if (!agent->is_enabled)
+        return sum;
+    for (size_t i = 0; i < agent->tests.count; i++) {
+        uint64_t what[] = {agent->tests.items[i]->id, (uint64_t)agent->tests.items[i]->test.head.version};
+        sum += str_hash(what, sizeof what, 2);
+    }
+    for (size_t i = 0; i < agent->runs.count; i++)
+        sum += str_hash(&agent->runs.items[i]->id, sizeof(uint64_t), 3);
+    return sum;
+}
+
+/* Puts the next version of an agent's plan; the stamp counts once it is committed. */
+static int store_stamp(struct plan *plan, struct plan_agent *agent, uint64_t hash, struct error *err)
+{
+    char key[24];
+    (void)snprintf(key, sizeof key, "%" PRIu64, agent->id);
+    struct store_object object = {.kind = "plan",
+                                  .id = agent->stamp.object_id,
+                                  .key = key,
+                                  .version = agent->stamp.version,
+                                  .modified_s = clock_wall_ns(plan->clock) / CLOCK_S,
+                                  .body = &hash,
+                                  .body_size = sizeof hash};
+    int rc = store_put(plan->store, &object, err);
+    agent->next_stamp = (struct stamp){.object_id = object.id, .version = object.version, .hash = hash};
+    return rc;
+}
+
+/* Drops from the touched agents those whose content is what it was. */
+static void forget_unchanged(struct plan *plan)
+{
+    struct map changed = {0};
+    struct plan_agent *agent;
+    for (size_t at = 0; (agent = map_next(&plan->touched, &at));) {
+        if (!agent->stamp.object_id || content_hash(agent) != agent->stamp.hash)
+            map_put(&changed, agent->id, agent);
+    }
+    map_done(&plan->touched);
+    plan->touched = changed;
+}
+
+static void wake_all(struct plan_agent *agent)
+{
+    while (agent->waiters) {
+        struct plan_waiter *waiter = agent->waiters;
+        plan_unwait(waiter);
+        waiter->wake(waiter);
+    }
+}
+
+/* Gives every touched agent whose content differs a new version, all in one transaction, then wakes who waits. When
+ * that fails they stay touched, so that the next change tries again. */
+static int settle(struct plan *plan, struct error *err)
+{
+    struct plan_agent *agent;
+    forget_unchanged(plan);
+    if (!plan->touched.count)
+        return 0;
+    int rc = store_begin(plan->store, err);
+    if (rc)
+        return rc;
+    for (size_t at = 0; !rc && (agent = map_next(&plan->touched, &at));)
+        rc = store_stamp(plan, agent, content_hash(agent), err);
+    if (rc)
+        store_rollback(plan->store);
+    else
+        rc = store_commit(plan->store, err);
+    if (rc)
+        return rc;
+    struct map touched = plan->touched;
+    plan->touched = (struct map){0};
+    for (size_t at = 0; (agent = map_next(&touched, &at));)
+        agent->stamp = agent->next_stamp;
+    for (size_t at = 0; (agent = map_next(&touched, &at));)
+        wake_all(agent);
+    map_done(&touched);
+    return 0;
+}
+
+/* --- tests and runs ---------------------------------------------------------------------------------------------------- */
+
+/* Takes an entry out of every agent's list and forgets it. */
+static void drop_entry(struct plan *plan, struct map *map, uint64_t id)
+{
+    struct entry *entry = map_remove(map, id);
+    if (!entry)
+        return;
+    struct plan_agent *agent;
+    for (size_t at = 0; (agent = map_next(&plan->agents, &at));) {
+        struct entries *entries = map == &plan->tests ? &agent->tests : &agent->runs;
+        size_t before = entries->count;
+        entries_remove(entries, entry);
+        if (entries->count != before)
+            touch(plan, agent);
+    }
+    entry_free(entry);
+}
+
+static bool concerns_test(const struct entry *entry, const struct plan_agent *agent)
+{
+    return entry->test.head.aid == agent->aid && find_assigned(&entry->test, agent->id);
+}
+
+static bool concerns_run(const struct entry *entry, const struct plan_agent *agent)
+{
+    return entry->run.head.aid == agent->aid && run_awaits(&entry->run, agent->id);
+}
+
+static void hand_out(struct plan *plan, struct plan_agent *agent, struct entry *entry, bool is_run)
+{
+    struct entries *entries = is_run ? &agent->runs : &agent->tests;
+    if (!(is_run ? concerns_run(entry, agent) : concerns_test(entry, agent)) || entries->count >= LIMIT_PLAN_TESTS)
+        return;
+    entries_add(entries, entry);
+    touch(plan, agent);
+}
+
+static int load_test(struct plan *plan, uint64_t test_id, struct error *err)
+{
+    struct entry *entry = entry_new(test_id);
+    int rc = object_get(plan->store, &object_test_kind, test_id, 0, &entry->arena, &entry->test, err);
+    bool is_planned = !rc && entry->test.enabled && !entry->test.is_instant && entry->test.interval_s > 0;
+    drop_entry(plan, &plan->tests, test_id);
+    if (!is_planned) {
+        entry_free(entry);
+        return rc == -E_NOT_FOUND ? 0 : rc;
+    }
+    entry->is_start_random = reads_random_start(&entry->test, &entry->arena);
+    map_put(&plan->tests, test_id, entry);
+    const struct object_test_agent *assigned = entry->test.agents.items;
+    for (size_t i = 0; i < entry->test.agents.count; i++) {
+        struct plan_agent *agent = map_get(&plan->agents, assigned[i].agent_id);
+        if (agent)
+            hand_out(plan, agent, entry, false);
+    }
+    return 0;
+}
+
+static int load_run(struct plan *plan, uint64_t run_id, struct error *err)
+{
+    struct entry *entry = entry_new(run_id);
+    int rc = object_get(plan->store, &object_run_kind, run_id, 0, &entry->arena, &entry->run, err);
+    if (!rc)
+        rc = object_get(plan->store, &object_test_kind, entry->run.test_id, entry->run.test_version, &entry->arena,
+                        &entry->test, err);
+    drop_entry(plan, &plan->runs, run_id);
+    if (rc) {
+        entry_free(entry);
+        return rc == -E_NOT_FOUND ? 0 : rc;
+    }
+    map_put(&plan->runs, run_id, entry);
+    const uint64_t *awaited = entry->run.agents.items;
+    for (size_t i = 0; i < entry->run.agents.count; i++) {
+        struct plan_agent *agent = map_get(&plan->agents, awaited[i]);
+        if (agent)
+            hand_out(plan, agent, entry, true);
+    }
+    return 0;
+}
+
+int plan_test_changed(struct plan *plan, uint64_t test_id, struct error *err)
+{
+    int rc = load_test(plan, test_id, err);
+    return rc ? rc : settle(plan, err);
+}
+
+int plan_run_changed(struct plan *plan, uint64_t run_id, struct error *err)
+{
+    int rc = load_run(plan, run_id, err);
+    return rc ? rc : settle(plan, err);
+}
+
+int plan_run_reported(struct plan *plan, uint64_t run_id, uint64_t agent_id, struct error *err)
+{
+    struct arena arena;
+    arena_init(&arena, OBJECT_BYTES);
+    struct object_run run;
+    int rc = object_get(plan->store, &object_run_kind, run_id, 0, &arena, &run, err);
+    if (!rc && run_awaits(&run, agent_id)) {
+        uint64_t *agents = run.agents.items;
+        size_t left = 0;
+        for (size_t i = 0; i < run.agents.count; i++) {
+            if (agents[i] != agent_id)
+                agents[left++] = agents[i];
+        }
+        run.agents.count = left;
+        rc = left ? object_put(plan->store, &object_run_kind, &run, clock_wall_ns(plan->clock) / CLOCK_S, err)
+                  : store_purge(plan->store, object_run_kind.name, run_id, err);
+    }
+    arena_done(&arena);
+    return rc == -E_NOT_FOUND ? 0 : rc;
+}
+
+int plan_expire(struct plan *plan, struct error *err)
+{
+    int64_t oldest = clock_wall_ns(plan->clock) / CLOCK_S - PLAN_RUN_KEEP_S;
+    bool is_looking = true;
+    while (is_looking) {
+        is_looking = false;
+        struct entry *entry;
+        for (size_t at = 0; (entry = map_next(&plan->runs, &at));) {
+            if (entry->run.asked_s >= oldest)
+                continue;
+            int rc = store_purge(plan->store, object_run_kind.name, entry->id, err);
+            if (rc && rc != -E_NOT_FOUND)
+                return rc;
+            drop_entry(plan, &plan->runs, entry->id);
+            is_looking = true; /* the map has moved */
+            break;
+        }
+    }
+    return settle(plan, err);
+}
+
+/* --- agents ------------------------------------------------------------------------------------------------------------ */
+
+static void agent_free(struct plan_agent *agent)
+{
+    mem_free(agent->tests.items);
+    mem_free(agent->runs.items);
+    mem_free(agent);
+}
+
+static int read_stamp(struct plan *plan, uint64_t agent_id, struct stamp *ret_stamp, struct error *err)
+{
+    char key[24];
+    struct arena arena;
+    struct store_object object;
+    (void)snprintf(key, sizeof key, "%" PRIu64, agent_id);
+    arena_init(&arena, 4096);
+    int rc = store_find(plan->store, "plan", 0, key, &arena, &object, err);
+    *ret_stamp = (struct stamp){.object_id = 0};
+    if (!rc) {
+        *ret_stamp = (struct stamp){.object_id = object.id, .version = object.version};
+        if (object.body_size == sizeof ret_stamp->hash)
+            memcpy(&ret_stamp->hash, object.body, sizeof ret_stamp->hash);
+    }
+    arena_done(&arena);
+    return rc == -E_NOT_FOUND ? 0 : rc;
+}
+
+static int remove_agent(struct plan *plan, uint64_t agent_id, struct error *err)
+{
+    struct plan_agent *agent = map_remove(&plan->agents, agent_id);
+    if (!agent)
+        return 0;
+    (void)map_remove(&plan->touched, agent_id);
+    int rc = agent->stamp.object_id ? store_purge(plan->store, "plan", agent->stamp.object_id, err) : 0;
+    wake_all(agent);
+    agent_free(agent);
+    return rc == -E_NOT_FOUND ? 0 : rc;
+}
+
+/* Adds an agent with the tests and runs that are known already. */
+static int add_agent(struct plan *plan, const struct object_agent *object, struct error *err)
+{
+    struct plan_agent *agent = mem_alloc(sizeof *agent);
+    agent->id = object->head.id;
+    agent->aid = object->head.aid;
+    int rc = read_stamp(plan, agent->id, &agent->stamp, err);
+    if (rc) {
+        agent_free(agent);
+        return rc;
+    }
+    map_put(&plan->agents, agent->id, agent);
+    struct entry *entry;
+    for (size_t at = 0; (entry = map_next(&plan->tests, &at));)
+        hand_out(plan, agent, entry, false);
+    for (size_t at = 0; (entry = map_next(&plan->runs, &at));)
+        hand_out(plan, agent, entry, true);
+    return 0;
+}
+
+static int update_agent(struct plan *plan, const struct object_agent *object, struct error *err)
+{
+    int rc = map_get(&plan->agents, object->head.id) ? 0 : add_agent(plan, object, err);
+    if (rc)
+        return rc;
+    struct plan_agent *agent = map_get(&plan->agents, object->head.id);
+    agent->is_enabled = object->enabled;
+    agent->ipv6_policy = object->ipv6_policy;
+    touch(plan, agent);
+    return 0;
+}
+
+int plan_agent_changed(struct plan *plan, uint64_t agent_id, struct error *err)
+{
+    struct arena arena;
+    struct object_agent object;
+    arena_init(&arena, OBJECT_BYTES);
+    int rc = object_get(plan->store, &object_agent_kind, agent_id, 0, &arena, &object, err);
+    if (rc == -E_NOT_FOUND)
+        rc = remove_agent(plan, agent_id, err);
+    else if (!rc)
+        rc = update_agent(plan, &object, err);
+    arena_done(&arena);
+    return rc ? rc : settle(plan, err);
+}
+
+/* --- opening ----------------------------------------------------------------------------------------------------------- */
+
+struct ids {
+    uint64_t *items;
+    size_t count, room;
+};
+
+static bool note_id(void *user, const struct store_object *object)
+{
+    struct ids *ids = user;
+    if (ids->count == ids->room) {
+        size_t room = ids->room ? ids->room * 2 : 64;
+        ids->items = mem_resize(ids->items, ids->room * sizeof *ids->items, room * sizeof *ids->items);
+        ids->room = room;
+    }
+    ids->items[ids->count++] = object->id;
+    return true;
+}
+
+static int load_agent(struct plan *plan, uint64_t agent_id, struct error *err)
+{
+    struct arena arena;
+    struct object_agent object;
+    arena_init(&arena, OBJECT_BYTES);
+    int rc = object_get(plan->store, &object_agent_kind, agent_id, 0, &arena, &object, err);
+    if (!rc)
+        rc = update_agent(plan, &object, err);
+    arena_done(&arena);
+    return rc;
+}
+
+static int load_all(struct plan *plan, const struct object_kind *kind,
+                    int (*load)(struct plan *plan, uint64_t id, struct error *err), struct error *err)
+{
+    struct ids ids = {0};
+    int rc = store_list(plan->store, kind->name, 0, NULL, 0, 0, note_id, &ids, err);
+    for (size_t i = 0; !rc && i < ids.count; i++)
+        rc = load(plan, ids.items[i], err);
+    mem_free(ids.items);
+    return rc;
+}
+
+int plan_open(struct store *store, const struct clock *clock, struct plan **ret_plan, struct error *err)
+{
+    struct plan *plan = mem_alloc(sizeof *plan);
+    plan->store = store;
+    plan->clock = clock;
+    int rc = load_all(plan, &object_agent_kind, load_agent, err);
+    if (!rc)
+        rc = load_all(plan, &object_test_kind, load_test, err);
+    if (!rc)
+        rc = load_all(plan, &object_run_kind, load_run, err);
+    if (!rc)
+        rc = plan_expire(plan, err);
+    if (rc)
+        plan_close(plan);
+    else
+        *ret_plan = plan;
+    return rc;
+}
+
+void plan_close(struct plan *plan)
+{
+    if (!plan)
+        return;
+    struct plan_agent *agent;
+    struct entry *entry;
+    for (size_t at = 0; (agent = map_next(&plan->agents, &at));) {
+        assert(!agent->waiters);
+        agent_free(agent);
+    }
+    for (size_t at = 0; (entry = map_next(&plan->tests, &at));)
+        entry_free(entry);
+    for (size_t at = 0; (entry = map_next(&plan->runs, &at));)
+        entry_free(entry);
+    map_done(&plan->agents);
+    map_done(&plan->tests);
+    map_done(&plan->runs);
+    map_done(&plan->touched);
+    mem_free(plan);
+}
+
+/* --- what an agent asks ------------------------------------------------------------------------------------------------ */
+
+static int find_agent(const struct plan *plan, uint64_t agent_id, struct plan_agent **ret_agent, struct error *err)
+{
+    *ret_agent = map_get(&plan->agents, agent_id);
+    return *ret_agent ? 0 : error_set(err, E_NOT_FOUND, "agent", "there is no such agent");
+}
+
+int plan_version(const struct plan *plan, uint64_t agent_id, int64_t *ret_version, struct error *err)
+{
+    struct plan_agent *agent;
+    int rc = find_agent(plan, agent_id, &agent, err);
+    if (!rc)
+        *ret_version = agent->stamp.version;
+    return rc;
+}
+
+static struct message_test test_message(const struct entry *entry, const struct plan_agent *agent)
+{
+    const struct object_test_agent *assigned = find_assigned(&entry->test, agent->id);
+    return (struct message_test){
+        .test_id = entry->id,
+        .version = entry->test.head.version,
+        .type = entry->test.type,
+        .interval_s = entry->test.interval_s,
+        .is_start_random = entry->is_start_random,
+        .source_ip = assigned ? assigned->source_ip : NULL,
+        .settings = entry->test.settings,
+    };
+}
+
+static struct message_run run_message(const struct entry *entry, const struct plan_agent *agent)
+{
+    const struct object_test_agent *assigned = find_assigned(&entry->test, agent->id);
+    return (struct message_run){
+        .run_id = entry->id,
+        .test_id = entry->run.test_id,
+        .version = entry->test.head.version,
+        .type = entry->test.type,
+        .source_ip = assigned ? assigned->source_ip : NULL,
+        .settings = entry->test.settings,
+        .requested_s = entry->run.asked_s,
+    };
+}
+
+int plan_build(const struct plan *plan, uint64_t agent_id, struct arena *arena, struct message_plan *ret_plan,
+               struct error *err)
+{
+    struct plan_agent *agent;
+    int rc = find_agent(plan, agent_id, &agent, err);
+    if (rc)
+        return rc;
+    size_t tests = agent->is_enabled ? agent->tests.count : 0, runs = agent->is_enabled ? agent->runs.count : 0;
+    struct message_test *test = arena_alloc_array(arena, tests + 1, sizeof *test);
+    struct message_run *run = arena_alloc_array(arena, runs + 1, sizeof *run);
+    if (!test || !run)
+        return error_set(err, E_LIMIT, "plan", "the plan does not fit the memory of this request");
+    for (size_t i = 0; i < tests; i++)
+        test[i] = test_message(agent->tests.items[i], agent);
+    for (size_t i = 0; i < runs; i++)
+        run[i] = run_message(agent->runs.items[i], agent);
+    *ret_plan = (struct message_plan){
+        .version = agent->stamp.version,
+        .server_ns = clock_wall_ns(plan->clock),
+        .ipv6_policy = agent->ipv6_policy,
+        .tests = {test, tests},
+        .runs = {run, runs},
+    };
+    return 0;
+}
+
+int plan_wait(struct plan *plan, uint64_t agent_id, struct plan_waiter *waiter, struct error *err)
+{
+    struct plan_agent *agent;
+    int rc = find_agent(plan, agent_id, &agent, err);
+    if (rc)
+        return rc;
+    waiter->agent = agent;
+    waiter->previous = NULL;
+    waiter->next = agent->waiters;
+    if (agent->waiters)
+        agent->waiters->previous = waiter;
+    agent->waiters = waiter;
+    return 0;
+}
+
+void plan_unwait(struct plan_waiter *waiter)
+{
+    if (!waiter->agent)
+        return;
+    if (waiter->previous)
+        waiter->previous->next = waiter->next;
+    else
+        waiter->agent->waiters = waiter->next;
+    if (waiter->next)
+        waiter->next->previous = waiter->previous;
+    waiter->agent = NULL;
+    waiter->next = waiter->previous = NULL;
+}

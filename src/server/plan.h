@@ -1,0 +1,62 @@
+/*
+ * Plans: what each agent should run, and who waits to hear of a change.
+ *
+ * Everything is kept in memory, read from the store at the start: enabled tests by agent, and the runs asked for once
+ * that an agent has not reported yet. A plan's version counts up exactly when its content changes. It is the version of
+ * an object of kind "plan" in the store whose body is a hash of the content, so it goes on counting after a restart, and
+ * a change that a crash kept from being told is found at the next start.
+ *
+ * Whoever changes a test, an agent or a run in the store says so here afterwards, outside a transaction. When one of
+ * these returns an error (a full disk) agents keep their plan; the next change, or a restart, tells them.
+ */
+#ifndef OCULI_SERVER_PLAN_H
+#define OCULI_SERVER_PLAN_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "store/store.h"
+#include "wire/message.h"
+
+#define PLAN_RUN_KEEP_S 86400 /* a run that an agent has not fetched and reported by then is forgotten */
+
+struct plan;
+
+int plan_open(struct store *store, const struct clock *clock, struct plan **ret_plan, struct error *err);
+void plan_close(struct plan *plan); /* nobody may be waiting */
+
+/* --- what changed (created, changed or deleted) ----------------------------------------------------------------------- */
+
+int plan_test_changed(struct plan *plan, uint64_t test_id, struct error *err);
+int plan_agent_changed(struct plan *plan, uint64_t agent_id, struct error *err);
+int plan_run_changed(struct plan *plan, uint64_t run_id, struct error *err);
+/* Forgets runs older than PLAN_RUN_KEEP_S; now and then. */
+int plan_expire(struct plan *plan, struct error *err);
+
+/* Inside the caller's transaction: the agent's part of the run is done (the last one removes it). plan_run_changed
+ * follows after the commit. A run that is gone is fine. */
+int plan_run_reported(struct plan *plan, uint64_t run_id, uint64_t agent_id, struct error *err);
+
+/* --- what an agent asks ------------------------------------------------------------------------------------------------ */
+
+/* -E_NOT_FOUND: no such agent. */
+int plan_version(const struct plan *plan, uint64_t agent_id, int64_t *ret_version, struct error *err);
+
+/* The lists are in arena; strings and settings belong to the plan until it changes: write the answer at once. */
+int plan_build(const struct plan *plan, uint64_t agent_id, struct arena *arena, struct message_plan *ret_plan,
+               struct error *err);
+
+/* Owned by who waits; all but wake is the plan's. */
+struct plan_waiter {
+    void (*wake)(struct plan_waiter *waiter); /* the version changed or the agent is gone; no longer waiting */
+    struct plan_agent *agent;                 /* NULL = not waiting */
+    struct plan_waiter *next, *previous;
+};
+
+/* -E_NOT_FOUND: no such agent. */
+int plan_wait(struct plan *plan, uint64_t agent_id, struct plan_waiter *waiter, struct error *err);
+void plan_unwait(struct plan_waiter *waiter); /* also when it is not waiting */
+
+#endif
