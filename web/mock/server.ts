@@ -145,6 +145,12 @@ export class MockServer {
     }
     if (path === '/v7/agents') return { agents: agents.map((agent) => ({ ...agent, tests: tests.filter((test) => test.agents?.some((item) => item.agentId === agent.agentId)) })) };
     if (path === '/oculi/v1/tests') return this.#list(query, tests);
+    const row = /^\/oculi\/v1\/tests\/(\d+)$/.exec(path);
+    if (row) {
+      const test = tests.find((item) => item.testId === row[1]);
+      if (!test) throw new Refused(404, 'There is no such test');
+      return this.world.row(test);
+    }
     const own = /^\/oculi\/v1\/tests\/(\d+)\/(timeline|round|paths)$/.exec(path);
     if (own) return this.#result(own[1], own[2], query);
     return this.#v7(method, path, given);

@@ -15,6 +15,12 @@ export interface Page {
 const pages: { pattern: string; title: string; rail: string; load: Load }[] = [
   { pattern: '/login', title: 'Sign in', rail: '', load: () => import('./pages/Login.svelte') },
   { pattern: '/password', title: 'New password', rail: '', load: () => import('./pages/Password.svelte') },
+  { pattern: '/start', title: 'Start', rail: 'start', load: () => import('./pages/Start.svelte') },
+  { pattern: '/views', title: 'Views', rail: 'views', load: () => import('./views/Pick.svelte') },
+  { pattern: '/views/:test', title: 'Views', rail: 'views', load: () => import('./views/Views.svelte') },
+  { pattern: '/tests', title: 'Tests', rail: 'tests', load: () => import('./pages/Tests.svelte') },
+  { pattern: '/tests/new', title: 'New test', rail: 'tests', load: () => import('./pages/TestEdit.svelte') },
+  { pattern: '/tests/:type/:test/edit', title: 'Edit test', rail: 'tests', load: () => import('./pages/TestEdit.svelte') },
   { pattern: '/agents', title: 'Agents', rail: 'agents', load: () => import('./pages/Agents.svelte') },
   { pattern: '/settings/profile', title: 'Profile', rail: 'settings', load: () => import('./pages/Profile.svelte') },
 ];

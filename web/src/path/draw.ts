@@ -349,6 +349,10 @@ class Painter {
       [x - 14, y - 13, 'right'],
       [x + 14, y + 14, 'left'],
       [x - 14, y + 14, 'right'],
+      [x, y - 31, 'center'],
+      [x, y + 32, 'center'],
+      [x, y - 45, 'center'],
+      [x, y + 46, 'center'],
     ];
   }
 
@@ -386,7 +390,7 @@ class Painter {
       const { x, y } = this.at(node);
       if (number) this.label(number, `600 10px ${MONO}`, scene.colours.fg, [[x, y - 12, 'center'], [x, y + 13, 'center']], false, 11);
     }
-    if (scene.scale >= 1.5) {
+    if (scene.scale >= 1.8) {
       for (const node of nodes) {
         if (node.kind === 'hop') this.label(node.label, `400 10px ${MONO}`, scene.colours.fg2, this.around(node).slice(0, 2), false, 11);
       }

@@ -106,6 +106,11 @@ export function hopLosses(paths: Paths): Map<number, HopLoss> {
   return judge(tallies);
 }
 
+/* Percent of the traces here that got no further. What the next hops then lose is lost on the same links. */
+function endedShare(tally: Tally | undefined): number {
+  return tally && tally.traces.size >= SEVERAL ? (100 * tally.lostEnds) / tally.traces.size : 0;
+}
+
 function judge(tallies: Map<number, Tally>): Map<number, HopLoss> {
   const persists = new Map<number, number>();
   for (const [hop, tally] of tallies) {
@@ -118,9 +123,9 @@ function judge(tallies: Map<number, Tally>): Map<number, HopLoss> {
     const own = share(tally.sent, tally.received);
     const stays = persists.get(hop) ?? 0;
     let inherited = 0;
-    for (const before of tally.before) inherited = Math.max(inherited, persists.get(before) ?? 0);
+    for (const before of tally.before) inherited = Math.max(inherited, persists.get(before) ?? 0, endedShare(tallies.get(before)));
     const starts = stays >= LEAST && inherited < stays / 2 ? stays : 0;
-    const ended = tally.traces.size >= SEVERAL ? (100 * tally.lostEnds) / tally.traces.size : 0;
+    const ended = endedShare(tally);
     const forwarding = Math.max(starts, ended >= LEAST ? ended : 0);
     losses.set(hop, {
       crossing: tally.traces.size,
