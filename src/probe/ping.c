@@ -14,6 +14,7 @@
 #define MAX_WAIT_NS (2 * CLOCK_S)     /* for answers after the last probe */
 #define MIN_WAIT_NS CLOCK_S
 #define MIN_TAIL_NS (200 * CLOCK_MS)  /* of the ceiling, kept for answers to the last probe */
+#define LINGER_NS (50 * CLOCK_MS)     /* after the last answer, on a path that duplicates */
 #define MAX_BEHIND_NS (20 * CLOCK_MS) /* what is caught up when the engine is late; the rest is skipped */
 #define HOPELESS_REFUSALS 3u          /* refused one after the other from the start: more would say nothing new */
 #define ECHO_TTL 64
@@ -33,7 +34,7 @@ struct probe_ping {
     uint32_t first_open;   /* all before it have an answer or were refused */
     uint32_t highest;      /* 1 + number of the latest probe that was answered */
     int64_t due_ns;        /* of the next probe */
-    int64_t last_sent_ns;
+    int64_t last_sent_ns, last_answer_ns;
     double moving_rtt_ns;  /* 0 = none yet */
     int64_t max_rtt_ns;
     bool has_news, has_stamps;
@@ -211,7 +212,7 @@ static bool is_hopeless(const struct probe_ping *ping)
     return true;
 }
 
-/* When the last unanswered probe is given up; 0 = none is out. */
+/* When the last unanswered probe is given up; 0 = none is out. A path that duplicated answers may duplicate the last. */
 static int64_t give_up_at(struct probe_ping *ping)
 {
     const struct probe_ping_probe *probes = ping->result->probes;
@@ -224,7 +225,7 @@ static int64_t give_up_at(struct probe_ping *ping)
             return at < ceiling_at(ping) ? at : ceiling_at(ping);
         }
     }
-    return 0;
+    return ping->result->duplicates > 0 ? ping->last_answer_ns + LINGER_NS : 0;
 }
 
 static void step_timer(struct probe_ping *ping, int64_t now)
@@ -268,6 +269,7 @@ static void step_echo(struct probe_ping *ping, struct probe_ping_probe *probe, u
     probe->status = PROBE_PING_ANSWERED;
     probe->rx_ns = packet->rx_ns;
     probe->is_rx_estimated = packet->is_estimated;
+    ping->last_answer_ns = packet->rx_ns;
     if (number + 1 < ping->highest)
         ping->result->reordered++;
     else
