@@ -1,0 +1,320 @@
+/*
+ * Real measurements over the simulated internet, held against its truth; fping and mtr beside them in the same run.
+ * Arguments: oculi, oculi-lab, the folder of the scenarios.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "harness.h"
+#include "truth.h"
+
+#define TARGETS_MAX 16
+#define MEDIAN_US 50.0 /* how far the median of the round-trip times may be off the truth */
+
+static const char *oculi, *lab, *scenarios;
+static char folder[64];
+
+struct scene {
+    json_t *truth;
+    json_t *results[TARGETS_MAX];
+    size_t count;
+};
+
+static json_t *load(const char *name)
+{
+    char path[128];
+    struct buf text;
+    struct error err;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    buf_init(&text, 512u << 20);
+    if (file_read(path, &text, &err) != 0)
+        fail_msg("%s: %s", err.where, err.text);
+    json_t *json = harness_json(buf_str(&text));
+    buf_done(&text);
+    return json;
+}
+
+/* Measures all targets at once, or one after another, inside one simulated internet; then runs the command `beside`. */
+static struct scene play(const char *scenario, const char *const *targets, const char *options, bool is_serial,
+                         const char *beside)
+{
+    struct scene scene = {0};
+    struct buf script;
+    char truth[96], path[256], name[16], prefix[32];
+    snprintf(prefix, sizeof prefix, "oc-check-%d", (int)getpid());
+    buf_init(&script, 65536);
+    buf_printf(&script, "cd %s && rm -f *.json *.txt\n", folder);
+    for (; targets[scene.count]; scene.count++)
+        buf_printf(&script, "%s measure agent-to-server --protocol icmp --json --server %s %s > %zu.json%s\n", oculi,
+                   targets[scene.count], options, scene.count, is_serial ? " || exit 9" : " &");
+    buf_printf(&script, "wait\n%s\ntrue\n", beside ? beside : "");
+    snprintf(truth, sizeof truth, "%s/truth.json", folder);
+    snprintf(path, sizeof path, "%s/%s", scenarios, scenario);
+    struct harness_output output = harness_run(
+        (const char *const[]){lab, "run", path, "--prefix", prefix, "--truth", truth, "--", "sh", "-c", buf_str(&script), NULL}, 120, 0);
+    if (output.status != 0)
+        fail_msg("%s: status %d: %s", scenario, output.status, output.err);
+    buf_done(&script);
+    harness_free(&output);
+    scene.truth = load("truth.json");
+    for (size_t i = 0; i < scene.count; i++) {
+        snprintf(name, sizeof name, "%zu.json", i);
+        scene.results[i] = load(name);
+    }
+    return scene;
+}
+
+static void clear(struct scene *scene)
+{
+    for (size_t i = 0; i < scene->count; i++)
+        json_decref(scene->results[i]);
+    json_decref(scene->truth);
+}
+
+static const char *end_at(const struct scene *scene, size_t target, size_t trace)
+{
+    char path[64];
+    snprintf(path, sizeof path, "pathVis.pathTraces[%zu].oculi.end", trace);
+    return harness_string(scene->results[target], path);
+}
+
+/* --- other tools beside it ----------------------------------------------------------------------------------------- */
+
+static void print_text(const char *name)
+{
+    char path[128], *line, *rest;
+    struct buf text;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    buf_init(&text, 1 << 20);
+    if (file_read(path, &text, NULL) == 0) {
+        rest = (char *)text.data;
+        while ((line = strsep(&rest, "\n")) && *line)
+            print_message("# %s\n", line);
+    }
+    buf_done(&text);
+}
+
+/* The loss fping printed ("xmt/rcv/%loss = 50/35/30%"), or -1. */
+static double fping_loss(const char *name)
+{
+    char path[128];
+    struct buf text;
+    int sent = 0, received = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    buf_init(&text, 1 << 20);
+    if (file_read(path, &text, NULL) == 0) {
+        const char *figures = strstr(buf_str(&text), "%loss = ");
+        if (figures)
+            (void)sscanf(figures + 8, "%d/%d", &sent, &received);
+    }
+    buf_done(&text);
+    return sent ? 100.0 * (sent - received) / sent : -1;
+}
+
+static void compare_fping(json_t *truth, const char *target, const char *name)
+{
+    double loss = fping_loss(name);
+    struct truth_stream stream = truth_stream(truth, target, 1);
+    double true_loss = 100.0 * (stream.sent - stream.received) / stream.sent;
+    print_text(name);
+    print_message("# fping to %s: loss %.1f %%, in truth %.1f %% of its %d probes\n", target, loss, true_loss,
+                  stream.sent);
+    assert_true(loss >= 0);
+    truth_stream_free(&stream);
+}
+
+/* --- scenarios ----------------------------------------------------------------------------------------------------- */
+
+static void a_chain(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "2001:db8:a::10", NULL};
+    struct scene scene = play("chain.lab", targets, "--fixed-packet-rate 50", true,
+                              "fping -q -c 50 -p 20 -t 1000 198.18.10.10 2> fping.txt\n"
+                              "mtr -n -r -c 5 -i 0.2 198.18.10.10 > mtr.txt");
+    for (size_t i = 0; i < scene.count; i++) {
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US);
+        assert_int_equal(truth_check_paths(scene.results[i], scene.truth, targets[i], TRUTH_ALL_ANSWER), 1);
+        assert_string_equal(end_at(&scene, i, 0), "reached");
+    }
+    compare_fping(scene.truth, targets[0], "fping.txt");
+    print_text("mtr.txt");
+    clear(&scene);
+}
+
+static void losses(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "198.18.10.11", "198.18.10.12", "198.18.10.13", "198.18.10.14",
+                                   "2001:db8:a::10", "2001:db8:a::11", "2001:db8:a::12", "2001:db8:a::13",
+                                   "2001:db8:a::14", NULL};
+    struct scene scene = play("loss.lab", targets, "--fixed-packet-rate 50", false,
+                              "fping -q -c 50 -p 20 -t 1000 198.18.10.10 2> fping.txt\n"
+                              "mtr -n -r -c 10 -i 0.2 198.18.10.11 > mtr.txt");
+    for (size_t i = 0; i < scene.count; i++) {
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US * 4);
+        truth_check_paths(scene.results[i], scene.truth, targets[i], TRUTH_SOME_ANSWER);
+    }
+    assert_true(harness_number(scene.results[0], "network.loss") > 5);
+    assert_true(harness_number(scene.results[1], "network.loss") > 5);
+    assert_true(harness_number(scene.results[2], "network.oculi.duplicates") > 5);
+    assert_true(harness_number(scene.results[3], "network.oculi.reordered") > 2);
+    assert_true(harness_number(scene.results[4], "network.loss") > 10);
+    compare_fping(scene.truth, targets[0], "fping.txt");
+    print_text("mtr.txt");
+    clear(&scene);
+}
+
+static void diamonds(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "2001:db8:a::10", NULL};
+    struct scene scene = play("ecmp.lab", targets, "--num-path-traces 10", false, "mtr -n -r -c 5 -i 0.2 198.18.10.10 > mtr.txt");
+    for (size_t i = 0; i < scene.count; i++) {
+        size_t seen = truth_check_paths(scene.results[i], scene.truth, targets[i], TRUTH_ALL_ANSWER);
+        print_message("# %s: %zu of 6 paths seen with 10 traces\n", targets[i], seen);
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US * 4);
+        assert_true(seen >= 2);
+    }
+    print_text("mtr.txt");
+    clear(&scene);
+}
+
+static void a_diamond_that_sprays_packets(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.11", "2001:db8:a::11", NULL};
+    struct scene scene = play("ecmp.lab", targets, "--num-path-traces 4", false, NULL);
+    for (size_t i = 0; i < scene.count; i++) {
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US * 4);
+        truth_check_paths(scene.results[i], scene.truth, targets[i], TRUTH_ALL_ANSWER);
+    }
+    clear(&scene);
+}
+
+static void silent_routers(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "198.18.10.11", "198.18.10.12", NULL};
+    const char *const twins[] = {"2001:db8:a::10", "2001:db8:a::11", "2001:db8:a::12", NULL};
+    for (int family = 0; family < 2; family++) {
+        const char *const *list = family ? twins : targets;
+        struct scene scene = play("silent.lab", list, "--fixed-packet-rate 50", true, NULL);
+        for (size_t i = 0; i < scene.count; i++) {
+            truth_check_stream(scene.results[i], scene.truth, list[i], MEDIAN_US);
+            json_t *silent = harness_at(scene.results[i], "pathVis.pathTraces[0].oculi.silentHops");
+            assert_int_equal(harness_number(json_array_get(silent, 0), "hop"), 2);
+            assert_int_equal(harness_number(json_array_get(silent, 1), "hop"), 3);
+        }
+        truth_check_paths(scene.results[0], scene.truth, list[0], TRUTH_SOME_ANSWER);
+        assert_string_equal(end_at(&scene, 0, 0), "reached");
+        assert_string_equal(end_at(&scene, 1, 0), "silent");
+        assert_string_equal(end_at(&scene, 2, 0), "silent");
+        assert_int_equal(harness_number(scene.results[1], "network.loss"), 100);
+        assert_int_equal(harness_number(scene.results[2], "network.loss"), 100);
+        clear(&scene);
+    }
+}
+
+static void ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *twin, *end, *icmp, *icmp6;
+    } cases[] = {
+        {"198.18.10.10", "2001:db8:a::10", "unreachable", "3-1", "1-3"},
+        {"198.18.10.11", "2001:db8:a::11", "prohibited", "3-13", "1-1"},
+        {"198.18.10.12", "2001:db8:a::12", "silent", NULL, NULL},
+        {"198.18.10.13", "2001:db8:a::13", "loop", "11-0", "3-0"},
+        {"198.18.10.14", "2001:db8:a::14", "reached", NULL, NULL},
+        {"198.18.99.1", "2001:db8:99::1", "unreachable", "3-0", "1-0"},
+    };
+    enum { COUNT = sizeof cases / sizeof cases[0] };
+    const char *targets[2 * COUNT + 1] = {NULL};
+    for (size_t i = 0; i < COUNT; i++) {
+        targets[i] = cases[i].target;
+        targets[COUNT + i] = cases[i].twin;
+    }
+    struct scene scene = play("ends.lab", targets, "--fixed-packet-rate 50", false,
+                              "mtr -n -r -c 3 -i 0.2 198.18.10.11 > mtr.txt");
+    for (size_t i = 0; i < 2 * COUNT; i++) {
+        const char *icmp = i < COUNT ? cases[i].icmp : cases[i - COUNT].icmp6;
+        json_t *seen = harness_at(scene.results[i], "network.oculi.icmp");
+        for (size_t t = 0; t < 3; t++)
+            assert_string_equal(end_at(&scene, i, t), cases[i % COUNT].end);
+        if (!str_equal(json_string_value(seen), icmp))
+            fail_msg("%s: ICMP %s, not %s", targets[i], seen ? json_string_value(seen) : "none", icmp ? icmp : "none");
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US * 4);
+        truth_check_paths(scene.results[i], scene.truth, targets[i], TRUTH_ALL_ANSWER);
+    }
+    print_text("mtr.txt");
+    clear(&scene);
+}
+
+static void tunnels(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "198.18.10.11", "198.18.10.12", "198.18.10.13", "2001:db8:a::10",
+                                   "2001:db8:a::11", "2001:db8:a::12", "2001:db8:a::13", NULL};
+    struct scene scene = play("mpls.lab", targets, "", false, NULL);
+    for (size_t i = 0; i < scene.count; i++) {
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US * 4);
+        truth_check_paths(scene.results[i], scene.truth, targets[i], TRUTH_ALL_ANSWER);
+    }
+    json_t *first = harness_at(scene.results[0], "pathVis.pathTraces[0].hops");
+    assert_string_equal(harness_string(json_array_get(first, 1), "mpls"), "L=24001,E=5,S=0,T=1; L=16,E=5,S=1,T=1");
+    clear(&scene);
+}
+
+static void oddities(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "198.18.10.11", "198.18.10.12", "198.18.20.77", "2001:db8:a::10",
+                                   "2001:db8:a::11", "2001:db8:a::12", "2001:db8:b::77", NULL};
+    struct scene scene = play("odd.lab", targets, "--fixed-packet-rate 25", false, NULL);
+    for (size_t i = 0; i < scene.count; i++) {
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US * 4);
+        truth_check_paths(scene.results[i], scene.truth, targets[i],
+                          i % 4 == 1 ? TRUTH_SOME_ANSWER : TRUTH_ALL_ANSWER);
+    }
+    assert_true(harness_number(scene.results[1], "network.loss") > 10);
+    clear(&scene);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_chain), cmocka_unit_test(losses),
+        cmocka_unit_test(diamonds), cmocka_unit_test(a_diamond_that_sprays_packets),
+        cmocka_unit_test(silent_routers), cmocka_unit_test(ends),
+        cmocka_unit_test(tunnels), cmocka_unit_test(oddities),
+    };
+    const char *obstacle = harness_obstacle();
+    if (obstacle || argc < 4)
+        return harness_skip(obstacle ? obstacle : "the programs to check were not named");
+    oculi = argv[1];
+    lab = argv[2];
+    scenarios = argv[3];
+    strcpy(folder, "/tmp/oculi-lab-test-XXXXXX");
+    if (!mkdtemp(folder))
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, remove_folder);
+}

@@ -1,0 +1,271 @@
+#include "truth.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "harness.h"
+
+/* --- the stream ---------------------------------------------------------------------------------------------------- */
+
+/* When the first probe of a stream left. */
+static double begin_of(json_t *truth, size_t stream)
+{
+    json_t *streams = harness_at(truth, "probes.stream"), *sent = harness_at(truth, "probes.sentNs");
+    for (size_t i = 0; i < json_array_size(streams); i++) {
+        if ((size_t)json_integer_value(json_array_get(streams, i)) == stream)
+            return json_number_value(json_array_get(sent, i));
+    }
+    return INFINITY;
+}
+
+static bool is_candidate(json_t *stream, const char *destination)
+{
+    return str_equal(harness_string(stream, "destination"), destination) &&
+           str_equal(harness_string(stream, "kind"), "echo") && harness_number(stream, "ttl") >= 64 &&
+           harness_number(stream, "sent") >= 5;
+}
+
+static size_t find_stream(json_t *truth, const char *destination, unsigned number)
+{
+    json_t *streams = harness_at(truth, "streams");
+    double after = -INFINITY;
+    size_t found = SIZE_MAX;
+    for (unsigned n = 0; n <= number; n++) {
+        double best = INFINITY;
+        found = SIZE_MAX;
+        for (size_t i = 0; i < json_array_size(streams); i++) {
+            double begin = is_candidate(json_array_get(streams, i), destination) ? begin_of(truth, i) : INFINITY;
+            if (begin > after && begin < best) {
+                best = begin;
+                found = i;
+            }
+        }
+        after = best;
+    }
+    if (found == SIZE_MAX)
+        fail_msg("the truth has no stream %u to %s", number, destination);
+    return found;
+}
+
+struct truth_stream truth_stream(json_t *truth, const char *destination, unsigned number)
+{
+    size_t index = find_stream(truth, destination, number);
+    json_t *stream = json_array_get(harness_at(truth, "streams"), index);
+    json_t *owners = harness_at(truth, "probes.stream"), *rtts = harness_at(truth, "probes.rttNs");
+    json_t *fates = harness_at(truth, "probes.fate");
+    struct truth_stream out = {.sent = (int)harness_number(stream, "sent"),
+                               .received = (int)harness_number(stream, "received"),
+                               .errors = (int)harness_number(stream, "errors"),
+                               .duplicates = (int)harness_number(stream, "duplicates"),
+                               .reordered = (int)harness_number(stream, "reordered")};
+    out.rtts_us = mem_alloc_array((size_t)out.sent, sizeof *out.rtts_us);
+    for (size_t i = 0; i < json_array_size(owners) && out.count < (size_t)out.sent; i++) {
+        if ((size_t)json_integer_value(json_array_get(owners, i)) != index)
+            continue;
+        bool is_answered = str_equal(json_string_value(json_array_get(fates, i)), "answered");
+        out.rtts_us[out.count++] = is_answered ? json_number_value(json_array_get(rtts, i)) / 1e3 : -1;
+    }
+    assert_int_equal(out.count, out.sent);
+    return out;
+}
+
+void truth_stream_free(struct truth_stream *stream)
+{
+    mem_free(stream->rtts_us);
+}
+
+static int compare_f64(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Mean, median and mean absolute deviation of what was answered. */
+static size_t summarise(const double *rtts, size_t count, double *ret_mean, double *ret_median, double *ret_jitter)
+{
+    double *sorted = mem_alloc_array(count + 1, sizeof *sorted), sum = 0, deviation = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (rtts[i] >= 0)
+            sum += sorted[n++] = rtts[i];
+    }
+    qsort(sorted, n, sizeof *sorted, compare_f64);
+    *ret_mean = n ? sum / (double)n : 0;
+    *ret_median = n ? (sorted[(n - 1) / 2] + sorted[n / 2]) / 2 : 0;
+    for (size_t i = 0; i < n; i++)
+        deviation += fabs(sorted[i] - *ret_mean);
+    *ret_jitter = n ? deviation / (double)n : 0;
+    mem_free(sorted);
+    return n;
+}
+
+static void expect_count(json_t *result, const char *path, int expected, const char *destination)
+{
+    int got = (int)harness_number(result, path);
+    if (got != expected)
+        fail_msg("%s: %s is %d, in truth %d", destination, path, got, expected);
+}
+
+static void expect_near(json_t *result, const char *path, double expected_ms, double tolerance_us)
+{
+    double got = harness_number(result, path);
+    if (fabs(got - expected_ms) * 1e3 > tolerance_us)
+        fail_msg("%s is %.6f ms, not %.6f ms", path, got, expected_ms);
+}
+
+double truth_check_stream(json_t *result, json_t *truth, const char *destination, double tolerance_us)
+{
+    struct truth_stream stream = truth_stream(truth, destination, 0);
+    json_t *list = harness_at(result, "network.oculi.rttsUs");
+    double mean, median, jitter, own_mean, own_median, own_jitter;
+    expect_count(result, "network.oculi.sent", stream.sent, destination);
+    expect_count(result, "network.oculi.received", stream.received, destination);
+    expect_count(result, "network.oculi.icmpErrors", stream.errors, destination);
+    expect_count(result, "network.oculi.duplicates", stream.duplicates, destination);
+    expect_count(result, "network.oculi.reordered", stream.reordered, destination);
+    assert_true(fabs(harness_number(result, "network.loss") -
+                     100.0 * (stream.sent - stream.received) / stream.sent) < 1e-9);
+    assert_int_equal(json_array_size(list), stream.sent);
+    double *own = mem_alloc_array(stream.count, sizeof *own);
+    for (size_t i = 0; i < stream.count; i++) {
+        own[i] = json_number_value(json_array_get(list, i));
+        if ((own[i] < 0) != (stream.rtts_us[i] < 0))
+            fail_msg("%s: probe %zu took %.0f us, in truth %.0f us", destination, i, own[i], stream.rtts_us[i]);
+    }
+    size_t answered = summarise(stream.rtts_us, stream.count, &mean, &median, &jitter);
+    (void)summarise(own, stream.count, &own_mean, &own_median, &own_jitter);
+    mem_free(own);
+    truth_stream_free(&stream);
+    if (answered == 0) {
+        assert_null(harness_at(result, "network.avgLatency"));
+        assert_null(harness_at(result, "network.jitter"));
+        return 0;
+    }
+    expect_near(result, "network.avgLatency", own_mean / 1e3, 1);
+    expect_near(result, "network.jitter", own_jitter / 1e3, 1);
+    double off = harness_number(result, "network.oculi.medianLatency") * 1e3 - median;
+    print_message("# %s: median %.1f us off the truth (%.1f us), jitter %.1f us, in truth %.1f us\n", destination, off,
+                  median, own_jitter, jitter);
+    if (fabs(off) > tolerance_us)
+        fail_msg("%s: the median is %.1f us off the truth", destination, off);
+    return off;
+}
+
+/* --- the paths ----------------------------------------------------------------------------------------------------- */
+
+static const char *end_of(const char *true_end)
+{
+    if (str_equal(true_end, "dropped"))
+        return "silent";
+    if (strstr(true_end, "unreachable"))
+        return "unreachable";
+    return true_end;
+}
+
+static json_t *hop_at(json_t *hops, const char *key, int ttl)
+{
+    for (size_t i = 0; i < json_array_size(hops); i++) {
+        json_t *hop = json_array_get(hops, i);
+        if (json_is_integer(json_object_get(hop, key)) && json_integer_value(json_object_get(hop, key)) == ttl)
+            return hop;
+    }
+    return NULL;
+}
+
+static void label_text(json_t *hop, char *text, size_t size)
+{
+    json_t *labels = json_object_get(hop, "mpls");
+    size_t used = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < json_array_size(labels) && used < size; i++) {
+        json_t *entry = json_array_get(labels, i);
+        used += (size_t)snprintf(text + used, size - used, "%sL=%d,E=%d,S=%d,T=%d", i ? "; " : "",
+                                 (int)harness_number(entry, "label"), (int)harness_number(entry, "tc"),
+                                 (int)harness_number(entry, "s"), (int)harness_number(entry, "ttl"));
+    }
+}
+
+/* NULL, or how the trace differs from the true path. */
+static const char *difference(json_t *trace, json_t *path, const char *destination, enum truth_silence silence)
+{
+    static char text[400];
+    const char *end = harness_string(trace, "oculi.end"), *true_end = end_of(harness_string(path, "end"));
+    json_t *hops = harness_at(trace, "hops"), *true_hops = harness_at(path, "hops");
+    json_t *final = json_array_get(hops, json_array_size(hops) - 1);
+    int last = 0, seen_last = final ? (int)harness_number(final, "hop") : 0;
+    for (size_t i = 0; i < json_array_size(true_hops); i++) {
+        json_t *hop = json_array_get(true_hops, i);
+        int ttl = (int)json_integer_value(json_object_get(hop, "ttl"));
+        bool may_be_silent = silence == TRUTH_SOME_ANSWER || json_is_true(json_object_get(hop, "silent"));
+        json_t *seen = ttl ? hop_at(hops, "hop", ttl) : NULL;
+        char labels[400];
+        if (ttl == 0 || (str_equal(true_end, "loop") && ttl > seen_last)) /* a trace ends after the first lap */
+            continue;
+        if (!seen && may_be_silent)
+            continue;
+        snprintf(text, sizeof text, "hop %d is silent", ttl);
+        if (!seen)
+            return text;
+        last = ttl;
+        const char *seen_address = harness_string(seen, "ipAddress"), *address = harness_string(hop, "address");
+        bool is_block = i + 1 == json_array_size(true_hops) && str_equal(seen_address, destination);
+        snprintf(text, sizeof text, "hop %d is %s, not %s", ttl, seen_address, address);
+        if (!str_equal(seen_address, address) && !is_block)
+            return text;
+        const char *mpls = json_string_value(json_object_get(seen, "mpls"));
+        label_text(hop, labels, sizeof labels);
+        snprintf(text, sizeof text, "hop %d has labels \"%s\", not \"%s\"", ttl, mpls ? mpls : "", labels);
+        if (!str_equal(mpls ? mpls : "", labels))
+            return text;
+    }
+    snprintf(text, sizeof text, "the end is %s, not %s", end, true_end);
+    if (!str_equal(end, true_end))
+        return text;
+    snprintf(text, sizeof text, "it ends at hop %d, not %d", seen_last, last);
+    return seen_last != last ? text : NULL;
+}
+
+static json_t *find_target(json_t *truth, const char *destination)
+{
+    json_t *targets = harness_at(truth, "targets");
+    for (size_t i = 0; i < json_array_size(targets); i++) {
+        json_t *target = json_array_get(targets, i);
+        if (str_equal(harness_string(target, "destination"), destination))
+            return target;
+    }
+    fail_msg("the truth has no paths to %s", destination);
+    return NULL;
+}
+
+#define PATHS_MAX 64
+
+size_t truth_check_paths(json_t *result, json_t *truth, const char *destination, enum truth_silence silence)
+{
+    json_t *numbers = harness_at(find_target(truth, destination), "paths");
+    json_t *traces = harness_at(result, "pathVis.pathTraces"), *paths = harness_at(truth, "paths");
+    bool is_seen[PATHS_MAX] = {false};
+    assert_true(json_array_size(numbers) <= PATHS_MAX);
+    for (size_t t = 0; t < json_array_size(traces); t++) {
+        json_t *trace = json_array_get(traces, t);
+        const char *why = "there is no true path";
+        for (size_t i = 0; i < json_array_size(numbers) && why; i++) {
+            json_t *path = json_array_get(paths, (size_t)json_integer_value(json_array_get(numbers, i)));
+            why = difference(trace, path, destination, silence);
+            is_seen[i] |= !why;
+        }
+        if (why)
+            fail_msg("%s, trace %zu: %s: %s", destination, t + 1, why, json_dumps(trace, JSON_INDENT(1)));
+    }
+    size_t seen = 0;
+    for (size_t i = 0; i < PATHS_MAX; i++)
+        seen += is_seen[i];
+    return seen;
+}
