@@ -8,8 +8,8 @@
 #include "server/results.h"
 
 const char *const intake_refusal_names[INTAKE_REFUSALS] = {
-    [INTAKE_NO_TEST] = "no-test",     [INTAKE_NOT_YOURS] = "not-yours", [INTAKE_NO_VERSION] = "no-version",
-    [INTAKE_TOO_OLD] = "too-old",     [INTAKE_IN_FUTURE] = "in-future", [INTAKE_MALFORMED] = "malformed",
+    [INTAKE_NO_TEST] = "no-test", [INTAKE_NOT_YOURS] = "not-yours", [INTAKE_NO_VERSION] = "no-version",
+    [INTAKE_TOO_OLD] = "too-old", [INTAKE_IN_FUTURE] = "in-future", [INTAKE_MALFORMED] = "malformed",
 };
 
 struct intake {
@@ -21,7 +21,7 @@ struct intake {
     struct intake_counts counts;
 };
 
-/* --- opening ----------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static int warm_up(struct intake *intake, struct error *err)
 {
@@ -63,7 +63,7 @@ const struct intake_counts *intake_counts(const struct intake *intake)
     return &intake->counts;
 }
 
-/* --- checking ---------------------------------------------------------------------------------------------------------- */
+/* --- checking ----------------------------------------------------------------------------------------------------- */
 
 /* What a batch needs to know of the tests in it; an agent's batch has few. */
 struct known_test {
@@ -208,7 +208,7 @@ static int take_round(struct taking *taking, const struct message_round *round, 
     return 0;
 }
 
-/* --- keeping ----------------------------------------------------------------------------------------------------------- */
+/* --- keeping ------------------------------------------------------------------------------------------------------ */
 
 static int keep(struct taking *taking, size_t *ret_new, bool *is_new, struct error *err)
 {

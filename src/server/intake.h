@@ -24,12 +24,12 @@
 #define INTAKE_AHEAD_S 60            /* how far a clock may be ahead of ours, at least; one interval if that is more */
 
 enum intake_refusal {
-    INTAKE_NO_TEST,     /* the test is gone, or is another account group's */
-    INTAKE_NOT_YOURS,   /* the agent was not among the test's agents, and no run asked it */
-    INTAKE_NO_VERSION,  /* settings of that version never were */
+    INTAKE_NO_TEST,    /* the test is gone, or is another account group's */
+    INTAKE_NOT_YOURS,  /* the agent was not among the test's agents, and no run asked it */
+    INTAKE_NO_VERSION, /* settings of that version never were */
     INTAKE_TOO_OLD,
     INTAKE_IN_FUTURE,
-    INTAKE_MALFORMED,   /* fields out of bounds, or a part that does not read as its table */
+    INTAKE_MALFORMED, /* fields out of bounds, or a part that does not read as its table */
     INTAKE_REFUSALS
 };
 extern const char *const intake_refusal_names[INTAKE_REFUSALS]; /* "no-test"..., for metrics */

@@ -167,7 +167,7 @@ int latest_warm_up(struct latest *latest, struct store *store, uint64_t test_id,
     return store_rounds(store, &query, warm_one, &warming, err);
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static char tally_digit(const struct measure_type *type, const struct tally *tally)
 {

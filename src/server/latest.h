@@ -31,10 +31,10 @@ int latest_warm_up(struct latest *latest, struct store *store, uint64_t test_id,
                    int32_t interval_s, int64_t now_s, struct error *err);
 
 struct latest_summary {
-    enum results_state state; /* the worst over the metrics' means; no-data when the newest round is too old */
-    double value;             /* mean of the first metric over the agents' newest rounds; NaN */
-    int64_t last_round;       /* 0 = none */
-    size_t agents;            /* that reported in the newest round or the interval before */
+    enum results_state state;          /* the worst over the metrics' means; no-data when the newest round is too old */
+    double value;                      /* mean of the first metric over the agents' newest rounds; NaN */
+    int64_t last_round;                /* 0 = none */
+    size_t agents;                     /* that reported in the newest round or the interval before */
     char sparkline[LATEST_ROUNDS + 1]; /* oldest first: results_digit of each round, '-' without */
 };
 

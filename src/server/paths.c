@@ -9,7 +9,7 @@
 #include "measure/part.h"
 #include "server/results.h"
 
-/* --- the cache ------------------------------------------------------------------------------------------------------- */
+/* --- the cache ---------------------------------------------------------------------------------------------------- */
 
 struct cached {
     uint64_t test_id, chosen; /* chosen: hash of the agents asked for */
@@ -80,7 +80,7 @@ static void cache_keep(struct paths_cache *cache, const struct view *view, int64
     oldest->used = oldest->text.is_overflowed ? 0 : ++cache->now;
 }
 
-/* --- columns --------------------------------------------------------------------------------------------------------- */
+/* --- columns ------------------------------------------------------------------------------------------------------ */
 
 enum column {
     AGENT,
@@ -251,8 +251,8 @@ static bool take_round(void *user, const struct store_round *round)
     p->rc = results_unpack(p->view->type, round, &p->scratch, &result, p->err);
     for (size_t i = 0; !p->rc && i < p->view->type->part_count; i++) {
         const struct measure_part *part = &p->view->type->parts[i];
-        const struct measure_path_vis *paths = part->table == &measure_path_vis_table ? results_part(&result, part)
-                                                                                       : NULL;
+        const struct measure_path_vis *paths =
+            part->table == &measure_path_vis_table ? results_part(&result, part) : NULL;
         const struct measure_route *routes = paths ? paths->path_traces.items : NULL;
         for (size_t j = 0; paths && j < paths->path_traces.count; j++)
             put_trace(p, &routes[j]);
@@ -264,7 +264,7 @@ static bool take_round(void *user, const struct store_round *round)
     return !p->rc;
 }
 
-/* --- writing --------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static void write_picture(struct picture *p, int64_t round_id, struct buf *out)
 {

@@ -50,7 +50,7 @@ struct plan {
     struct map touched;             /* agents whose content may have changed: struct plan_agent */
 };
 
-/* --- lists of entries -------------------------------------------------------------------------------------------------- */
+/* --- lists of entries --------------------------------------------------------------------------------------------- */
 
 static void entries_add(struct entries *entries, struct entry *entry)
 {
@@ -120,7 +120,7 @@ static bool reads_random_start(const struct object_test *test, struct arena *are
     return field && field->kind == FIELD_KIND_BOOL && *(const bool *)((const char *)settings + field->offset);
 }
 
-/* --- versions ---------------------------------------------------------------------------------------------------------- */
+/* --- versions ----------------------------------------------------------------------------------------------------- */
 
 static void touch(struct plan *plan, struct plan_agent *agent)
 {
@@ -211,7 +211,7 @@ static int settle(struct plan *plan, struct error *err)
     return 0;
 }
 
-/* --- tests and runs ---------------------------------------------------------------------------------------------------- */
+/* --- tests and runs ----------------------------------------------------------------------------------------------- */
 
 /* Takes an entry out of every agent's list and forgets it. */
 static void drop_entry(struct plan *plan, struct map *map, uint64_t id)
@@ -346,7 +346,7 @@ int plan_expire(struct plan *plan, struct error *err)
     return settle(plan, err);
 }
 
-/* --- agents ------------------------------------------------------------------------------------------------------------ */
+/* --- agents ------------------------------------------------------------------------------------------------------- */
 
 static void agent_free(struct plan_agent *agent)
 {
@@ -431,7 +431,7 @@ int plan_agent_changed(struct plan *plan, uint64_t agent_id, struct error *err)
     return rc ? rc : settle(plan, err);
 }
 
-/* --- opening ----------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 struct ids {
     uint64_t *items;
@@ -513,7 +513,7 @@ void plan_close(struct plan *plan)
     mem_free(plan);
 }
 
-/* --- what an agent asks ------------------------------------------------------------------------------------------------ */
+/* --- what an agent asks ------------------------------------------------------------------------------------------- */
 
 static int find_agent(const struct plan *plan, uint64_t agent_id, struct plan_agent **ret_agent, struct error *err)
 {

@@ -3,8 +3,8 @@
  *
  * Everything is kept in memory, read from the store at the start: enabled tests by agent, and the runs asked for once
  * that an agent has not reported yet. A plan's version counts up exactly when its content changes. It is the version of
- * an object of kind "plan" in the store whose body is a hash of the content, so it goes on counting after a restart, and
- * a change that a crash kept from being told is found at the next start.
+ * an object of kind "plan" in the store whose body is a hash of the content, so it goes on counting after a
+ * restart, and a change that a crash kept from being told is found at the next start.
  *
  * Whoever changes a test, an agent or a run in the store says so here afterwards, outside a transaction. When one of
  * these returns an error (a full disk) agents keep their plan; the next change, or a restart, tells them.
@@ -27,7 +27,7 @@ struct plan;
 int plan_open(struct store *store, const struct clock *clock, struct plan **ret_plan, struct error *err);
 void plan_close(struct plan *plan); /* nobody may be waiting */
 
-/* --- what changed (created, changed or deleted) ----------------------------------------------------------------------- */
+/* --- what changed (created, changed or deleted) ------------------------------------------------------------------- */
 
 int plan_test_changed(struct plan *plan, uint64_t test_id, struct error *err);
 int plan_agent_changed(struct plan *plan, uint64_t agent_id, struct error *err);
@@ -39,7 +39,7 @@ int plan_expire(struct plan *plan, struct error *err);
  * follows after the commit. A run that is gone is fine. */
 int plan_run_reported(struct plan *plan, uint64_t run_id, uint64_t agent_id, struct error *err);
 
-/* --- what an agent asks ------------------------------------------------------------------------------------------------ */
+/* --- what an agent asks ------------------------------------------------------------------------------------------- */
 
 /* -E_NOT_FOUND: no such agent. */
 int plan_version(const struct plan *plan, uint64_t agent_id, int64_t *ret_version, struct error *err);

@@ -11,7 +11,7 @@
 
 const char *const results_state_names[] = {"ok", "minor", "major", "critical", "no-data", NULL};
 
-/* --- how good a value is --------------------------------------------------------------------------------------------- */
+/* --- how good a value is ------------------------------------------------------------------------------------------ */
 
 /* The threshold at which a metric enters a state; NaN when it has none. */
 static double threshold(const struct measure_metric *metric, enum results_state state)
@@ -62,7 +62,7 @@ char results_digit(const struct measure_metric *metric, double value)
     return (char)('0' + 3 * (int)state + third);
 }
 
-/* --- the body -------------------------------------------------------------------------------------------------------- */
+/* --- the body ----------------------------------------------------------------------------------------------------- */
 
 struct body {
     struct field_list parts; /* struct message_part */
@@ -118,7 +118,7 @@ const void *results_part(const struct results_round *round, const struct measure
     return round->parts & 1u << index ? (const char *)round->result + part->offset : NULL;
 }
 
-/* --- what is taken out of a body --------------------------------------------------------------------------------------- */
+/* --- what is taken out of a body ---------------------------------------------------------------------------------- */
 
 static const void *member(const struct results_round *round, const struct measure_part *part, const char *name,
                           enum field_kind kind)
@@ -196,7 +196,7 @@ static int take_fingerprint(const struct results_round *from, struct arena *aren
     return 0;
 }
 
-/* --- packing --------------------------------------------------------------------------------------------------------- */
+/* --- packing ------------------------------------------------------------------------------------------------------ */
 
 static int pack_body(const struct message_part *parts, size_t count, struct arena *arena, struct store_round *round,
                      struct error *err)
@@ -255,7 +255,7 @@ int results_unpack(const struct measure_type *type, const struct store_round *ro
     return rc;
 }
 
-/* --- metrics --------------------------------------------------------------------------------------------------------- */
+/* --- metrics ------------------------------------------------------------------------------------------------------ */
 
 double results_metric(const struct store_round *round, unsigned metric_id)
 {

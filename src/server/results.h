@@ -16,7 +16,7 @@
 #include "store/store.h"
 #include "wire/message.h"
 
-/* --- how good a value is --------------------------------------------------------------------------------------------- */
+/* --- how good a value is ------------------------------------------------------------------------------------------ */
 
 enum results_state { RESULTS_OK, RESULTS_MINOR, RESULTS_MAJOR, RESULTS_CRITICAL, RESULTS_NO_DATA };
 extern const char *const results_state_names[]; /* "ok", "minor", "major", "critical", "no-data" */
@@ -29,15 +29,16 @@ enum results_state results_state_of(const struct measure_metric *metric, double 
  * way to the next; '0' is no trouble at all; '-' without a value. */
 char results_digit(const struct measure_metric *metric, double value);
 
-/* --- rounds ---------------------------------------------------------------------------------------------------------- */
+/* --- rounds ------------------------------------------------------------------------------------------------------- */
 
 /* A metric in the store is the metric's index in its type; beyond these are our own. */
 #define RESULTS_METRIC_ERROR 0xfff0u /* present (1) when a part says why nothing could be measured */
 
 /*
  * Checks the parts of a round and fills round's metrics, fingerprint and body; the caller sets the rest. An unknown
- * part (of an agent newer than we are) is kept unread. -E_INVALID, -E_TYPE: a part does not read as its table, err->where
- * names it. -E_REQUIRED: no part at all. -E_RANGE: larger than LIMIT_RESULT_BYTES. -E_LIMIT: the arena is full.
+ * part (of an agent newer than we are) is kept unread. -E_INVALID, -E_TYPE: a part does not read as its table,
+ * err->where names it. -E_REQUIRED: no part at all. -E_RANGE: larger than LIMIT_RESULT_BYTES. -E_LIMIT: the arena is
+ * full.
  */
 int results_pack(const struct measure_type *type, const struct message_part *parts, size_t count, struct arena *arena,
                  struct store_round *round, struct error *err);

@@ -23,7 +23,7 @@ struct reports {
     struct error *err;
 };
 
-/* --- finding --------------------------------------------------------------------------------------------------------- */
+/* --- finding ------------------------------------------------------------------------------------------------------ */
 
 struct search {
     const struct view *view;
@@ -60,7 +60,7 @@ int round_find(const struct view *view, int64_t at_s, int64_t *ret_round, struct
     return search(view, 0, at_s < INT64_MAX ? at_s + 1 : INT64_MAX, true, ret_round, err);
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static int read_report(struct reports *reports, const struct store_round *round)
 {
@@ -117,7 +117,7 @@ static int read_reports(const struct view *view, int64_t round_id, struct report
     return rc ? rc : ret_reports->rc;
 }
 
-/* --- writing --------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static double mean_of(const struct reports *reports, unsigned metric)
 {

@@ -9,7 +9,7 @@
 
 #include "server/view.h"
 
-/* Finds the newest round at or before at_s (INT64_MAX: the latest) that a chosen agent reported; 0 when there is none. */
+/* Finds the newest round at or before at_s (INT64_MAX: the latest) that a chosen agent reported; 0 = none. */
 int round_find(const struct view *view, int64_t at_s, int64_t *ret_round, struct error *err);
 
 /* Appends the JSON object of a round found by round_find; round_id 0 = an answer without a round (null). */

@@ -113,7 +113,7 @@ void stream_free(struct stream *stream)
     mem_free(stream);
 }
 
-/* --- telling -------------------------------------------------------------------------------------------------------- */
+/* --- telling ------------------------------------------------------------------------------------------------------ */
 
 static bool is_for(const struct stream_reader *reader, const struct event *event)
 {
@@ -164,8 +164,7 @@ static void publish(struct stream *stream, const struct event *event)
 
 static void tell_round(struct stream *stream, struct test_rounds *rounds, int64_t now_ns)
 {
-    struct event event = {
-        .aid = rounds->aid, .kind = STREAM_TOPIC_TESTS, .test_id = rounds->test_id, .name = "round"};
+    struct event event = {.aid = rounds->aid, .kind = STREAM_TOPIC_TESTS, .test_id = rounds->test_id, .name = "round"};
     (void)snprintf(event.data, sizeof event.data, "{\"testId\":\"%llu\",\"roundId\":%lld,\"agentId\":\"%llu\"}",
                    (unsigned long long)rounds->test_id, (long long)rounds->round_id,
                    (unsigned long long)rounds->agent_id);
@@ -257,7 +256,7 @@ int64_t stream_due_ns(const struct stream *stream)
     return is_sooner ? stream->held_due_ns : stream->ping_ns;
 }
 
-/* --- watching ------------------------------------------------------------------------------------------------------- */
+/* --- watching ----------------------------------------------------------------------------------------------------- */
 
 /* Where a reader that has seen event last_event_id goes on; what is not kept any more is lost. */
 static void resume(struct stream_reader *reader, const char *last_event_id)
@@ -292,12 +291,8 @@ struct stream_reader *stream_join(struct stream *stream, uint64_t aid, const str
         stream->reader_room = room;
     }
     struct stream_reader *reader = mem_alloc(sizeof *reader);
-    *reader = (struct stream_reader){.stream = stream,
-                                     .index = stream->reader_count,
-                                     .aid = aid,
-                                     .topics = *topics,
-                                     .wake = wake_fn,
-                                     .user = user};
+    *reader = (struct stream_reader){
+        .stream = stream, .index = stream->reader_count, .aid = aid, .topics = *topics, .wake = wake_fn, .user = user};
     resume(reader, last_event_id);
     reader->is_ping_due = true; /* a first event tells the page at once that the stream works */
     stream->readers[stream->reader_count++] = reader;

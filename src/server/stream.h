@@ -47,7 +47,7 @@ int stream_topics_read(const char *text, struct stream_topics *ret_topics, struc
 struct stream *stream_new(const struct clock *clock);
 void stream_free(struct stream *stream); /* readers must have left */
 
-/* --- what happened ------------------------------------------------------------------------------------------------- */
+/* --- what happened ------------------------------------------------------------------------------------------------ */
 
 /* A round came in. At most one event a second for each test: the newest of that second is told when it ends. */
 void stream_round(struct stream *stream, uint64_t aid, uint64_t test_id, int64_t round_id, uint64_t agent_id);
@@ -58,11 +58,11 @@ void stream_agent(struct stream *stream, uint64_t aid, uint64_t agent_id, const 
 void stream_tick(struct stream *stream);
 int64_t stream_due_ns(const struct stream *stream); /* monotonic; when to call stream_tick next */
 
-/* --- who watches --------------------------------------------------------------------------------------------------- */
+/* --- who watches -------------------------------------------------------------------------------------------------- */
 
 /* wake is called when there is something to take, once until stream_take has been called. It must not call the hub.
- * Take once right after joining: what was missed and a first ping wait. last_event_id is what the browser sent, or NULL. NULL when
- * LIMIT_SSE_CLIENTS readers are there. */
+ * Take once right after joining: what was missed and a first ping wait. last_event_id is what the browser sent,
+ * or NULL. NULL when LIMIT_SSE_CLIENTS readers are there. */
 typedef void stream_wake_fn(void *user);
 struct stream_reader *stream_join(struct stream *stream, uint64_t aid, const struct stream_topics *topics,
                                   const char *last_event_id, stream_wake_fn *wake, void *user);

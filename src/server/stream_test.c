@@ -104,10 +104,10 @@ static void readers_get_their_topics_of_their_account_group(void **state)
     stream_test(p->stream, 1, 13);
     assert_int_equal(p->wakes, 2);
     assert_string_equal(take(p, one), ROUND("12", "1000", "3"));
-    assert_string_equal(take(p, list),
-                        ROUND("12", "1000", "3") ROUND("13", "1000", "4")
-                        "event: agent|data: {\"agentId\":\"3\",\"agentState\":\"offline\"}|"
-                        "event: test|data: {\"testId\":\"13\"}|");
+    assert_string_equal(
+        take(p, list), ROUND("12", "1000", "3")
+                           ROUND("13", "1000", "4") "event: agent|data: {\"agentId\":\"3\",\"agentState\":\"offline\"}|"
+                                                    "event: test|data: {\"testId\":\"13\"}|");
     assert_string_equal(take(p, other), "");
     assert_string_equal(take(p, one), "");
     stream_leave(one);

@@ -25,9 +25,9 @@ struct line {
     const struct view *view;
     int64_t from_s, to_s, step_s; /* step_s 0: one point per round, wherever it is */
     unsigned metric;
-    bool is_binned;     /* a bin may hold several rounds */
-    struct buf points;  /* struct point */
-    struct buf values;  /* double: of the bin that is open */
+    bool is_binned;    /* a bin may hold several rounds */
+    struct buf points; /* struct point */
+    struct buf values; /* double: of the bin that is open */
     bool has_open;
     int64_t open_t, open_bin; /* time shown for the open bin; where it begins */
     struct map seen;
@@ -235,8 +235,8 @@ int timeline_write(const struct view *view, const struct timeline_query *query, 
     size_t max_points = query->max_points;
     if (!max_points || max_points > LIMIT_TIMELINE_POINTS)
         max_points = LIMIT_TIMELINE_POINTS;
-    struct line line = {.view = view, .from_s = query->from_s, .to_s = query->to_s, .metric = (unsigned)metric,
-                        .change_t = INT64_MIN};
+    struct line line = {
+        .view = view, .from_s = query->from_s, .to_s = query->to_s, .metric = (unsigned)metric, .change_t = INT64_MIN};
     line.step_s = choose_step(view, query->from_s, query->to_s, max_points, &line.is_binned);
     buf_init(&line.points, 4 * (LIMIT_TIMELINE_POINTS + 4) * sizeof(struct point));
     buf_init(&line.values, LIMIT_REQUEST_ARENA);

@@ -21,14 +21,14 @@ struct view {
     struct store *store;
     const struct measure_type *type;
     uint64_t test_id;
-    int32_t interval_s;   /* 0 = runs only when asked */
+    int32_t interval_s; /* 0 = runs only when asked */
     const char *target;
     int64_t now_s;
     const struct object_agent *agents; /* that run the test, ascending by head.id */
     size_t agent_count;
     const uint64_t *chosen; /* agents asked for, ascending; chosen_count 0 = all */
     size_t chosen_count;
-    struct arena *arena;    /* the request's */
+    struct arena *arena; /* the request's */
 };
 
 /* Looks at a test: reads its settings and agents. The arena must outlive the view. */
@@ -39,13 +39,14 @@ int view_test(struct view *ret_view, struct store *store, const struct object_te
 int view_choose(struct view *view, const char *text, struct error *err);
 
 bool view_shows(const struct view *view, uint64_t agent_id);
-const struct object_agent *view_agent(const struct view *view, uint64_t agent_id); /* NULL when it does not run the test */
+/* NULL when it does not run the test. */
+const struct object_agent *view_agent(const struct view *view, uint64_t agent_id);
 
-/* --- writing --------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
-void view_text(struct buf *out, const char *text);   /* NULL = null */
-void view_number(struct buf *out, double value);     /* NaN = null */
+void view_text(struct buf *out, const char *text); /* NULL = null */
+void view_number(struct buf *out, double value);   /* NaN = null */
 void view_integer(struct buf *out, int64_t value);
-void view_id(struct buf *out, uint64_t id);          /* as a string */
+void view_id(struct buf *out, uint64_t id); /* as a string */
 
 #endif

@@ -13,8 +13,8 @@
 
 struct store {
     const struct store_backend *backend;
-    bool is_open;   /* a transaction is */
-    int broken;     /* 0, or the -E_xxx that broke the open transaction */
+    bool is_open; /* a transaction is */
+    int broken;   /* 0, or the -E_xxx that broke the open transaction */
     struct error broken_error;
 };
 
@@ -52,8 +52,9 @@ extern const struct store_backend store_sqlite, store_memory;
 int store_copy_object(const struct store_object *object, struct arena *arena, struct store_object *ret_object,
                       struct error *err);
 
-/* Cursor and window of a query as one open interval: (low_round, low_agent) < (round, agent) < (high_round, high_agent).
- * Agents are compared as signed numbers, so that (round, -1) stands before every agent of a round. */
+/* Cursor and window of a query as one open interval: (low_round, low_agent) < (round, agent) <
+ * (high_round, high_agent). Agents are compared as signed numbers, so that (round, -1) stands before every agent of a
+ * round. */
 struct store_span {
     int64_t low_round, low_agent, high_round, high_agent;
 };

@@ -209,8 +209,8 @@ static int drop(struct store *store, uint64_t test_id, int64_t before_s, size_t 
         if (rc)
             return rc;
         size_t dropped = 0;
-        rc = change_end(store, &change,
-                        store->backend->drop(store, test_id, before_s, &position, &dropped, change.err));
+        rc =
+            change_end(store, &change, store->backend->drop(store, test_id, before_s, &position, &dropped, change.err));
         if (rc)
             return rc;
         total += dropped;
@@ -256,7 +256,8 @@ int store_copy_object(const struct store_object *object, struct arena *arena, st
 
 struct store_span store_query_span(const struct store_query *query)
 {
-    struct store_span span = {.low_round = query->from_s, .low_agent = -1, .high_round = query->until_s, .high_agent = -1};
+    struct store_span span = {
+        .low_round = query->from_s, .low_agent = -1, .high_round = query->until_s, .high_agent = -1};
     if (query->after_round < 0)
         return span;
     int64_t after_agent = query->after_agent > INT64_MAX ? INT64_MAX : (int64_t)query->after_agent;

@@ -29,7 +29,7 @@ struct store;
 int store_open(const char *url, struct store **ret_store, struct error *err);
 void store_close(struct store *store); /* NULL is allowed; an open transaction is rolled back */
 
-/* --- transactions: everything between begin and commit is durable together or not at all ------------------------- */
+/* --- transactions: everything between begin and commit is durable together or not at all -------------------------- */
 
 /* When commit returns 0 the transaction survives a crash of the machine. Transactions do not nest. A call that changes
  * something outside a transaction is one by itself. */
@@ -37,22 +37,23 @@ int store_begin(struct store *store, struct error *err);
 int store_commit(struct store *store, struct error *err); /* -E_FULL, -E_IO: nothing of it happened */
 void store_rollback(struct store *store);
 
-/* --- objects ---------------------------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------------------------------ */
 
 struct store_object {
-    const char *kind;      /* "test", "agent", "user"... */
-    uint64_t id;           /* 0 on creation: the store gives the next one of the kind (never reused) */
-    uint64_t aid;          /* account group, 0 = none */
-    const char *key;       /* unique within (kind, aid) when not NULL: a test's name, a user's e-mail */
-    const char *lookup;    /* not unique, indexed: a token's hash, an owner's id; may be NULL */
-    int64_t version;       /* 1 on creation, counts up at each change */
-    int64_t modified_s;    /* wall time given by the caller */
+    const char *kind;   /* "test", "agent", "user"... */
+    uint64_t id;        /* 0 on creation: the store gives the next one of the kind (never reused) */
+    uint64_t aid;       /* account group, 0 = none */
+    const char *key;    /* unique within (kind, aid) when not NULL: a test's name, a user's e-mail */
+    const char *lookup; /* not unique, indexed: a token's hash, an owner's id; may be NULL */
+    int64_t version;    /* 1 on creation, counts up at each change */
+    int64_t modified_s; /* wall time given by the caller */
     const void *body;
     size_t body_size;
 };
 
 /* Creates (id 0) or replaces (id != 0; version must be the stored one, else -E_CONFLICT). -E_EXISTS: key is taken.
- * -E_NOT_FOUND: no such id. Sets object->id and object->version. Replaced and deleted bodies stay readable by version. */
+ * -E_NOT_FOUND: no such id. Sets object->id and object->version. Replaced and deleted bodies stay readable by
+ * version. */
 int store_put(struct store *store, struct store_object *object, struct error *err);
 /* version 0 = the current one; older versions are kept. Strings and body live in arena. -E_NOT_FOUND; -E_LIMIT when it
  * does not fit the arena. */
@@ -84,13 +85,13 @@ struct store_metric {
 
 struct store_round {
     uint64_t test_id, agent_id;
-    int64_t round_id;              /* epoch seconds of the slot */
-    int64_t start_s, end_s;        /* wall */
-    int64_t test_version;          /* of the settings that produced it */
-    uint64_t fingerprint;          /* the caller's, kept beside the metrics: what a body is about (its paths); 0 = none */
+    int64_t round_id;       /* epoch seconds of the slot */
+    int64_t start_s, end_s; /* wall */
+    int64_t test_version;   /* of the settings that produced it */
+    uint64_t fingerprint;   /* the caller's, kept beside the metrics: the paths in a body; 0 = none */
     const struct store_metric *metrics;
     size_t metric_count;
-    const void *body;              /* CBOR of the parts; opaque here */
+    const void *body; /* CBOR of the parts; opaque here */
     size_t body_size;
 };
 
@@ -105,12 +106,12 @@ int store_append(struct store *store, const struct store_round *rounds, size_t c
 
 struct store_query {
     uint64_t test_id;
-    uint64_t agent_id;        /* 0 = all */
-    int64_t from_s, until_s;  /* round_id in [from, until) */
-    int64_t after_round;      /* cursor: strictly after (round, agent) in the order of the answer; -1 = from the start */
+    uint64_t agent_id;       /* 0 = all */
+    int64_t from_s, until_s; /* round_id in [from, until) */
+    int64_t after_round;     /* cursor: strictly after (round, agent) in the answer's order; -1 = from the start */
     uint64_t after_agent;
-    bool is_descending;       /* newest round first */
-    size_t max;               /* rounds, 0 = all */
+    bool is_descending; /* newest round first */
+    size_t max;         /* rounds, 0 = all */
     unsigned want;
 };
 
@@ -126,7 +127,7 @@ int store_round_ids(struct store *store, uint64_t test_id, int64_t from_s, int64
 
 /* Retention and removal. Outside a transaction these work in several short ones, so that appends are not held up; after
  * an error some may have been dropped, and calling again goes on. */
-int store_drop_test(struct store *store, uint64_t test_id, struct error *err);      /* all its results */
+int store_drop_test(struct store *store, uint64_t test_id, struct error *err); /* all its results */
 int store_drop_before(struct store *store, int64_t before_s, size_t *ret_dropped, struct error *err);
 
 struct store_stats {

@@ -113,8 +113,8 @@ static int full_tmpfs(struct fixture *f)
     (void)fill_disk(f);
     size_t dropped = 0;
     /* Old results can be dropped, although dropping writes too, once the operator has made a little room. */
-    if (mount("oculi", dir, "tmpfs", MS_REMOUNT, "size=6m") ||
-        store_drop_before(f->store, INT64_MAX, &dropped, NULL) || !dropped || append_batch(f->store, 0, NULL))
+    if (mount("oculi", dir, "tmpfs", MS_REMOUNT, "size=6m") || store_drop_before(f->store, INT64_MAX, &dropped, NULL) ||
+        !dropped || append_batch(f->store, 0, NULL))
         return 1;
     store_close(f->store);
     return 0;

@@ -17,7 +17,7 @@ struct version {
     struct version *older;
 };
 
-struct thing { /* one id of a kind */
+struct thing {              /* one id of a kind */
     struct version *newest; /* NULL when its creation was undone or it was purged */
     bool is_deleted;
 };
@@ -28,7 +28,7 @@ struct kind {
     size_t count, room;
 };
 
-struct kept { /* a round */
+struct kept {                 /* a round */
     struct store_round round; /* metrics and body are its own */
 };
 
@@ -86,7 +86,7 @@ static void remember(struct memory_store *m, struct undo undo)
     m->undo[m->undo_count++] = undo;
 }
 
-/* --- objects -------------------------------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------------------------------ */
 
 static struct version *version_new(const struct store_object *object)
 {
@@ -248,7 +248,7 @@ static int memory_list(struct store *store, const char *name, uint64_t aid, cons
     return 0;
 }
 
-/* --- results -------------------------------------------------------------------------------------------------------- */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 static struct kept *kept_new(const struct store_round *round)
 {
@@ -429,7 +429,7 @@ static int memory_stats(struct store *store, struct store_stats *ret_stats, stru
     return 0;
 }
 
-/* --- transactions, opening ------------------------------------------------------------------------------------------- */
+/* --- transactions, opening ---------------------------------------------------------------------------------------- */
 
 static int memory_begin(struct store *store, struct error *err)
 {

@@ -94,9 +94,8 @@ int sqlite_put(struct store *store, struct store_object *object, struct error *e
         return rc;
     object->version++;
     enum sqlite_statement which = is_new ? SQL_OBJECT_INSERT : SQL_OBJECT_UPDATE;
-    sqlite3_stmt *statement = sqlite_take(s, which, err,
-                                          SQL_INTEGERS((int64_t)object->id, (int64_t)object->aid, object->version,
-                                                          object->modified_s));
+    sqlite3_stmt *statement = sqlite_take(
+        s, which, err, SQL_INTEGERS((int64_t)object->id, (int64_t)object->aid, object->version, object->modified_s));
     if (!statement)
         return -E_CORRUPT;
     bind_text(statement, 5, object->kind);
@@ -184,9 +183,7 @@ int sqlite_list(struct store *store, const char *kind, uint64_t aid, const char 
                 store_object_fn *fn, void *user, struct error *err)
 {
     struct sqlite_store *s = sqlite_of(store);
-    enum sqlite_statement which = lookup ? SQL_OBJECT_LIST_LOOKUP
-                                  : aid  ? SQL_OBJECT_LIST_ACCOUNT
-                                         : SQL_OBJECT_LIST;
+    enum sqlite_statement which = lookup ? SQL_OBJECT_LIST_LOOKUP : aid ? SQL_OBJECT_LIST_ACCOUNT : SQL_OBJECT_LIST;
     int64_t limit = max && max < INT64_MAX ? (int64_t)max : -1;
     sqlite3_stmt *statement = sqlite_take(s, which, err, SQL_INTEGERS((int64_t)aid, (int64_t)after_id, limit));
     if (!statement)

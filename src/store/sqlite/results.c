@@ -13,7 +13,7 @@ static int64_t hour_of(int64_t round_id)
     return round_id >= 0 ? round_id / HOUR_S : -((-(round_id + 1)) / HOUR_S) - 1;
 }
 
-/* --- packing -------------------------------------------------------------------------------------------------------- */
+/* --- packing ------------------------------------------------------------------------------------------------------ */
 
 static void put_le(unsigned char *dst, uint64_t value, size_t size)
 {
@@ -59,7 +59,7 @@ static void pack_body(struct sqlite_store *s, const struct store_round *round, c
     }
 }
 
-/* --- appending ------------------------------------------------------------------------------------------------------ */
+/* --- appending ---------------------------------------------------------------------------------------------------- */
 
 static int append_one(struct sqlite_store *s, const struct store_round *round, bool *ret_new, struct error *err)
 {
@@ -68,8 +68,8 @@ static int append_one(struct sqlite_store *s, const struct store_round *round, b
     memcpy(&fingerprint, &round->fingerprint, sizeof fingerprint);
     sqlite3_stmt *head = sqlite_take(s, SQL_ROUND_INSERT, err,
                                      SQL_INTEGERS(hour_of(round->round_id), (int64_t)round->test_id, round->round_id,
-                                                     (int64_t)round->agent_id, round->start_s, round->end_s,
-                                                     round->test_version, fingerprint, s->next_body));
+                                                  (int64_t)round->agent_id, round->start_s, round->end_s,
+                                                  round->test_version, fingerprint, s->next_body));
     if (!head)
         return -E_CORRUPT;
     (void)sqlite3_bind_blob64(head, 10, s->metrics.size ? s->metrics.data : (const void *)"", s->metrics.size,
@@ -83,8 +83,7 @@ static int append_one(struct sqlite_store *s, const struct store_round *round, b
     const void *bytes;
     size_t size;
     pack_body(s, round, &bytes, &size);
-    sqlite3_stmt *body =
-        sqlite_take(s, SQL_BODY_INSERT, err, SQL_INTEGERS(s->next_body, (int64_t)round->body_size));
+    sqlite3_stmt *body = sqlite_take(s, SQL_BODY_INSERT, err, SQL_INTEGERS(s->next_body, (int64_t)round->body_size));
     if (!body)
         return -E_CORRUPT;
     (void)sqlite3_bind_blob64(body, 3, bytes, size, SQLITE_STATIC);
@@ -113,7 +112,7 @@ int sqlite_append(struct store *store, const struct store_round *rounds, size_t 
     return fresh ? sqlite_run(s, SQL_TALLY_ADD, err, NULL, SQL_INTEGERS((int64_t)fresh)) : 0;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 struct reading {
     struct sqlite_store *s;
@@ -141,8 +140,8 @@ static int unpack_body(struct reading *r, sqlite3_stmt *row, struct store_round 
     void *dst = buf_reserve(&r->body, size);
     size_t got = ZSTD_decompressDCtx(r->s->decompressor, dst, size, bytes, stored);
     if (ZSTD_isError(got) || got != size)
-        return error_set(err, E_CORRUPT, r->s->path, "the body of round %lld is damaged: %s", (long long)round->round_id,
-                         ZSTD_isError(got) ? ZSTD_getErrorName(got) : "wrong size");
+        return error_set(err, E_CORRUPT, r->s->path, "the body of round %lld is damaged: %s",
+                         (long long)round->round_id, ZSTD_isError(got) ? ZSTD_getErrorName(got) : "wrong size");
     round->body = dst;
     return 0;
 }
@@ -189,8 +188,8 @@ static int read_hour(struct reading *r, int64_t hour, struct error *err)
     const struct store_span *span = &r->span;
     sqlite3_stmt *statement =
         sqlite_take(r->s, which, err,
-                    SQL_INTEGERS(hour, (int64_t)r->query->test_id, span->low_round, span->low_agent,
-                                    span->high_round, span->high_agent, (int64_t)r->query->agent_id));
+                    SQL_INTEGERS(hour, (int64_t)r->query->test_id, span->low_round, span->low_agent, span->high_round,
+                                 span->high_agent, (int64_t)r->query->agent_id));
     if (!statement)
         return -E_CORRUPT;
     int rc = 0;
@@ -214,8 +213,7 @@ static int seek_hour(struct sqlite_store *s, bool is_descending, int64_t hour, i
 int sqlite_rounds(struct store *store, const struct store_query *query, store_round_fn *fn, void *user,
                   struct error *err)
 {
-    struct reading r = {
-        .s = sqlite_of(store), .query = query, .span = store_query_span(query), .fn = fn, .user = user};
+    struct reading r = {.s = sqlite_of(store), .query = query, .span = store_query_span(query), .fn = fn, .user = user};
     int64_t first = hour_of(r.span.low_round), last = hour_of(r.span.high_round);
     int64_t hour = query->is_descending ? last : first;
     buf_init(&r.body, LIMIT_ROUND_ARENA);
@@ -234,8 +232,7 @@ int sqlite_rounds(struct store *store, const struct store_query *query, store_ro
 static int hour_ids(struct sqlite_store *s, int64_t hour, uint64_t test_id, int64_t from_s, int64_t until_s,
                     struct buf *ids, struct error *err)
 {
-    sqlite3_stmt *statement =
-        sqlite_take(s, SQL_ROUND_IDS, err, SQL_INTEGERS(hour, (int64_t)test_id, from_s, until_s));
+    sqlite3_stmt *statement = sqlite_take(s, SQL_ROUND_IDS, err, SQL_INTEGERS(hour, (int64_t)test_id, from_s, until_s));
     if (!statement)
         return -E_CORRUPT;
     int step;
@@ -276,7 +273,7 @@ int sqlite_round_ids(struct store *store, uint64_t test_id, int64_t from_s, int6
     return rc;
 }
 
-/* --- dropping ------------------------------------------------------------------------------------------------------- */
+/* --- dropping ----------------------------------------------------------------------------------------------------- */
 
 int sqlite_drop(struct store *store, uint64_t test_id, int64_t before_s, int64_t *position, size_t *ret_dropped,
                 struct error *err)

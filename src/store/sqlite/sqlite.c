@@ -22,7 +22,8 @@ static const struct {
 } migrations[] = {
     {"objects and results",
      "CREATE TABLE object (kind TEXT NOT NULL, id INTEGER NOT NULL, aid INTEGER NOT NULL, key TEXT, lookup TEXT,"
-     " version INTEGER NOT NULL, modified_s INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;"
+     " version INTEGER NOT NULL, modified_s INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)) WITHOUT "
+     "ROWID;"
      "CREATE UNIQUE INDEX object_key ON object (kind, aid, key) WHERE key IS NOT NULL;"
      "CREATE INDEX object_lookup ON object (kind, lookup, id) WHERE lookup IS NOT NULL;"
      "CREATE INDEX object_account ON object (kind, aid, id);"
@@ -58,28 +59,28 @@ static const char *const sql[SQL_STATEMENT_COUNT] = {
     [SQL_OBJECT_TAKEN] = "SELECT id FROM object WHERE aid = ?1 AND id <> ?2 AND kind = ?3 AND key = ?4",
     [SQL_OBJECT_VERSION] = "SELECT version FROM object WHERE id = ?1 AND kind = ?2",
     [SQL_OBJECT_INSERT] = "INSERT INTO object (id, aid, version, modified_s, kind, key, lookup, body)"
-                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [SQL_OBJECT_KEEP] = "INSERT INTO object_past (" OBJECT_COLUMNS ")"
-                           " SELECT " OBJECT_COLUMNS " FROM object WHERE id = ?1 AND kind = ?2",
+                        " SELECT " OBJECT_COLUMNS " FROM object WHERE id = ?1 AND kind = ?2",
     [SQL_OBJECT_UPDATE] = "UPDATE object SET aid = ?2, version = ?3, modified_s = ?4, key = ?6, lookup = ?7,"
-                             " body = ?8 WHERE id = ?1 AND kind = ?5",
+                          " body = ?8 WHERE id = ?1 AND kind = ?5",
     [SQL_OBJECT_DELETE] = "DELETE FROM object WHERE id = ?1 AND kind = ?2",
     [SQL_OBJECT_FORGET] = "DELETE FROM object_past WHERE id = ?1 AND kind = ?2",
     [SQL_OBJECT_GET] = "SELECT " OBJECT_COLUMNS " FROM object WHERE id = ?1 AND kind = ?2",
-    [SQL_OBJECT_GET_PAST] = "SELECT " OBJECT_COLUMNS " FROM object WHERE id = ?1 AND kind = ?2 AND version = ?3"
-                               " UNION ALL SELECT " OBJECT_COLUMNS
-                               " FROM object_past WHERE id = ?1 AND kind = ?2 AND version = ?3",
+    [SQL_OBJECT_GET_PAST] =
+        "SELECT " OBJECT_COLUMNS " FROM object WHERE id = ?1 AND kind = ?2 AND version = ?3"
+        " UNION ALL SELECT " OBJECT_COLUMNS " FROM object_past WHERE id = ?1 AND kind = ?2 AND version = ?3",
     [SQL_OBJECT_FIND] = "SELECT " OBJECT_COLUMNS " FROM object WHERE aid = ?1 AND kind = ?2 AND key = ?3",
     [SQL_OBJECT_LIST] = "SELECT " OBJECT_COLUMNS " FROM object WHERE id > ?2 AND kind = ?4 AND ?1 = ?1 AND ?5 IS NULL"
-                           " ORDER BY id LIMIT ?3",
+                        " ORDER BY id LIMIT ?3",
     [SQL_OBJECT_LIST_ACCOUNT] = "SELECT " OBJECT_COLUMNS " FROM object INDEXED BY object_account WHERE aid = ?1"
-                                   " AND id > ?2 AND kind = ?4 AND ?5 IS NULL ORDER BY id LIMIT ?3",
+                                " AND id > ?2 AND kind = ?4 AND ?5 IS NULL ORDER BY id LIMIT ?3",
     [SQL_OBJECT_LIST_LOOKUP] = "SELECT " OBJECT_COLUMNS " FROM object INDEXED BY object_lookup WHERE lookup = ?5"
-                                  " AND kind = ?4 AND id > ?2 AND (?1 = 0 OR aid = ?1) ORDER BY id LIMIT ?3",
+                               " AND kind = ?4 AND id > ?2 AND (?1 = 0 OR aid = ?1) ORDER BY id LIMIT ?3",
     [SQL_OBJECT_COUNT] = "SELECT count(*) FROM object",
     [SQL_ROUND_INSERT] = "INSERT INTO round (hour, test_id, round_id, agent_id, start_s, end_s, test_version,"
-                            " fingerprint, body_id, metrics) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-                            " ON CONFLICT DO NOTHING",
+                         " fingerprint, body_id, metrics) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+                         " ON CONFLICT DO NOTHING",
     [SQL_BODY_INSERT] = "INSERT INTO body (id, size, bytes) VALUES (?1, ?2, ?3)",
     [SQL_BODY_LAST] = "SELECT max(id) FROM body",
     [SQL_HOUR_NEXT] = "SELECT hour FROM round WHERE hour >= ?1 ORDER BY hour LIMIT 1",
@@ -89,11 +90,11 @@ static const char *const sql[SQL_STATEMENT_COUNT] = {
     [SQL_ROUND_DOWN] = "SELECT " ROUND_COLUMNS " FROM round " ROUND_SPAN DOWN,
     [SQL_ROUND_DOWN_BODY] = "SELECT " ROUND_COLUMNS WITH_BODY ROUND_SPAN DOWN,
     [SQL_ROUND_IDS] = "SELECT DISTINCT round_id FROM round WHERE hour = ?1 AND test_id = ?2 AND round_id >= ?3"
-                         " AND round_id < ?4 ORDER BY round_id",
+                      " AND round_id < ?4 ORDER BY round_id",
     [SQL_DROP_BODIES] = "DELETE FROM body WHERE id IN (SELECT body_id FROM round WHERE hour = ?1 AND round_id < ?2)",
     [SQL_DROP_ROUNDS] = "DELETE FROM round WHERE hour = ?1 AND round_id < ?2",
     [SQL_DROP_TEST_BODIES] = "DELETE FROM body WHERE id IN (SELECT body_id FROM round WHERE hour = ?1"
-                                " AND round_id < ?2 AND test_id = ?3)",
+                             " AND round_id < ?2 AND test_id = ?3)",
     [SQL_DROP_TEST_ROUNDS] = "DELETE FROM round WHERE hour = ?1 AND round_id < ?2 AND test_id = ?3",
     [SQL_TALLY_ADD] = "UPDATE tally SET value = value + ?1 WHERE name = 'rounds'",
     [SQL_TALLY_GET] = "SELECT value FROM tally WHERE name = 'rounds'",
@@ -201,7 +202,7 @@ int sqlite_number(struct sqlite_store *s, enum sqlite_statement which, int64_t n
     return rc;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static int execute(struct sqlite_store *s, const char *text, const char *doing, struct error *err)
 {
@@ -255,11 +256,12 @@ static int migrate(struct sqlite_store *s, struct error *err)
                          (long long)version, VERSION);
     for (int64_t v = version; !rc && v < VERSION; v++) {
         char text[512];
-        (void)snprintf(text, sizeof text,
-                       "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, what TEXT, applied_s INTEGER);"
-                       "INSERT INTO migration VALUES (%lld, '%s', unixepoch()); PRAGMA user_version = %lld;"
-                       "PRAGMA application_id = %d; COMMIT",
-                       (long long)v + 1, migrations[v].what, (long long)v + 1, APPLICATION_ID);
+        (void)snprintf(
+            text, sizeof text,
+            "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, what TEXT, applied_s INTEGER);"
+            "INSERT INTO migration VALUES (%lld, '%s', unixepoch()); PRAGMA user_version = %lld;"
+            "PRAGMA application_id = %d; COMMIT",
+            (long long)v + 1, migrations[v].what, (long long)v + 1, APPLICATION_ID);
         rc = execute(s, "BEGIN IMMEDIATE", "migrating", err);
         if (!rc)
             rc = execute(s, migrations[v].sql, "migrating", err);
@@ -337,7 +339,7 @@ static int sqlite_open(const char *path, struct store **ret_store, struct error 
     return rc;
 }
 
-/* --- transactions --------------------------------------------------------------------------------------------------- */
+/* --- transactions ------------------------------------------------------------------------------------------------- */
 
 static int sqlite_begin(struct store *store, struct error *err)
 {

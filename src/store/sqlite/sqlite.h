@@ -84,7 +84,11 @@ int sqlite_fail(struct sqlite_store *s, struct error *err, const char *doing);
 sqlite3_stmt *sqlite_take(struct sqlite_store *s, enum sqlite_statement which, struct error *err, size_t count,
                           const int64_t *integers);
 void sqlite_give(struct sqlite_store *s, enum sqlite_statement which, sqlite3_stmt *statement);
-#define SQL_INTEGERS(...) (sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
+#define SQL_INTEGERS(...)                                                                                              \
+    (sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])                                            \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 /* Runs a statement that gives no row. ret_changes may be NULL. */
 int sqlite_run(struct sqlite_store *s, enum sqlite_statement which, struct error *err, int *ret_changes, size_t count,

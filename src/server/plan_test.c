@@ -1,0 +1,228 @@
+/* Checks of plans. */
+#include "server/data_check.h"
+
+#include <string.h>
+
+
+static int64_t version_of(struct check *c, uint64_t agent_id)
+{
+    int64_t version = -1;
+    assert_int_equal(plan_version(c->plan, agent_id, &version, NULL), 0);
+    return version;
+}
+
+static struct message_plan plan_of(struct check *c, uint64_t agent_id)
+{
+    struct message_plan plan;
+    assert_int_equal(plan_build(c->plan, agent_id, &c->arena, &plan, NULL), 0);
+    assert_int_equal(plan.version, version_of(c, agent_id));
+    assert_int_equal(field_check(&message_plan_table, &plan, NULL), 0);
+    return plan;
+}
+
+static void a_plan_lists_what_the_agent_should_run(void **state)
+{
+    struct check *c = *state;
+    (void)check_add_test(c, "two", 300, (const uint64_t[]){2, 0});
+    struct message_plan plan = plan_of(c, 1);
+    assert_int_equal(plan.server_ns, CHECK_NOW_S * CLOCK_S);
+    assert_int_equal(plan.tests.count, 1);
+    assert_int_equal(plan.runs.count, 0);
+    const struct message_test *tests = plan.tests.items;
+    assert_int_equal(tests[0].test_id, 1);
+    assert_int_equal(tests[0].version, 1);
+    assert_string_equal(tests[0].type, "agent-to-server");
+    assert_int_equal(tests[0].interval_s, 60);
+    struct agent_to_server_settings settings;
+    assert_int_equal(field_from_cbor(measure_type_find("agent-to-server")->settings, tests[0].settings.data, tests[0].settings.size,
+                                     &settings, &c->arena, NULL),
+                     0);
+    assert_string_equal(settings.server, "app.example.net:443");
+    plan = plan_of(c, 2);
+    assert_int_equal(plan.tests.count, 2);
+    struct message_plan none;
+    assert_int_equal(plan_build(c->plan, 99, &c->arena, &none, NULL), -E_NOT_FOUND);
+}
+
+static void the_version_changes_exactly_with_the_content(void **state)
+{
+    struct check *c = *state;
+    int64_t one = version_of(c, 1), two = version_of(c, 2);
+    assert_true(one > 0);
+    uint64_t id = check_add_test(c, "two", 300, (const uint64_t[]){2, 0});
+    assert_int_equal(version_of(c, 1), one);
+    assert_int_equal(version_of(c, 2), two + 1);
+    /* Told twice, or of something that changed nothing: the same. */
+    assert_int_equal(plan_test_changed(c->plan, id, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, 2, NULL), 0);
+    assert_int_equal(plan_test_changed(c->plan, 999, NULL), 0);
+    assert_int_equal(version_of(c, 2), two + 1);
+
+    struct object_test test;
+    check_get_test(c, id, &test);
+    test.interval_s = 600;
+    check_put_test(c, &test);
+    assert_int_equal(version_of(c, 2), two + 2);
+    test.enabled = false;
+    check_put_test(c, &test);
+    assert_int_equal(version_of(c, 2), two + 3);
+    assert_int_equal(plan_of(c, 2).tests.count, 1);
+    check_put_test(c, &test); /* still disabled: nothing that the agent would see */
+    assert_int_equal(version_of(c, 2), two + 3);
+    test.enabled = true;
+    struct object_test_agent moved[] = {{.agent_id = 1}};
+    test.agents = (struct field_list){moved, 1};
+    check_put_test(c, &test);
+    assert_int_equal(version_of(c, 2), two + 3);
+    assert_int_equal(version_of(c, 1), one + 1);
+    assert_int_equal(store_delete(c->store, "test", id, NULL), 0);
+    assert_int_equal(plan_test_changed(c->plan, id, NULL), 0);
+    assert_int_equal(version_of(c, 1), one + 2);
+}
+
+static void versions_go_on_after_a_restart(void **state)
+{
+    struct check *c = *state;
+    int64_t one = version_of(c, 1);
+    check_reopen(c);
+    assert_int_equal(version_of(c, 1), one);
+    assert_int_equal(plan_of(c, 1).tests.count, 1);
+    /* A change that was stored but never told: found at the start. */
+    struct object_test test;
+    check_get_test(c, 1, &test);
+    test.interval_s = 120;
+    assert_int_equal(object_put(c->store, &object_test_kind, &test, CHECK_NOW_S, NULL), 0);
+    check_reopen(c);
+    assert_int_equal(version_of(c, 1), one + 1);
+    check_reopen(c);
+    assert_int_equal(version_of(c, 1), one + 1);
+}
+
+static void disabled_and_strange_agents_run_nothing(void **state)
+{
+    struct check *c = *state;
+    int64_t before = version_of(c, 1);
+    struct object_agent agent;
+    assert_int_equal(object_get(c->store, &object_agent_kind, 1, 0, &c->arena, &agent, NULL), 0);
+    agent.enabled = false;
+    assert_int_equal(object_put(c->store, &object_agent_kind, &agent, CHECK_NOW_S, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, 1, NULL), 0);
+    assert_int_equal(version_of(c, 1), before + 1);
+    assert_int_equal(plan_of(c, 1).tests.count, 0);
+
+    /* An agent of another account group that the test names by mistake gets nothing. */
+    agent.head = (struct object_head){.aid = 2};
+    agent.enabled = true;
+    assert_int_equal(object_put(c->store, &object_agent_kind, &agent, CHECK_NOW_S, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, agent.head.id, NULL), 0);
+    (void)check_add_test(c, "theirs", 60, (const uint64_t[]){agent.head.id, 0});
+    assert_int_equal(plan_of(c, agent.head.id).tests.count, 0);
+    check_reopen(c);
+    assert_int_equal(plan_of(c, agent.head.id).tests.count, 0);
+    assert_int_equal(plan_of(c, 1).tests.count, 0);
+}
+
+static uint64_t ask(struct check *c, uint64_t test_id, const uint64_t *agents, size_t count)
+{
+    struct object_run run = {.head.aid = CHECK_AID,
+                             .test_id = test_id,
+                             .test_version = 1,
+                             .asked_s = clock_wall_ns(&c->clock.clock) / CLOCK_S,
+                             .agents = {(void *)(uintptr_t)agents, count}};
+    assert_int_equal(object_put(c->store, &object_run_kind, &run, run.asked_s, NULL), 0);
+    assert_int_equal(plan_run_changed(c->plan, run.head.id, NULL), 0);
+    return run.head.id;
+}
+
+static void runs_stay_until_they_are_reported(void **state)
+{
+    struct check *c = *state;
+    uint64_t instant = check_add_test(c, NULL, 0, (const uint64_t[]){1, 2, 0});
+    int64_t before = version_of(c, 1), third = version_of(c, 3);
+    assert_int_equal(plan_of(c, 1).tests.count, 1);
+    uint64_t run_id = ask(c, instant, (const uint64_t[]){1, 2}, 2);
+    assert_int_equal(version_of(c, 1), before + 1);
+    assert_int_equal(version_of(c, 3), third);
+    struct message_plan plan = plan_of(c, 1);
+    assert_int_equal(plan.runs.count, 1);
+    const struct message_run *run = plan.runs.items;
+    assert_int_equal(run->run_id, run_id);
+    assert_int_equal(run->test_id, instant);
+    assert_int_equal(run->requested_s, CHECK_NOW_S);
+    check_reopen(c);
+    assert_int_equal(plan_of(c, 1).runs.count, 1);
+    assert_int_equal(version_of(c, 1), before + 1);
+
+    struct check_round round = {.test_id = instant, .agent_id = 1, .run_id = run_id, .round_id = CHECK_NOW_S};
+    assert_int_equal(check_upload(c, &round), 100);
+    assert_int_equal(plan_of(c, 1).runs.count, 0);
+    assert_int_equal(plan_of(c, 2).runs.count, 1);
+    assert_int_equal(version_of(c, 1), before + 2);
+    assert_int_equal(check_upload(c, &round), 10);
+    round.agent_id = 2;
+    assert_int_equal(check_upload(c, &round), 100);
+    struct object_run stored;
+    assert_int_equal(object_get(c->store, &object_run_kind, run_id, 0, &c->arena, &stored, NULL), -E_NOT_FOUND);
+    assert_int_equal(check_upload(c, &round), 10);
+}
+
+static void runs_nobody_fetches_are_forgotten(void **state)
+{
+    struct check *c = *state;
+    (void)ask(c, 1, (const uint64_t[]){1}, 1);
+    clock_sim_advance(&c->clock, (PLAN_RUN_KEEP_S - 1) * CLOCK_S);
+    (void)ask(c, 1, (const uint64_t[]){1}, 1);
+    assert_int_equal(plan_expire(c->plan, NULL), 0);
+    assert_int_equal(plan_of(c, 1).runs.count, 2);
+    clock_sim_advance(&c->clock, 2 * CLOCK_S);
+    assert_int_equal(plan_expire(c->plan, NULL), 0);
+    assert_int_equal(plan_of(c, 1).runs.count, 1);
+}
+
+struct waiting {
+    struct plan_waiter waiter; /* first member */
+    int wakes;
+};
+
+static void on_wake(struct plan_waiter *waiter)
+{
+    ((struct waiting *)waiter)->wakes++;
+}
+
+static void waiters_are_woken_once_by_their_agents_change(void **state)
+{
+    struct check *c = *state;
+    struct waiting one = {.waiter.wake = on_wake}, other = one, two = one, left = one;
+    assert_int_equal(plan_wait(c->plan, 1, &one.waiter, NULL), 0);
+    assert_int_equal(plan_wait(c->plan, 1, &left.waiter, NULL), 0);
+    assert_int_equal(plan_wait(c->plan, 1, &other.waiter, NULL), 0);
+    assert_int_equal(plan_wait(c->plan, 2, &two.waiter, NULL), 0);
+    assert_int_equal(plan_wait(c->plan, 99, &two.waiter, NULL), -E_NOT_FOUND);
+    plan_unwait(&left.waiter);
+    plan_unwait(&left.waiter);
+    (void)check_add_test(c, "two", 60, (const uint64_t[]){1, 0});
+    (void)check_add_test(c, "three", 60, (const uint64_t[]){1, 0});
+    assert_int_equal(one.wakes, 1);
+    assert_int_equal(other.wakes, 1);
+    assert_int_equal(left.wakes, 0);
+    assert_int_equal(two.wakes, 0);
+    assert_int_equal(store_delete(c->store, "agent", 2, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, 2, NULL), 0);
+    assert_int_equal(two.wakes, 1);
+    int64_t version;
+    assert_int_equal(plan_version(c->plan, 2, &version, NULL), -E_NOT_FOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest checks[] = {
+        CHECK(a_plan_lists_what_the_agent_should_run),
+        CHECK(the_version_changes_exactly_with_the_content),
+        CHECK(versions_go_on_after_a_restart),
+        CHECK(disabled_and_strange_agents_run_nothing),
+        CHECK(runs_stay_until_they_are_reported),
+        CHECK(runs_nobody_fetches_are_forgotten),
+        CHECK(waiters_are_woken_once_by_their_agents_change),
+    };
+    return cmocka_run_group_tests(checks, NULL, NULL);
+}
