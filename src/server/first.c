@@ -163,7 +163,7 @@ int first_tell(struct server *server, struct error *err)
 {
     char host[128], path[PATH_BYTES], url[400];
     uint16_t port;
-    int rc = sock_split(server->config->listen, 8080, host, sizeof host, &port, err);
+    int rc = http_split_listen(server->config->listen, host, sizeof host, &port, err);
     if (rc)
         return rc;
     const char *scheme = http_is_tls(server->http) ? "https" : "http";

@@ -352,11 +352,23 @@ void http_add_header(struct http_request *request, const char *name, const char 
 
 /* --- start and stop ------------------------------------------------------------------------------------------------ */
 
+int http_split_listen(const char *text, char *host, size_t host_size, uint16_t *ret_port, struct error *err)
+{
+    size_t length = strlen(text);
+    if (length < 3 || strcmp(text + length - 2, ":0") != 0)
+        return sock_split(text, 8080, host, host_size, ret_port, err);
+    char without[300];
+    (void)snprintf(without, sizeof without, "%.*s", (int)(length - 2), text);
+    int rc = sock_split(without, 1, host, host_size, ret_port, err);
+    *ret_port = 0;
+    return rc;
+}
+
 static int bind_address(const char *text, int *ret_fd, uint16_t *ret_port, struct error *err)
 {
     char host[128];
-    uint16_t port;
-    int rc = sock_split(text, 8080, host, sizeof host, &port, err);
+    uint16_t port = 0;
+    int rc = http_split_listen(text, host, sizeof host, &port, err);
     if (rc)
         return rc;
     union sock_addr addr = {0};

@@ -79,6 +79,9 @@ struct http_options {
     void *user;
 };
 
+/* "host:port", where port 0 asks for a free one; 8080 when there is none. */
+int http_split_listen(const char *text, char *host, size_t host_size, uint16_t *ret_port, struct error *err);
+
 /* Binds and starts to serve on loop. -E_EXISTS when the address is in use; the error names the address. */
 int http_start(const struct http_options *options, struct loop *loop, struct http **ret_http, struct error *err);
 /* Answers what waits with 503, ends streams and closes. */

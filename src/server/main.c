@@ -16,6 +16,7 @@
 #include "server/api/api.h"
 #include "server/first.h"
 #include "server/openapi.h"
+#include "server/plan.h"
 #include "server/request.h"
 #include "server/server.h"
 
@@ -77,6 +78,9 @@ static void keep_house(void *user)
             log_info("store", "dropped %zu rounds older than %d days", dropped, server->config->retention_days);
     }
     api_drop_sessions(server);
+    int rc = plan_expire(server->plan, &err);
+    if (rc)
+        log_warning("plan", "cannot forget old runs: %s", error_format(&err, text, sizeof text));
     loop_timer_start(server->loop, &server->housekeeping, loop_now_ns(server->loop) + HOUSEKEEPING_S * CLOCK_S);
 }
 

@@ -111,7 +111,7 @@ static void set_validation(json_t *problem, int code, const struct error *err)
         (void)json_object_set_new(problem, "title", json_string(TITLE_INVALID));
         (void)snprintf(detail, sizeof detail, "Invalid value for fields: %s", err->where);
         (void)json_object_set_new(problem, "detail", json_string(detail));
-    } else if (err->where[0]) {
+    } else if (err->where[0] && abs(code) != E_EXISTS) {
         /* The product calls the agents of a test "agentSet" here. */
         const char *where = strcmp(err->where, "agents") == 0 ? "agentSet" : err->where;
         (void)snprintf(title, sizeof title, TITLE_ERRORS "Error in field %s : %s", where, message);

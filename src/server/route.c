@@ -22,7 +22,7 @@ const char *const permission_names[PERMISSION_COUNT] = {
     [PERMISSION_EDIT_TESTS] = "Edit tests",
     [PERMISSION_VIEW_AGENTS] = "View agents in account group",
     [PERMISSION_EDIT_AGENTS] = "Edit agents in account group",
-    [PERMISSION_VIEW_ACCOUNT_GROUPS] = "View all account groups settings",
+    [PERMISSION_EDIT_ACCOUNT_GROUPS] = "Edit all account groups",
 };
 
 #define ALL_ROLES 7u
@@ -30,7 +30,7 @@ const char *const permission_names[PERMISSION_COUNT] = {
 static const unsigned char granted[PERMISSION_COUNT] = {
     [PERMISSION_SIGNED_IN] = ALL_ROLES,  [PERMISSION_API_ACCESS] = ALL_ROLES,  [PERMISSION_VIEW_TESTS] = ALL_ROLES,
     [PERMISSION_EDIT_TESTS] = ADMINS,    [PERMISSION_VIEW_AGENTS] = ALL_ROLES, [PERMISSION_EDIT_AGENTS] = ADMINS,
-    [PERMISSION_VIEW_ACCOUNT_GROUPS] = 1u << OBJECT_ROLE_ORGANIZATION_ADMIN,
+    [PERMISSION_EDIT_ACCOUNT_GROUPS] = 1u << OBJECT_ROLE_ORGANIZATION_ADMIN,
 };
 
 bool permission_is_granted(enum permission permission, int role)

@@ -15,15 +15,17 @@
 #include "server/route.h"
 #include "store/store.h"
 
-struct stream;
+struct intake;
+struct latest;
+struct paths_cache;
+struct plan;
 struct presence;
+struct stream;
 
 struct server_counters {
     uint64_t requests[6];      /* by the first digit of the status */
     uint64_t request_us;       /* time from request line to answer, summed; waiting included */
     uint64_t logins_refused;
-    uint64_t rounds_accepted, rounds_duplicate, rounds_refused;
-    uint64_t batches;
 };
 
 struct server {
@@ -38,6 +40,10 @@ struct server {
     struct rate_by_key login_rate;
     struct server_counters counters;
     struct stream *stream;     /* event hub */
+    struct plan *plan;
+    struct latest *latest;
+    struct intake *intake;
+    struct paths_cache *paths;
     struct presence *presence; /* which agents are there */
     struct loop_timer stream_timer, presence_timer;
     int64_t started_s;

@@ -68,6 +68,53 @@ static const struct field group_info_fields[] = {
 static const struct field_table group_info_table =
     FIELD_TABLE("AccountGroupInfo", struct group_info, group_info_fields, NULL, "An account group of the user");
 
+struct group_user {
+    uint64_t uid;
+    const char *name, *email;
+    int64_t registered_s, last_login_s;
+    struct field_list roles; /* struct role */
+};
+static const struct field group_user_fields[] = {
+    FIELD_ID(struct group_user, uid, "uid", (), "Id of the user"),
+    FIELD_STR(struct group_user, name, "name", (), "Name shown"),
+    FIELD_STR(struct group_user, email, "email", (), "E-mail address"),
+    FIELD_TIME(struct group_user, registered_s, "dateRegistered", (), "When the user was created"),
+    FIELD_TIME(struct group_user, last_login_s, "lastLogin", (), "When the user last signed in"),
+    FIELD_LIST(struct group_user, roles, "roles", &role_table, (), "The user's roles in the account group"),
+};
+static const struct field_table group_user_table =
+    FIELD_TABLE("UserAccountGroup", struct group_user, group_user_fields, NULL, "A user of an account group");
+
+struct group_detail {
+    struct group_info info; /* first: the fields of the list go on here */
+    struct field_list users;  /* struct group_user */
+    struct field_list agents; /* struct api_agent */
+};
+static const struct field group_detail_fields[] = {
+    FIELD_ID(struct group_detail, info.aid, "aid", (), "Id of the account group"),
+    FIELD_STR(struct group_detail, info.name, "accountGroupName", (), "Name of the account group"),
+    FIELD_BOOL(struct group_detail, info.is_current, "isCurrentAccountGroup", (), "It is the one being worked in"),
+    FIELD_BOOL(struct group_detail, info.is_default, "isDefaultAccountGroup", (), "It is entered at sign-in"),
+    FIELD_STR(struct group_detail, info.organization, "organizationName", (), "Name of the organization"),
+    FIELD_STR(struct group_detail, info.organization_id, "orgId", (), "Id of the organization"),
+    FIELD_LIST(struct group_detail, users, "users", &group_user_table, (.expand = "user"), "Who has access"),
+    FIELD_LIST(struct group_detail, agents, "agents", &api_agent_table, (.expand = "agent"), "Its agents"),
+};
+static const struct field_table group_detail_table =
+    FIELD_TABLE("AccountGroupDetail", struct group_detail, group_detail_fields, NULL, "An account group in full");
+
+struct group_request {
+    const char *name;
+    struct field_list agents; /* ids */
+};
+static const struct field group_request_fields[] = {
+    FIELD_STR(struct group_request, name, "accountGroupName", (.flags = FIELD_REQUIRED, .min = 1, .max = 255),
+              "Name of the account group, unique"),
+    FIELD_IDS(struct group_request, agents, "agents", (.max = 10000), "Agents that also work for it"),
+};
+static const struct field_table group_request_table =
+    FIELD_TABLE("AccountGroupRequest", struct group_request, group_request_fields, NULL, "A new account group");
+
 struct api_token {
     const char *token;
 };
@@ -86,9 +133,15 @@ static int find_group(struct request *request, uint64_t aid, struct api_named_gr
     return rc;
 }
 
+static const char *const role_ids[] = {"1", "2", "3"};
+
+static struct role role_of(int role)
+{
+    return (struct role){object_role_names[role], role_ids[role], true, role != OBJECT_ROLE_REGULAR};
+}
+
 static int get_current_user(struct request *request, struct error *err)
 {
-    static const char *const role_ids[] = {"1", "2", "3"};
     const struct object_user *user = &request->user;
     const struct object_user_role *roles = user->roles.items;
     struct user_detail detail = {.uid = user->head.id,
@@ -103,8 +156,7 @@ static int get_current_user(struct request *request, struct error *err)
         return error_set(err, E_LIMIT, "", "too many roles");
     int rc = find_group(request, user->login_aid, &detail.login_group, err);
     for (size_t i = 0; !rc && i < user->roles.count; i++) {
-        names[i] = (struct role){object_role_names[roles[i].role], role_ids[roles[i].role], true,
-                                 roles[i].role != OBJECT_ROLE_REGULAR};
+        names[i] = role_of(roles[i].role);
         items[i].roles = (struct field_list){&names[i], 1};
         rc = find_group(request, roles[i].aid, &items[i].group, err);
     }
@@ -113,6 +165,16 @@ static int get_current_user(struct request *request, struct error *err)
     detail.group_roles = (struct field_list){items, user->roles.count};
     request_answer_record(request, 200, &user_detail_table, &detail);
     return 0;
+}
+
+static struct group_info info_of(const struct request *request, const struct object_account_group *group)
+{
+    return (struct group_info){.aid = group->head.id,
+                               .name = group->name,
+                               .organization = group->organization,
+                               .organization_id = "1",
+                               .is_current = group->head.id == request->aid,
+                               .is_default = group->head.id == request->user.login_aid};
 }
 
 static int get_account_groups(struct request *request, struct error *err)
@@ -127,16 +189,119 @@ static int get_account_groups(struct request *request, struct error *err)
             json_decref(list);
             return rc;
         }
-        struct group_info info = {.aid = roles[i].aid,
-                                  .name = group.name,
-                                  .organization = group.organization,
-                                  .organization_id = "1",
-                                  .is_current = roles[i].aid == request->aid,
-                                  .is_default = roles[i].aid == request->user.login_aid};
+        struct group_info info = info_of(request, &group);
         (void)json_array_append_new(list, field_to_json(&group_info_table, &info, NULL));
     }
     request_answer(request, 200, json_pack("{s:o}", "accountGroups", list));
     return 0;
+}
+
+static const struct object_user_role *role_in(const struct object_user *user, uint64_t aid)
+{
+    const struct object_user_role *roles = user->roles.items;
+    for (size_t i = 0; i < user->roles.count; i++) {
+        if (roles[i].aid == aid)
+            return &roles[i];
+    }
+    return NULL;
+}
+
+static int list_users(struct request *request, uint64_t aid, struct field_list *ret_users, struct error *err)
+{
+    struct field_list all = {0};
+    int rc = object_list(request->server->store, &object_user_kind, 0, NULL, request->arena, &all, err);
+    const struct object_user *user = all.items;
+    struct group_user *users = rc ? NULL : arena_alloc_array(request->arena, all.count + 1, sizeof *users);
+    struct role *roles = users ? arena_alloc_array(request->arena, all.count + 1, sizeof *roles) : NULL;
+    size_t count = 0;
+    for (size_t i = 0; roles && i < all.count; i++) {
+        const struct object_user_role *role = role_in(&user[i], aid);
+        if (!role)
+            continue;
+        roles[count] = role_of(role->role);
+        users[count] = (struct group_user){.uid = user[i].head.id,
+                                           .name = user[i].name,
+                                           .email = user[i].email,
+                                           .registered_s = user[i].created_s,
+                                           .last_login_s = user[i].last_login_s,
+                                           .roles = {&roles[count], 1}};
+        count++;
+    }
+    *ret_users = (struct field_list){users, count};
+    return rc;
+}
+
+static int answer_group(struct request *request, int status, const struct object_account_group *group,
+                        struct error *err)
+{
+    struct group_detail detail = {.info = info_of(request, group)};
+    struct field_list stored = {0};
+    int rc = list_users(request, group->head.id, &detail.users, err);
+    if (!rc)
+        rc = object_list(request->server->store, &object_agent_kind, group->head.id, NULL, request->arena, &stored, err);
+    struct api_agent *agents = rc ? NULL : arena_alloc_array(request->arena, stored.count + 1, sizeof *agents);
+    const struct object_agent *agent = stored.items;
+    for (size_t i = 0; agents && i < stored.count; i++)
+        api_agent_fill(request, &agent[i], &agents[i]);
+    if (rc)
+        return rc;
+    detail.agents = (struct field_list){agents, stored.count};
+    json_t *json = field_to_json(&group_detail_table, &detail, request->expand);
+    request_link_self(request, json,
+                      request_url(request, "/v7/account-groups/%llu", (unsigned long long)group->head.id));
+    request_answer(request, status, json);
+    return 0;
+}
+
+static int get_account_group(struct request *request, struct error *err)
+{
+    uint64_t id;
+    struct object_account_group group;
+    int rc = request_id(request, "id", &id, err);
+    if (!rc && !role_in(&request->user, id))
+        rc = error_set(err, E_NOT_FOUND, "", "there is no account group %llu", (unsigned long long)id);
+    if (!rc)
+        rc = object_get(request->server->store, &object_account_group_kind, id, 0, request->arena, &group, err);
+    return rc ? rc : answer_group(request, 200, &group, err);
+}
+
+/* The creator becomes its administrator; agents register with its own token. */
+static int create_account_group(struct request *request, struct error *err)
+{
+    const struct group_request *wanted = request->record;
+    struct store *store = request->server->store;
+    struct object_user *user = &request->user;
+    int64_t now = server_now_s(request->server);
+    if (wanted->agents.count > 0)
+        return error_set(err, E_NOT_SUPPORTED, "agents",
+                         "agents that work for several account groups are not supported by this version");
+    char token[AUTH_SECRET_BYTES];
+    auth_new_secret("oculi-agent_", token);
+    struct object_account_group group = {
+        .name = wanted->name, .organization = "Oculi", .agent_token = token, .created_s = now};
+    struct object_user_role *roles = arena_alloc_array(request->arena, user->roles.count + 1, sizeof *roles);
+    if (!roles)
+        return error_set(err, E_LIMIT, "", "too many account groups");
+    int rc = store_begin(store, err);
+    if (rc)
+        return rc;
+    rc = object_put(store, &object_account_group_kind, &group, now, err);
+    if (rc == -E_EXISTS)
+        rc = error_set(err, E_EXISTS, "accountGroupName", "An account group with this name already exists.");
+    memcpy(roles, user->roles.items, user->roles.count * sizeof *roles);
+    roles[user->roles.count] = (struct object_user_role){group.head.id, OBJECT_ROLE_ORGANIZATION_ADMIN};
+    user->roles = (struct field_list){roles, user->roles.count + 1};
+    if (!rc)
+        rc = object_put(store, &object_user_kind, user, now, err);
+    if (rc) {
+        store_rollback(store);
+        return rc;
+    }
+    rc = store_commit(store, err);
+    if (rc)
+        return rc;
+    request_location(request, request_url(request, "/v7/account-groups/%llu", (unsigned long long)group.head.id));
+    return answer_group(request, 201, &group, err);
 }
 
 /* The token so far keeps working for some days; while it does, another cannot be made. */
@@ -181,12 +346,21 @@ static int create_token(struct request *request, struct error *err)
     return 0;
 }
 
+static const char *const group_expand[] = {"user", "agent", NULL};
+
 const struct route api_account_routes[] = {
     ROUTE("GET", "/v7/users/current", PERMISSION_SIGNED_IN, "getCurrentUser", get_current_user,
           (.response = &user_detail_table, .flags = ROUTE_V7 | ROUTE_NO_AID), "Who I am"),
     ROUTE("GET", "/v7/account-groups", PERMISSION_SIGNED_IN, "getAccountGroups", get_account_groups,
           (.response = &group_info_table, .list = "accountGroups", .flags = ROUTE_V7 | ROUTE_NO_AID),
           "List the account groups I have access to"),
+    ROUTE("POST", "/v7/account-groups", PERMISSION_EDIT_ACCOUNT_GROUPS, "createAccountGroup", create_account_group,
+          (.request = &group_request_table, .response = &group_detail_table, .status = 201,
+           .flags = ROUTE_V7 | ROUTE_NO_AID, .expand = group_expand),
+          "Create an account group"),
+    ROUTE("GET", "/v7/account-groups/{id}", PERMISSION_SIGNED_IN, "getAccountGroup", get_account_group,
+          (.response = &group_detail_table, .flags = ROUTE_V7 | ROUTE_NO_AID, .expand = group_expand),
+          "Get an account group"),
     ROUTE("POST", "/v7/api-tokens", PERMISSION_API_ACCESS, "regenerateApiToken", create_token,
           (.response = &api_token_table, .status = 201, .flags = ROUTE_V7 | ROUTE_NO_AID),
           "Make a new bearer token; the one before works for 14 more days"),

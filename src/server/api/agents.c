@@ -300,25 +300,40 @@ static int set_member(struct request *request, struct object_test *test, uint64_
     return object_put(request->server->store, &object_test_kind, test, server_now_s(request->server), err);
 }
 
-/* Makes the agent a member of exactly the tests in ids (none when NULL). */
-static int assign_tests(struct request *request, uint64_t agent_id, const struct field_list *ids, struct error *err)
+/* Makes the agent a member of exactly the tests in ids (none when NULL); says which tests that changed. */
+static int assign_tests(struct request *request, uint64_t agent_id, const struct field_list *ids,
+                        struct field_list *ret_changed, struct error *err)
 {
     struct field_list tests = {0};
     int rc = object_list(request->server->store, &object_test_kind, request->aid, NULL, request->arena, &tests, err);
     struct object_test *test = tests.items;
     const uint64_t *wanted = ids ? ids->items : NULL;
-    size_t found = 0;
+    uint64_t *changed = rc ? NULL : arena_alloc_array(request->arena, tests.count + 1, sizeof *changed);
+    size_t found = 0, changes = 0;
+    if (!rc && !changed)
+        return error_set(err, E_LIMIT, "tests", "too many tests");
     for (size_t i = 0; !rc && i < tests.count; i++) {
         bool is_wanted = false;
         for (size_t j = 0; ids && j < ids->count; j++)
             is_wanted = is_wanted || wanted[j] == test[i].head.id;
         found += is_wanted;
-        if (is_wanted != has_agent(&test[i], agent_id))
-            rc = set_member(request, &test[i], agent_id, is_wanted, err);
+        if (is_wanted == has_agent(&test[i], agent_id))
+            continue;
+        rc = set_member(request, &test[i], agent_id, is_wanted, err);
+        changed[changes++] = test[i].head.id;
     }
+    *ret_changed = (struct field_list){changed, changes};
     if (!rc && ids && found != ids->count)
         rc = error_set(err, E_INVALID, "tests", "One of the tests does not exist");
     return rc;
+}
+
+static void tell_changes(struct request *request, const struct object_agent *agent, const struct field_list *changed)
+{
+    const uint64_t *ids = changed->items;
+    api_agent_changed(request->server, agent->head.aid, agent->head.id);
+    for (size_t i = 0; i < changed->count; i++)
+        api_test_changed(request->server, agent->head.aid, ids[i]);
 }
 
 static int check_groups(struct request *request, const struct field_list *groups, struct error *err)
@@ -333,6 +348,7 @@ static int check_groups(struct request *request, const struct field_list *groups
 static int put_agent(struct request *request, struct error *err)
 {
     struct object_agent agent;
+    struct field_list changed = {0};
     int rc = find_agent(request, &agent, err);
     if (rc)
         return rc;
@@ -361,7 +377,7 @@ static int put_agent(struct request *request, struct error *err)
         return rc;
     rc = object_put(store, &object_agent_kind, &agent, server_now_s(request->server), err);
     if (!rc && changes.tests.items)
-        rc = assign_tests(request, agent.head.id, &changes.tests, err);
+        rc = assign_tests(request, agent.head.id, &changes.tests, &changed, err);
     if (rc) {
         store_rollback(store);
         return rc;
@@ -369,13 +385,14 @@ static int put_agent(struct request *request, struct error *err)
     rc = store_commit(store, err);
     if (rc)
         return rc;
-    api_agent_changed(request->server, agent.head.aid, agent.head.id);
+    tell_changes(request, &agent, &changed);
     return answer_agent(request, &agent, err);
 }
 
 static int delete_agent(struct request *request, struct error *err)
 {
     struct object_agent agent;
+    struct field_list changed = {0};
     int rc = find_agent(request, &agent, err);
     if (rc)
         return rc;
@@ -383,7 +400,7 @@ static int delete_agent(struct request *request, struct error *err)
     rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = assign_tests(request, agent.head.id, NULL, err);
+    rc = assign_tests(request, agent.head.id, NULL, &changed, err);
     if (!rc)
         rc = store_delete(store, object_agent_kind.name, agent.head.id, err);
     if (rc) {
@@ -393,7 +410,8 @@ static int delete_agent(struct request *request, struct error *err)
     rc = store_commit(store, err);
     if (rc)
         return rc;
-    api_agent_changed(request->server, agent.head.aid, agent.head.id);
+    presence_forget(request->server->presence, agent.head.id);
+    tell_changes(request, &agent, &changed);
     request_answer_empty(request, 204);
     return 0;
 }

@@ -1,13 +1,18 @@
 #include "server/api/api.h"
 
+#include "base/log.h"
+#include "server/intake.h"
+#include "server/latest.h"
+#include "server/paths.h"
+#include "server/plan.h"
 #include "server/presence.h"
 #include "server/stream.h"
 
 #define PRESENCE_EVERY_S 15
 
 const struct route *const api_tables[] = {
-    api_health_routes, api_document_routes, api_session_routes, api_account_routes, api_agent_routes,
-    api_test_routes,     api_link_routes,    api_ui_routes,      NULL,
+    api_health_routes, api_document_routes, api_session_routes, api_account_routes, api_agent_routes, api_test_routes,
+    api_result_routes, api_link_routes,     api_ui_routes,      api_view_routes,    NULL,
 };
 
 static void on_stream_due(void *user)
@@ -26,14 +31,18 @@ static void on_presence_due(void *user)
 
 int api_start(struct server *server, struct error *err)
 {
-    (void)err;
     server->stream = stream_new(server->clock);
+    server->latest = latest_new();
+    server->paths = paths_cache_new();
     server->presence = presence_new(server->store, server->stream, server->clock);
     server->stream_timer = (struct loop_timer){.fn = on_stream_due, .user = server};
     server->presence_timer = (struct loop_timer){.fn = on_presence_due, .user = server};
     on_stream_due(server);
     on_presence_due(server);
-    return 0;
+    int rc = plan_open(server->store, server->clock, &server->plan, err);
+    if (!rc)
+        rc = intake_open(server->store, server->plan, server->latest, server->stream, server->clock, &server->intake, err);
+    return rc;
 }
 
 void api_stop(struct server *server)
@@ -42,6 +51,12 @@ void api_stop(struct server *server)
         return;
     loop_timer_stop(server->loop, &server->stream_timer);
     loop_timer_stop(server->loop, &server->presence_timer);
+    if (server->intake)
+        intake_close(server->intake);
+    if (server->plan)
+        plan_close(server->plan);
+    latest_free(server->latest);
+    paths_cache_free(server->paths);
     presence_free(server->presence);
     stream_free(server->stream);
 }
@@ -52,14 +67,32 @@ void api_stream_told(struct server *server)
     loop_timer_start(server->loop, &server->stream_timer, stream_due_ns(server->stream));
 }
 
+/* What is stored is stored: a plan that cannot be told now is told after the next change or restart. */
+static void warn_plan(int rc, const struct error *err)
+{
+    char text[600];
+    if (rc)
+        log_warning("plan", "agents are not told of a change yet: %s", error_format(err, text, sizeof text));
+}
+
+void api_run_changed(struct server *server, uint64_t run_id)
+{
+    struct error err = {0};
+    warn_plan(plan_run_changed(server->plan, run_id, &err), &err);
+}
+
 void api_test_changed(struct server *server, uint64_t aid, uint64_t test_id)
 {
+    struct error err = {0};
+    warn_plan(plan_test_changed(server->plan, test_id, &err), &err);
     stream_test(server->stream, aid, test_id);
     api_stream_told(server);
 }
 
 void api_agent_changed(struct server *server, uint64_t aid, uint64_t agent_id)
 {
+    struct error err = {0};
+    warn_plan(plan_agent_changed(server->plan, agent_id, &err), &err);
     bool is_here = presence_last_seen_s(server->presence, agent_id) != 0;
     stream_agent(server->stream, aid, agent_id, is_here ? "online" : "offline");
     api_stream_told(server);

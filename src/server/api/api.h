@@ -12,7 +12,8 @@
 extern const struct route *const api_tables[]; /* for route_set_init */
 
 extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_account_routes[],
-    api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[];
+    api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
+    api_view_routes[];
 
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);
@@ -62,6 +63,7 @@ int api_tests_of_agent(struct request *request, uint64_t agent_id, struct field_
 /* --- news for plans, event streams and caches ------------------------------------------------------------------------ */
 
 void api_test_changed(struct server *server, uint64_t aid, uint64_t test_id);
+void api_run_changed(struct server *server, uint64_t run_id);
 void api_agent_changed(struct server *server, uint64_t aid, uint64_t agent_id);
 void api_stream_told(struct server *server); /* after telling the hub something */
 

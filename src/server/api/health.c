@@ -5,6 +5,9 @@
 
 #include "base/limit.h"
 #include "server/api/api.h"
+#include "server/intake.h"
+#include "server/presence.h"
+#include "server/stream.h"
 
 static int get_health(struct request *request, struct error *err)
 {
@@ -35,6 +38,20 @@ static void put_value(struct buf *out, const char *name, const char *labels, dou
     buf_printf(out, "oculi_%s%s %.15g\n", name, labels, value);
 }
 
+static void put_intake(struct buf *out, const struct intake_counts *counts)
+{
+    put_metric(out, "batches_total", "counter", "Batches of rounds committed.");
+    put_value(out, "batches_total", "", (double)counts->batches);
+    put_metric(out, "rounds_total", "counter", "Rounds that agents sent, by what became of them.");
+    put_value(out, "rounds_total", "{result=\"accepted\"}", (double)counts->accepted);
+    put_value(out, "rounds_total", "{result=\"duplicate\"}", (double)counts->duplicates);
+    for (int i = 0; i < INTAKE_REFUSALS; i++) {
+        char label[64];
+        (void)snprintf(label, sizeof label, "{result=\"%s\"}", intake_refusal_names[i]);
+        put_value(out, "rounds_total", label, (double)counts->refused[i]);
+    }
+}
+
 static int get_metrics(struct request *request, struct error *err)
 {
     struct server *server = request->server;
@@ -59,12 +76,11 @@ static int get_metrics(struct request *request, struct error *err)
     put_value(&out, "http_requests_open", "", (double)http_open_requests(server->http));
     put_metric(&out, "logins_refused_total", "counter", "Sign-ins refused.");
     put_value(&out, "logins_refused_total", "", (double)counters->logins_refused);
-    put_metric(&out, "rounds_total", "counter", "Rounds that agents sent, by what became of them.");
-    put_value(&out, "rounds_total", "{result=\"accepted\"}", (double)counters->rounds_accepted);
-    put_value(&out, "rounds_total", "{result=\"duplicate\"}", (double)counters->rounds_duplicate);
-    put_value(&out, "rounds_total", "{result=\"refused\"}", (double)counters->rounds_refused);
-    put_metric(&out, "batches_total", "counter", "Batches of rounds committed.");
-    put_value(&out, "batches_total", "", (double)counters->batches);
+    put_intake(&out, intake_counts(server->intake));
+    put_metric(&out, "agents_online", "gauge", "Agents that spoke in the last minutes.");
+    put_value(&out, "agents_online", "", (double)presence_count(server->presence));
+    put_metric(&out, "event_streams_open", "gauge", "Browsers that watch.");
+    put_value(&out, "event_streams_open", "", (double)stream_reader_count(server->stream));
     put_metric(&out, "store_objects", "gauge", "Objects in the store.");
     put_value(&out, "store_objects", "", (double)stats.objects);
     put_metric(&out, "store_rounds", "gauge", "Rounds in the store.");

@@ -9,6 +9,8 @@
 #include "server/api/api.h"
 #include "server/auth.h"
 #include "server/body.h"
+#include "server/intake.h"
+#include "server/plan.h"
 #include "server/presence.h"
 #include "wire/message.h"
 
@@ -83,16 +85,138 @@ static int register_agent(struct request *request, struct error *err)
     if (rc)
         return rc;
     presence_seen(server->presence, aid, agent.head.id);
-    api_stream_told(server);
+    api_agent_changed(server, aid, agent.head.id);
     struct message_identity identity = {agent.head.id, secret, aid};
     request_answer_cbor(request, 201, &message_identity_table, &identity);
     return 0;
 }
+
+/* --- plan -------------------------------------------------------------------------------------------------------------------- */
+
+#define WAIT_MAX_S 55
+
+/* An agent's long poll. It is answered from the timer, never from inside the change that wakes it. */
+struct waiting {
+    struct plan_waiter waiter; /* first */
+    struct loop_timer timer;
+    struct request *request;
+    int64_t version; /* what the agent has */
+};
+
+static int answer_plan(struct request *request, int64_t known_version, bool is_asked_now, struct error *err)
+{
+    struct plan *plan = request->server->plan;
+    int64_t version;
+    int rc = plan_version(plan, request->agent.head.id, &version, err);
+    if (rc)
+        return rc == -E_NOT_FOUND ? error_set(err, E_AUTH, "", "this agent is not known here") : rc;
+    if (version == known_version && !is_asked_now) {
+        request_answer_empty(request, 204);
+        return 0;
+    }
+    struct message_plan message;
+    rc = plan_build(plan, request->agent.head.id, request->arena, &message, err);
+    if (rc)
+        return rc;
+    message.server_ns = clock_wall_ns(request->server->clock);
+    request_answer_cbor(request, 200, &message_plan_table, &message);
+    return 0;
+}
+
+static void on_plan_due(void *user)
+{
+    struct waiting *waiting = user;
+    struct request *request = waiting->request;
+    struct error err = {0};
+    plan_unwait(&waiting->waiter);
+    presence_seen(request->server->presence, request->agent.head.aid, request->agent.head.id);
+    int rc = answer_plan(request, waiting->version, false, &err);
+    if (rc)
+        request_answer_error(request, rc, &err);
+    http_resume(request->http);
+}
+
+static void on_plan_changed(struct plan_waiter *waiter)
+{
+    struct waiting *waiting = (struct waiting *)waiter;
+    struct loop *loop = waiting->request->server->loop;
+    loop_timer_start(loop, &waiting->timer, loop_now_ns(loop));
+}
+
+static void on_plan_gone(struct request *request)
+{
+    struct waiting *waiting = request->waiting;
+    loop_timer_stop(request->server->loop, &waiting->timer);
+    plan_unwait(&waiting->waiter);
+}
+
+static int get_plan(struct request *request, struct error *err)
+{
+    struct server *server = request->server;
+    uint64_t id = request->agent.head.id;
+    int64_t known, seconds, version;
+    presence_seen(server->presence, request->agent.head.aid, id);
+    api_stream_told(server);
+    int rc = request_query_i64(request, "version", 0, INT64_MAX, 0, &known, err);
+    if (!rc)
+        rc = request_query_i64(request, "wait", 0, INT64_MAX, 0, &seconds, err);
+    if (!rc)
+        rc = plan_version(server->plan, id, &version, err);
+    if (rc)
+        return rc == -E_NOT_FOUND ? error_set(err, E_AUTH, "", "this agent is not known here") : rc;
+    if (known == 0 || version != known || seconds == 0)
+        return answer_plan(request, known, known == 0, err);
+    struct waiting *waiting = arena_alloc(request->arena, sizeof *waiting);
+    if (!waiting)
+        return error_set(err, E_LIMIT, "", "no memory to wait");
+    *waiting = (struct waiting){.waiter.wake = on_plan_changed,
+                                .timer = {.fn = on_plan_due, .user = waiting},
+                                .request = request,
+                                .version = known};
+    rc = plan_wait(server->plan, id, &waiting->waiter, err);
+    if (rc)
+        return rc;
+    request->waiting = waiting;
+    request_wait(request, on_plan_gone);
+    if (seconds > WAIT_MAX_S)
+        seconds = WAIT_MAX_S;
+    loop_timer_start(server->loop, &waiting->timer, loop_now_ns(server->loop) + seconds * CLOCK_S);
+    return 0;
+}
+
+/* --- results ----------------------------------------------------------------------------------------------------------------- */
+
+static int take_results(struct request *request, struct error *err)
+{
+    struct server *server = request->server;
+    struct message_batch batch;
+    struct message_receipt receipt;
+    int rc = body_read(request, &message_batch_table, &batch, err);
+    if (rc)
+        return rc;
+    presence_seen(server->presence, request->agent.head.aid, request->agent.head.id);
+    rc = intake_take(server->intake, request->agent.head.id, request->agent.head.aid, &batch, request->arena, &receipt,
+                     err);
+    api_stream_told(server);
+    if (rc)
+        return rc;
+    request_answer_cbor(request, 200, &message_receipt_table, &receipt);
+    return 0;
+}
+
+static const char *const plan_queries[] = {"version", "wait", NULL};
 
 const struct route api_link_routes[] = {
     ROUTE("POST", "/oculi/v1/agent/register", PERMISSION_PUBLIC, "registerAgent", register_agent,
           (.request = &message_registration_table, .response = &message_identity_table, .status = 201,
            .flags = ROUTE_OCULI | ROUTE_CBOR | ROUTE_NO_AID),
           "An agent joins an account group"),
+    ROUTE("GET", "/oculi/v1/agent/plan", PERMISSION_AGENT, "getPlan", get_plan,
+          (.response = &message_plan_table, .flags = ROUTE_OCULI | ROUTE_CBOR | ROUTE_NO_AID, .queries = plan_queries),
+          "What an agent should run"),
+    ROUTE("POST", "/oculi/v1/agent/results", PERMISSION_AGENT, "takeResults", take_results,
+          (.request = &message_batch_table, .response = &message_receipt_table,
+           .flags = ROUTE_OCULI | ROUTE_CBOR | ROUTE_NO_AID),
+          "What an agent measured"),
     {0},
 };

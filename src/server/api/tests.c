@@ -6,6 +6,10 @@
 
 #include "base/str.h"
 #include "server/api/api.h"
+#include "server/latest.h"
+#include "server/paths.h"
+
+#define V7_DEFAULT_INTERVAL_S 60
 
 #define R (.flags = FIELD_READONLY)
 #define ANSWERED_UNDER(word) (.flags = FIELD_READONLY, .expand = (word))
@@ -165,7 +169,8 @@ json_t *api_test_json(struct request *request, const struct object_test *test, s
         .modified_by = test->modified_by,
         .created_s = test->created_s,
         .modified_s = test->changed_s,
-        .interval_s = test->interval_s,
+        /* v7's answer of a test requires an interval, also of one that runs only when asked: its default. */
+        .interval_s = test->is_instant ? V7_DEFAULT_INTERVAL_S : test->interval_s,
         .alerts_enabled = test->alerts_enabled,
         .enabled = test->enabled,
         .alert_rules = none,
@@ -176,7 +181,8 @@ json_t *api_test_json(struct request *request, const struct object_test *test, s
     };
     if (request_expands(request, "agent") && list_agents(request, test, &answer.agents, err) != 0)
         return NULL;
-    json_t *json = field_to_json(test->is_instant ? &instant_answer_table : &api_test_table, &answer, request->expand);
+    bool is_instant_answer = request->route && request->route->response == &instant_answer_table;
+    json_t *json = field_to_json(is_instant_answer ? &instant_answer_table : &api_test_table, &answer, request->expand);
     json_t *typed = field_to_json(type->settings, settings, request->expand);
     (void)json_object_update_missing(json, typed);
     json_decref(typed);
@@ -288,7 +294,7 @@ static void split(json_t *body, const struct field_table *common, json_t **ret_c
 static int reword(const struct measure_type *type, int rc, struct error *err)
 {
     if (rc == -E_UNKNOWN && str_starts(err->text, "is not a field"))
-        return error_set(err, E_UNKNOWN, err->where, "There is no such setting");
+        (void)str_copy(err->text, sizeof err->text, "There is no such setting");
     if (rc == -E_REQUIRED && str_equal(err->where, type->target_name))
         return error_set(err, E_REQUIRED, type->target_name, "Target is empty.");
     if (rc == -E_REQUIRED && strcmp(err->where, "agents") == 0)
@@ -455,6 +461,8 @@ static int delete_test(struct request *request, struct error *err)
     rc = store_commit(store, err);
     if (rc)
         return rc;
+    latest_forget_test(request->server->latest, test.head.id);
+    paths_cache_forget_test(request->server->paths, test.head.id);
     api_test_changed(request->server, test.head.aid, test.head.id);
     request_answer_empty(request, 204);
     return 0;
@@ -462,7 +470,7 @@ static int delete_test(struct request *request, struct error *err)
 
 /* --- runs asked for once ------------------------------------------------------------------------------------------------ */
 
-static int ask_run(struct request *request, const struct object_test *test, struct error *err)
+static int ask_run(struct request *request, const struct object_test *test, uint64_t *ret_run, struct error *err)
 {
     const struct object_test_agent *members = test->agents.items;
     uint64_t *ids = arena_alloc_array(request->arena, test->agents.count + 1, sizeof *ids);
@@ -476,11 +484,14 @@ static int ask_run(struct request *request, const struct object_test *test, stru
                              .test_version = test->head.version,
                              .asked_s = now,
                              .agents = {ids, test->agents.count}};
-    return object_put(request->server->store, &object_run_kind, &run, now, err);
+    int rc = object_put(request->server->store, &object_run_kind, &run, now, err);
+    *ret_run = run.head.id;
+    return rc;
 }
 
 static int create_instant(struct request *request, struct error *err)
 {
+    uint64_t run_id = 0;
     struct object_test test;
     struct store *store = request->server->store;
     int rc = new_test(request, &instant_request_table, true, &test, err);
@@ -490,7 +501,7 @@ static int create_instant(struct request *request, struct error *err)
         return rc;
     rc = put_test(request, &test, err);
     if (!rc)
-        rc = ask_run(request, &test, err);
+        rc = ask_run(request, &test, &run_id, err);
     if (rc) {
         store_rollback(store);
         return rc;
@@ -500,18 +511,20 @@ static int create_instant(struct request *request, struct error *err)
         return rc;
     request_location(request, request_url(request, "/v7/tests/%s/%llu", test.type, (unsigned long long)test.head.id));
     api_test_changed(request->server, test.head.aid, test.head.id);
+    api_run_changed(request->server, run_id);
     return answer_test(request, 201, &test, err);
 }
 
 static int run_test(struct request *request, struct error *err)
 {
+    uint64_t run_id = 0;
     struct object_test test;
     int rc = find_test(request, &test, err);
     if (!rc)
-        rc = ask_run(request, &test, err);
+        rc = ask_run(request, &test, &run_id, err);
     if (rc)
         return rc;
-    api_test_changed(request->server, test.head.aid, test.head.id);
+    api_run_changed(request->server, run_id);
     request_answer_empty(request, 200);
     return 0;
 }
