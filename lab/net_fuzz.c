@@ -11,7 +11,7 @@
 #include "lab/net.h"
 #include "lab/packet.h"
 #include "lab/scenario.h"
-#include "lab/truth.h"
+#include "truth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

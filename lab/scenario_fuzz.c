@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "lab/net.h"
 #include "lab/scenario.h"
-#include "lab/truth.h"
+#include "truth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
