@@ -101,6 +101,8 @@ struct field_table {
  */
 #define FIELD_UNWRAP(...) __VA_ARGS__
 #define FIELD_IS(rec, member, type) (sizeof(char[_Generic(((rec *)0)->member, type: 1)]) - 1)
+/* 12 is what gcc and clang call a record; the size of the struct is compared by field_audit. */
+#define FIELD_IS_STRUCT(rec, member) (sizeof(char[__builtin_classify_type(((rec *)0)->member) == 12 ? 1 : -1]) - 1)
 #define FIELD_ANY(kind_, check_, rec, member, name_, more, ...)                                                        \
     {                                                                                                                  \
         .kind = (kind_), .offset = offsetof(rec, member) + (check_), .name = (name_), .help = (__VA_ARGS__),           \
@@ -124,7 +126,8 @@ struct field_table {
 #define FIELD_TIME(rec, member, name, more, ...)                                                                       \
     FIELD_ANY(FIELD_KIND_TIME, FIELD_IS(rec, member, int64_t), rec, member, name, more, __VA_ARGS__)
 #define FIELD_RECORD(rec, member, name, table_, more, ...)                                                             \
-    FIELD_ANY(FIELD_KIND_RECORD, 0, rec, member, name, (.table = (table_), FIELD_UNWRAP more), __VA_ARGS__)
+    FIELD_ANY(FIELD_KIND_RECORD, FIELD_IS_STRUCT(rec, member), rec, member, name,                                      \
+              (.table = (table_), FIELD_UNWRAP more), __VA_ARGS__)
 #define FIELD_RECORD_PTR(rec, member, name, table_, more, ...)                                                         \
     FIELD_ANY(FIELD_KIND_RECORD_PTR, 0 * sizeof(*((rec *)0)->member), rec, member, name,                               \
               (.table = (table_), FIELD_UNWRAP more), __VA_ARGS__)

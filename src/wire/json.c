@@ -74,8 +74,10 @@ int json_parse_strict(const void *bytes, size_t size, json_t **ret_json, struct 
 
 const char *json_f64_text(double value, char out[JSON_F64_BYTES])
 {
-    if (isinf(value))
-        return strcpy(out, value < 0 ? "-inf" : "inf");
+    if (isinf(value)) {
+        (void)snprintf(out, JSON_F64_BYTES, "%sinf", value < 0 ? "-" : "");
+        return out;
+    }
     if (value == floor(value) && fabs(value) < 9007199254740992.0) {
         (void)snprintf(out, JSON_F64_BYTES, "%lld", (long long)value);
         return out;
