@@ -102,7 +102,8 @@ uint64_t check_add_test(struct check *c, const char *key, int32_t interval_s, co
     return test.head.id;
 }
 
-/* --- rounds -------------------------------------------------------------------------------------------------------- */
+/* --- rounds --------------------------------------------------------------------------------------------------------
+ */
 
 static void fill_route(struct check *c, const struct check_path *path, int32_t flow, struct measure_route *route)
 {

@@ -213,9 +213,9 @@ static void states_follow_the_thresholds(void **state)
         enum results_state state;
         char digit;
     } table[] = {
-        {0, RESULTS_OK, '0'},     {0.1, RESULTS_OK, '1'},     {0.7, RESULTS_OK, '2'},
-        {1, RESULTS_MINOR, '3'},  {4, RESULTS_MINOR, '4'},    {9.9, RESULTS_MINOR, '5'},
-        {10, RESULTS_MAJOR, '6'}, {30, RESULTS_MAJOR, '7'},   {49, RESULTS_MAJOR, '8'},
+        {0, RESULTS_OK, '0'},        {0.1, RESULTS_OK, '1'},       {0.7, RESULTS_OK, '2'},
+        {1, RESULTS_MINOR, '3'},     {4, RESULTS_MINOR, '4'},      {9.9, RESULTS_MINOR, '5'},
+        {10, RESULTS_MAJOR, '6'},    {30, RESULTS_MAJOR, '7'},     {49, RESULTS_MAJOR, '8'},
         {50, RESULTS_CRITICAL, '9'}, {100, RESULTS_CRITICAL, '9'}, {NAN, RESULTS_NO_DATA, '-'},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-
 static int64_t version_of(struct check *c, uint64_t agent_id)
 {
     int64_t version = -1;
@@ -34,8 +33,8 @@ static void a_plan_lists_what_the_agent_should_run(void **state)
     assert_string_equal(tests[0].type, "agent-to-server");
     assert_int_equal(tests[0].interval_s, 60);
     struct agent_to_server_settings settings;
-    assert_int_equal(field_from_cbor(measure_type_find("agent-to-server")->settings, tests[0].settings.data, tests[0].settings.size,
-                                     &settings, &c->arena, NULL),
+    assert_int_equal(field_from_cbor(measure_type_find("agent-to-server")->settings, tests[0].settings.data,
+                                     tests[0].settings.size, &settings, &c->arena, NULL),
                      0);
     assert_string_equal(settings.server, "app.example.net:443");
     plan = plan_of(c, 2);

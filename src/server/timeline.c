@@ -220,7 +220,11 @@ static int64_t choose_step(const struct view *view, int64_t from_s, int64_t to_s
     if (!interval)
         return 0;
     int64_t slots = (to_s - from_s + interval - 1) / interval;
-    int64_t together = (slots + points - 1) / points;
+    int64_t together = (slots + points - 1) / points, width = together * interval;
+    /* Bins stand at multiples of their width, so that the window may touch one more than fit into it. */
+    bool is_one_more = floor_to(to_s - 1, width) - floor_to(from_s, width) >= points * width;
+    if (together > 1 && is_one_more)
+        together = (slots + points - 2) / (points - 1);
     *ret_binned = together > 1;
     return together * interval;
 }
@@ -235,6 +239,8 @@ int timeline_write(const struct view *view, const struct timeline_query *query, 
     size_t max_points = query->max_points;
     if (!max_points || max_points > LIMIT_TIMELINE_POINTS)
         max_points = LIMIT_TIMELINE_POINTS;
+    if (max_points < 2)
+        max_points = 2;
     struct line line = {
         .view = view, .from_s = query->from_s, .to_s = query->to_s, .metric = (unsigned)metric, .change_t = INT64_MIN};
     line.step_s = choose_step(view, query->from_s, query->to_s, max_points, &line.is_binned);

@@ -13,7 +13,7 @@
 struct timeline_query {
     const char *metric;   /* id; NULL = the type's first */
     int64_t from_s, to_s; /* [from, to) */
-    size_t max_points;    /* 0 = LIMIT_TIMELINE_POINTS */
+    size_t max_points;    /* 0 = LIMIT_TIMELINE_POINTS; at least 2 */
 };
 
 /* Appends the JSON object. -E_UNKNOWN: no such metric. -E_RANGE: to is not after from, or the time is too long. */
