@@ -1,0 +1,620 @@
+/*
+ * The real oculi-agent, as a process, against a server that misbehaves. Its target is loopback over ICMP. No check
+ * waits for time to pass: each waits for what it wants to see.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/sealed.h"
+#include "agent/spool.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "fake_server.h"
+#include "measure/type.h"
+#include "probe/open.h"
+
+#define WAIT_MS 60000
+#define STEP_MS 10
+
+static const char *program; /* argv[1] */
+
+/* One agent with its server and directories. */
+struct world {
+    struct fake_server *server;
+    char dir[64], state[96], log[96];
+    pid_t pid; /* 0 = not running; also its process group */
+    struct arena arena;
+};
+
+/* --- the agent as a process ---------------------------------------------------------------------------------------- */
+
+static void start_agent(struct world *world)
+{
+    world->pid = fork();
+    assert_true(world->pid >= 0);
+    if (world->pid == 0) {
+        (void)setpgid(0, 0);
+        int fd = open(world->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        (void)dup2(fd, STDERR_FILENO);
+        (void)dup2(fd, STDOUT_FILENO);
+        (void)execl(program, program, "--server", fake_server_url(world->server), "--token", FAKE_TOKEN, "--state-dir",
+                    world->state, "--name", "Check", "--country", "NL", "--latitude", "52.37", "--longitude=4.9",
+                    "--log-level", "debug", (char *)NULL);
+        _exit(127);
+    }
+    (void)setpgid(world->pid, world->pid);
+}
+
+/* Takes every process of the agent away, and waits until they are gone. */
+static int reap(struct world *world)
+{
+    int status = -1, one;
+    pid_t pid;
+    while ((pid = waitpid(-world->pid, &one, 0)) > 0 || (pid < 0 && errno == EINTR)) {
+        if (pid == world->pid)
+            status = one;
+    }
+    world->pid = 0;
+    return status;
+}
+
+static void kill_agent(struct world *world)
+{
+    assert_int_equal(kill(-world->pid, SIGKILL), 0);
+    (void)reap(world);
+}
+
+static int stop_agent(struct world *world)
+{
+    assert_int_equal(kill(world->pid, SIGTERM), 0);
+    int status = reap(world);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static char *read_text(struct world *world, const char *path)
+{
+    struct buf buf;
+    buf_init(&buf, 4 << 20);
+    char *text = file_read(path, &buf, NULL) ? arena_strdup(&world->arena, "")
+                                             : arena_strdup(&world->arena, buf_str(&buf));
+    buf_done(&buf);
+    return text;
+}
+
+static size_t count_text(const char *text, const char *what)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, what); at; at = strstr(at + 1, what))
+        count++;
+    return count;
+}
+
+/* Until the file holds the text. */
+static void wait_text(struct world *world, const char *path, const char *what)
+{
+    for (int waited = 0; waited < WAIT_MS; waited += STEP_MS) {
+        if (strstr(read_text(world, path), what))
+            return;
+        arena_reset(&world->arena);
+        (void)poll(NULL, 0, STEP_MS);
+    }
+    fail_msg("\"%s\" never appeared in %s:\n%s", what, path, read_text(world, path));
+}
+
+static char *status_path(struct world *world)
+{
+    static char path[128];
+    (void)snprintf(path, sizeof path, "%s/status", world->state);
+    return path;
+}
+
+static uint64_t spool_size(const struct world *world)
+{
+    char path[160];
+    uint64_t size = 0;
+    (void)snprintf(path, sizeof path, "%s/spool", world->state);
+    DIR *dir = opendir(path);
+    for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        struct stat st;
+        if (strstr(entry->d_name, ".seg") && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+            size += (uint64_t)st.st_size;
+    }
+    if (dir)
+        (void)closedir(dir);
+    return size;
+}
+
+/* Until the agent has put so many rounds into its spool from now on. */
+static void wait_spooled(struct world *world, int rounds)
+{
+    uint64_t size = spool_size(world);
+    for (int waited = 0; rounds > 0 && waited < WAIT_MS; waited += STEP_MS) {
+        uint64_t now = spool_size(world);
+        rounds -= now > size;
+        size = now;
+        (void)poll(NULL, 0, STEP_MS);
+    }
+    assert_true(rounds <= 0);
+}
+
+struct kept {
+    int64_t ids[1000];
+    size_t count;
+};
+
+static bool keep_id(void *user, const struct record *record)
+{
+    struct kept *kept = user;
+    kept->ids[kept->count++] = record->round_id;
+    return true;
+}
+
+/* What a dead agent left behind. */
+static void read_spool(const struct world *world, struct kept *kept)
+{
+    char path[160];
+    struct spool *spool;
+    struct spool_options options = {0};
+    struct spool_mark mark;
+    (void)snprintf(path, sizeof path, "%s/spool", world->state);
+    kept->count = 0;
+    assert_int_equal(spool_open(path, &options, &spool, NULL), 0);
+    (void)spool_read(spool, keep_id, kept, &mark);
+    spool_close(spool);
+}
+
+/* --- plans ---------------------------------------------------------------------------------------------------------- */
+
+static struct field_bytes settings_of(struct world *world, const char *server)
+{
+    const struct measure_type *type = measure_type_find("agent-to-server");
+    void *settings = arena_alloc(&world->arena, type->settings->size);
+    field_defaults(type->settings, settings);
+    assert_int_equal(field_from_text(type->settings, "server", server, settings, &world->arena, NULL), 0);
+    assert_int_equal(field_from_text(type->settings, "protocol", "icmp", settings, &world->arena, NULL), 0);
+    assert_int_equal(field_from_text(type->settings, "numPathTraces", "1", settings, &world->arena, NULL), 0);
+    struct buf buf;
+    buf_init(&buf, 65536);
+    field_to_cbor(type->settings, settings, &buf);
+    void *bytes = arena_alloc(&world->arena, buf.size);
+    memcpy(bytes, buf.data, buf.size);
+    struct field_bytes result = {.data = bytes, .size = buf.size};
+    buf_done(&buf);
+    return result;
+}
+
+static void set_plan(struct world *world, const struct message_test *tests, size_t test_count,
+                     const struct message_run *runs, size_t run_count)
+{
+    struct message_plan plan = {.ipv6_policy = 1,
+                                .tests = {.items = (void *)(uintptr_t)tests, .count = test_count},
+                                .runs = {.items = (void *)(uintptr_t)runs, .count = run_count}};
+    fake_server_plan(world->server, &plan);
+}
+
+/* count tests of one interval, numbered from 1. */
+static void set_tests(struct world *world, size_t count, int32_t interval_s)
+{
+    struct message_test tests[16];
+    for (size_t i = 0; i < count; i++)
+        tests[i] = (struct message_test){.test_id = i + 1, .version = 7, .type = "agent-to-server",
+                                         .interval_s = interval_s, .settings = settings_of(world, "127.0.0.1")};
+    set_plan(world, tests, count, NULL, 0);
+}
+
+/* Each round of the test once, and without a gap. Returns how many. */
+static size_t check_contiguous(struct world *world, uint64_t test_id, int64_t interval_s)
+{
+    const struct fake_round *rounds;
+    size_t total = fake_server_rounds(world->server, &rounds), count = 0;
+    int64_t low = INT64_MAX, high = 0;
+    for (size_t i = 0; i < total; i++) {
+        if (rounds[i].test_id != test_id || rounds[i].run_id)
+            continue;
+        count++;
+        low = rounds[i].round_id < low ? rounds[i].round_id : low;
+        high = rounds[i].round_id > high ? rounds[i].round_id : high;
+        assert_int_equal(rounds[i].round_id % interval_s, 0);
+        for (size_t j = 0; j < i; j++) /* the fake commits each once; a second one would be counted as duplicate */
+            assert_false(rounds[j].test_id == test_id && rounds[j].round_id == rounds[i].round_id);
+    }
+    if (count > 0 && (high - low) / interval_s + 1 != (int64_t)count)
+        fail_msg("test %d: %zu rounds between %lld and %lld, every %lld s:\n%s", (int)test_id, count, (long long)low,
+                 (long long)high, (long long)interval_s, read_text(world, world->log));
+    return count;
+}
+
+/* --- setting up -------------------------------------------------------------------------------------------------------- */
+
+static bool may_open_raw_sockets(void)
+{
+    struct probe_sockets sockets;
+    struct error err;
+    if (probe_open(NULL, &sockets, &err) == 0) {
+        probe_close(&sockets);
+        return true;
+    }
+    print_message("# raw sockets: %s\n", err.text);
+    return false;
+}
+
+static int setup(void **state)
+{
+    struct world *world = mem_alloc(sizeof *world);
+    strcpy(world->dir, "/tmp/agent-check-XXXXXX");
+    assert_non_null(mkdtemp(world->dir));
+    (void)snprintf(world->state, sizeof world->state, "%s/state", world->dir);
+    (void)snprintf(world->log, sizeof world->log, "%s/log", world->dir);
+    arena_init(&world->arena, 64 << 20);
+    world->server = fake_server_start();
+    *state = world;
+    return 0;
+}
+
+static void remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        char inner[400];
+        if (str_equal(entry->d_name, ".") || str_equal(entry->d_name, ".."))
+            continue;
+        (void)snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (unlink(inner) != 0)
+            remove_tree(inner);
+    }
+    if (dir)
+        (void)closedir(dir);
+    (void)rmdir(path);
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    if (world->pid > 0)
+        kill_agent(world);
+    fake_server_free(world->server);
+    arena_done(&world->arena);
+    remove_tree(world->dir);
+    mem_free(world);
+    return 0;
+}
+
+#define NEEDS_RAW_SOCKETS()                                                                                            \
+    if (!may_open_raw_sockets())                                                                                       \
+    skip()
+
+/* --- checks ------------------------------------------------------------------------------------------------------------ */
+
+static void it_registers_measures_and_uploads(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 2, 3);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 6));
+    struct fake_counts counts = fake_server_counts(world->server);
+    assert_int_equal(counts.registrations, 1);
+    assert_string_equal(counts.agent_name, "Check");
+    assert_string_equal(counts.version, OCULI_VERSION);
+    assert_string_equal(counts.types, "agent-to-server");
+    assert_string_equal(counts.country, "NL");
+    assert_true(counts.latitude > 52.36 && counts.latitude < 52.38);
+    assert_true(counts.has_offset);
+    assert_int_equal(counts.malformed, 0);
+    const struct fake_round *rounds;
+    size_t count = fake_server_rounds(world->server, &rounds);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(rounds[i].test_version, 7);
+        assert_string_equal(rounds[i].parts, "network pathVis");
+        assert_true(rounds[i].start_ns / 1000000000 >= rounds[i].round_id);
+        assert_true(rounds[i].end_ns > rounds[i].start_ns);
+    }
+    wait_text(world, status_path(world), "state: connected\n");
+    wait_text(world, status_path(world), "tests: 2\n");
+    wait_text(world, status_path(world), "clock-offset: 9"); /* 99.99...: the server's clock is 100 s ahead */
+    char command[300];
+    (void)snprintf(command, sizeof command, "%s status --state-dir %s | grep -q '^running: true$'", program,
+                   world->state);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(stop_agent(world), 0);
+    struct stat st;
+    (void)snprintf(command, sizeof command, "%s/identity", world->state);
+    assert_int_equal(stat(command, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_null(strstr(read_text(world, world->log), "s3cret")); /* secrets are never logged */
+    assert_null(strstr(read_text(world, world->log), FAKE_TOKEN));
+}
+
+static void no_trouble_of_the_server_costs_a_round(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    const int troubles[][2] = {{500, FAKE_DROP_EARLY}, {429, FAKE_DROP_LATE}, {FAKE_SHORT, 503}};
+    set_tests(world, 4, 4);
+    start_agent(world);
+    for (size_t i = 0; i < 3; i++) { /* a success in between, or the delays grow */
+        const struct fake_round *rounds;
+        fake_server_trouble(world->server, troubles[i][0]);
+        fake_server_trouble(world->server, troubles[i][1]);
+        assert_true(fake_server_wait_troubles(world->server, 2 * i + 2));
+        assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 4));
+    }
+    struct fake_counts counts = fake_server_counts(world->server);
+    assert_int_equal(counts.troubles, 6);
+    assert_true(counts.duplicates > 0); /* the batch whose receipt was lost came again */
+    for (uint64_t test = 1; test <= 4; test++)
+        assert_true(check_contiguous(world, test, 4) >= 3);
+}
+
+static void batches_shrink_until_the_server_takes_them(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 5, 4);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+    fake_server_down(world->server);
+    wait_spooled(world, 9);
+    fake_server_ceiling(world->server, 2);
+    fake_server_up(world->server);
+    assert_true(fake_server_wait_rounds(world->server, 12));
+    for (uint64_t test = 1; test <= 5; test++)
+        (void)check_contiguous(world, test, 4);
+    assert_int_equal(fake_server_counts(world->server).malformed, 0);
+}
+
+/* The server away, the agent killed twice, once in the moment between a commit and its receipt: what was in the spool
+ * arrives, nothing twice, no slot is missing. */
+static void kill_9_loses_and_doubles_nothing(void **state)
+{
+    struct world *world = *state;
+    const int64_t interval = 5;
+    struct kept first, second;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 1, (int32_t)interval);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 2));
+
+    fake_server_trouble(world->server, FAKE_DROP_LATE);
+    size_t uploads = fake_server_counts(world->server).uploads;
+    assert_true(fake_server_wait_uploads(world->server, uploads + 1));
+    kill_agent(world);
+    read_spool(world, &first);
+    assert_true(first.count >= 1); /* committed there, and not known to be here */
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 4));
+    assert_true(fake_server_counts(world->server).duplicates >= 1);
+    assert_int_equal(fake_server_counts(world->server).repeated, 0);
+
+    fake_server_down(world->server);
+    wait_spooled(world, 2);
+    kill_agent(world);
+    read_spool(world, &second);
+    assert_true(second.count >= 2);
+    start_agent(world); /* the server is still away: the plan comes from the disk */
+    wait_spooled(world, 2);
+    fake_server_up(world->server);
+    size_t before = 4 + second.count;
+    assert_true(fake_server_wait_rounds(world->server, before + 3));
+    assert_int_equal(fake_server_counts(world->server).registrations, 1);
+    assert_int_equal(fake_server_counts(world->server).repeated, 0); /* and no slot was measured twice */
+
+    const struct fake_round *rounds;
+    size_t count = fake_server_rounds(world->server, &rounds);
+    for (size_t i = 0; i < second.count; i++) {
+        size_t found = 0;
+        for (size_t j = 0; j < count; j++)
+            found += rounds[j].round_id == second.ids[i];
+        assert_int_equal(found, 1);
+    }
+    assert_true(check_contiguous(world, 1, interval) >= before + 3);
+}
+
+static pid_t worker_of(const struct world *world)
+{
+    char path[64];
+    struct buf buf;
+    int64_t pid = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)world->pid, (int)world->pid);
+    buf_init(&buf, 4096);
+    if (file_read(path, &buf, NULL) == 0)
+        pid = strtol(buf_str(&buf), NULL, 10);
+    buf_done(&buf);
+    return (pid_t)pid;
+}
+
+static void a_dead_worker_is_replaced(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 1, 4);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 2));
+    pid_t worker = worker_of(world);
+    assert_true(worker > 1);
+    assert_int_equal(kill(worker, SIGKILL), 0);
+    wait_text(world, world->log, "another worker starts");
+    const struct fake_round *rounds;
+    assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 2));
+    assert_int_equal(fake_server_counts(world->server).registrations, 1);
+    assert_int_equal(fake_server_counts(world->server).repeated, 0);
+    assert_int_equal(stop_agent(world), 0);
+}
+
+/* Neither process of a running agent holds any capability. */
+static void nobody_keeps_a_privilege(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 1, 4);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+    const pid_t pids[] = {world->pid, worker_of(world)};
+    for (size_t i = 0; i < 2; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pids[i]);
+        const char *text = read_text(world, path);
+        assert_non_null(strstr(text, "CapPrm:\t0000000000000000\n"));
+        assert_non_null(strstr(text, "CapEff:\t0000000000000000\n"));
+        assert_non_null(strstr(text, "CapBnd:\t0000000000000000\n"));
+        assert_non_null(strstr(text, "NoNewPrivs:\t1\n"));
+    }
+}
+
+static void a_deleted_agent_stops_measuring(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 1, 3);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+    fake_server_refuse(world->server, true);
+    wait_text(world, status_path(world), "state: refused\n");
+    wait_text(world, world->log, "To register as a new agent, stop this one and remove");
+    wait_text(world, status_path(world), "running-rounds: 0\n");
+    struct stat st;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/identity", world->state);
+    assert_int_equal(stat(path, &st), 0); /* it does not register by itself */
+    assert_int_equal(fake_server_counts(world->server).registrations, 1);
+    assert_int_equal(stop_agent(world), 0);
+}
+
+static void a_run_is_run_once_and_the_unknown_is_told_once(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    struct message_test tests[] = {
+        {.test_id = 1, .version = 1, .type = "agent-to-server", .interval_s = 3, .settings = settings_of(world, "127.0.0.1")},
+        {.test_id = 2, .version = 1, .type = "smell", .interval_s = 3, .settings = settings_of(world, "127.0.0.1")},
+        {.test_id = 3, .version = 1, .type = "agent-to-server", .interval_s = 3, .settings = {.data = "\xff", .size = 1}},
+    };
+    struct message_run runs[] = {{.run_id = 900, .test_id = 1, .version = 1, .type = "agent-to-server",
+                                  .settings = settings_of(world, "127.0.0.1"), .requested_s = 1790000001}};
+    set_plan(world, tests, 3, runs, 1);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 3));
+    kill_agent(world);
+    start_agent(world);
+    set_plan(world, tests, 3, runs, 1); /* a new version: everything is looked at again */
+    const struct fake_round *rounds;
+    assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 3));
+    size_t count = fake_server_rounds(world->server, &rounds), found = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(rounds[i].test_id, 1);
+        if (rounds[i].run_id) {
+            assert_int_equal(rounds[i].run_id, 900);
+            assert_int_equal(rounds[i].round_id, 1790000001);
+            found++;
+        }
+    }
+    assert_int_equal(found, 1);
+    assert_int_equal(fake_server_counts(world->server).repeated, 0);
+    const char *log = read_text(world, world->log);
+    assert_int_equal(count_text(log, "test 2 is not run: type: this agent"), 2); /* once in each process */
+    assert_int_equal(count_text(log, "test 3 is not run"), 2);
+    wait_text(world, status_path(world), "unsupported-tests: 2\n");
+}
+
+/* What stops an agent is said in one line, and the exit status tells that trying again is useless. */
+static void expect_failure(struct world *world, const char *text)
+{
+    int status = reap(world);
+    const char *log = read_text(world, world->log);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 2 || !strstr(log, text))
+        fail_msg("status %x, expected \"%s\" in: %s", (unsigned)status, text, log);
+    (void)unlink(world->log);
+}
+
+static void what_stops_it_is_said(void **state)
+{
+    struct world *world = *state;
+    char path[128];
+    NEEDS_RAW_SOCKETS();
+    assert_int_equal(mkdir(world->state, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/identity", world->state);
+    assert_int_equal(file_write(path, "rubbish", 7, 0600, NULL), 0);
+    start_agent(world);
+    expect_failure(world, "identity: the agent's identity is damaged: restore the file, or remove it");
+    assert_int_equal(unlink(path), 0);
+
+    int lock;
+    assert_int_equal(sealed_lock(world->state, 0, &lock, NULL), 0);
+    start_agent(world);
+    expect_failure(world, "another oculi-agent uses this state directory");
+    (void)close(lock);
+
+    assert_int_equal(chmod(world->state, 0500), 0);
+    assert_int_equal(chown(world->state, 65534, 65534), geteuid() == 0 ? 0 : -1);
+    start_agent(world);
+    expect_failure(world, "the state directory cannot be written by user");
+    assert_int_equal(fake_server_counts(world->server).registrations, 0);
+}
+
+static void a_wrong_token_is_final(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    char command[600];
+    (void)snprintf(command, sizeof command,
+                   "%s --server %s --token wrong --state-dir %s 2>%s; test $? = 2 && grep -q 'does not know the account "
+                   "group token (HTTP 401: as the check wants it)' %s",
+                   program, fake_server_url(world->server), world->state, world->log, world->log);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(fake_server_counts(world->server).registrations, 0);
+}
+
+static void a_server_away_at_the_start_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    fake_server_down(world->server);
+    set_tests(world, 1, 3);
+    start_agent(world);
+    wait_text(world, world->log, "cannot register yet");
+    fake_server_up(world->server);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+    assert_int_equal(stop_agent(world), 0);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(it_registers_measures_and_uploads, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_trouble_of_the_server_costs_a_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(batches_shrink_until_the_server_takes_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(kill_9_loses_and_doubles_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dead_worker_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_keeps_a_privilege, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_deleted_agent_stops_measuring, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_run_is_run_once_and_the_unknown_is_told_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_stops_it_is_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wrong_token_is_final, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_server_away_at_the_start_is_waited_for, setup, teardown),
+    };
+    if (argc < 2)
+        return 2;
+    program = argv[1];
+    (void)setenv("no_proxy", "*", 1);
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* the workers of killed agents are ours to wait for */
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
+    return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
+}
