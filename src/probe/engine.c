@@ -18,7 +18,7 @@
 #define TICK_MIN_NS CLOCK_MS
 #define TICK_MAX_NS (5 * CLOCK_MS)
 #define TICK_PACKETS 32        /* worth waking up for */
-#define QUIET_PPS 400          /* below, waking up costs little and answers are dealt with sooner */
+#define QUIET_PPS 400          /* up to this waking up for each costs little, and is sooner */
 #define RATE_WINDOW_NS (50 * CLOCK_MS)
 #define READS_PER_WAKE 256u    /* batches; what is left is read in the next tick */
 #define FLOW_KEYS (1u << 22)   /* identifier (16 bits) and the upper 6 bits of the sequence number */
@@ -59,6 +59,7 @@ struct probe_engine {
     uint32_t wake_packets;     /* in this wake-up */
     bool is_awake;             /* wake() is running */
     bool is_full;              /* the transmit buffer */
+    bool is_quiet;             /* few packets lately */
 };
 
 int64_t probe_engine_mono_ns(const struct probe_engine *engine)
@@ -125,8 +126,8 @@ static void heap_remove(struct probe_engine *engine, struct probe_round *round)
 /* --- when to wake up ------------------------------------------------------------------------------------------------ */
 
 /*
- * After a wake-up in which something happened the engine sleeps a tick, whatever comes in meanwhile: a wake-up costs
- * more than ten packets. After one in which nothing happened it waits for the next packet or the next due round.
+ * Under load the engine sleeps a tick after a wake-up in which something happened, whatever comes in meanwhile: a wake-up
+ * costs more than ten packets. Else it waits for the next packet or the next due round.
  */
 static void plan_wake(struct probe_engine *engine)
 {
@@ -137,7 +138,7 @@ static void plan_wake(struct probe_engine *engine)
     bool wants_input = engine->stats.rounds > 0;
     if (due < earliest)
         due = earliest;
-    if (wants_input && (engine->wake_packets > 0 || engine->is_full)) {
+    if (engine->is_full || (wants_input && engine->wake_packets > 0 && !engine->is_quiet)) {
         due = earliest;
         wants_input = false;
     }
@@ -151,9 +152,8 @@ static void adapt_tick(struct probe_engine *engine, int64_t now)
     if (span < RATE_WINDOW_NS)
         return;
     int64_t pps = (int64_t)engine->rate_packets * CLOCK_S / span;
-    int64_t tick = TICK_MIN_NS;
-    if (pps > QUIET_PPS)
-        tick = TICK_PACKETS * CLOCK_S / pps;
+    engine->is_quiet = pps <= QUIET_PPS;
+    int64_t tick = engine->is_quiet ? TICK_MIN_NS : TICK_PACKETS * CLOCK_S / pps;
     engine->tick_ns = tick < TICK_MIN_NS ? TICK_MIN_NS : tick > TICK_MAX_NS ? TICK_MAX_NS : tick;
     engine->rate_start_ns = now;
     engine->rate_packets = 0;
@@ -483,6 +483,7 @@ int probe_engine_new(struct probe_io *io, const struct probe_engine_settings *se
     engine->bytes = mem_alloc_array(BATCH, sizeof *engine->bytes);
     engine->io = io;
     engine->tick_ns = TICK_MIN_NS;
+    engine->is_quiet = true;
     engine->dropped = io->ops->dropped(io);
     engine->polled_ns = probe_engine_mono_ns(engine);
     io->wake = wake;
