@@ -29,6 +29,7 @@
 
 #define STATE_DIR "/run/oculi-lab"
 #define EXIT_USAGE 2
+#define NICE_UNSET INT64_MAX
 #define GRACE_S 5 /* a command that was told to end gets so long */
 
 static const char usage[] =
@@ -53,15 +54,14 @@ static const char usage[] =
     "  --mtu N           of the devices (default 1500)\n"
     "  --spin US         watch the clock so long before a packet is due (default 60)\n"
     "  --busy            never sleep: the most exact, and one core at 100 %\n"
-    "  --nice N          scheduling priority (default -15)\n"
-    "  --realtime        real-time scheduling\n"
+    "  --nice N          ordinary scheduling at this priority (default: real-time, or -15 with --busy)\n"
     "  --ready-fd FD     write a line to this descriptor when packets flow (else \"ready\" on standard output\n"
     "                    when there is no COMMAND)\n";
 
 struct run_options {
     const char *scenario, *prefix, *in, *truth, *hosts;
     int64_t seed, probes, mtu, spin_us, nice, ready_fd;
-    bool is_busy, is_realtime;
+    bool is_busy;
     char **command;
 };
 
@@ -349,13 +349,15 @@ static void close_lab(struct lab *lab)
     lab_scenario_free(lab->s);
 }
 
-/* As exact as we are allowed to be. None of it is needed to work. */
+/* As exact as we are allowed to be. None of it is needed to work. Real-time scheduling is not for a process that never
+ * sleeps: it would starve the rest of the machine. */
 static void raise_priority(const struct run_options *options)
 {
     (void)prctl(PR_SET_TIMERSLACK, 1UL);
-    if (options->is_realtime && sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) == 0)
+    if (options->nice == NICE_UNSET && !options->is_busy &&
+        sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) == 0)
         return;
-    (void)setpriority(PRIO_PROCESS, 0, (int)options->nice);
+    (void)setpriority(PRIO_PROCESS, 0, options->nice == NICE_UNSET ? -15 : (int)options->nice);
 }
 
 static int start_command(struct lab *lab, const sigset_t *signals, struct error *err)
@@ -468,7 +470,6 @@ static int read_options(int argc, char **argv, struct run_options *o)
         {"--nice", NULL, &o->nice, -20, 19, NULL},
         {"--ready-fd", NULL, &o->ready_fd, 0, 1000000, NULL},
         {"--busy", NULL, NULL, 0, 0, &o->is_busy},
-        {"--realtime", NULL, NULL, 0, 0, &o->is_realtime},
     };
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
@@ -501,7 +502,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
 
 static int do_run(int argc, char **argv)
 {
-    struct lab lab = {.options = {.prefix = "oc", .probes = 1000000, .mtu = 1500, .spin_us = 60, .nice = -15,
+    struct lab lab = {.options = {.prefix = "oc", .probes = 1000000, .mtu = 1500, .spin_us = 60, .nice = NICE_UNSET,
                                   .ready_fd = -1},
                       .pump = {.epoll_fd = -1, .signal_fd = -1}};
     int status = read_options(argc, argv, &lab.options);
