@@ -240,6 +240,15 @@ static bool sim_has_family(const struct probe_io *io, int family)
     return sock_is_set(&sim_of(io)->addresses[family == AF_INET6]);
 }
 
+static bool sim_find_source(const struct probe_io *io, const union sock_addr *dst, union sock_addr *ret_src)
+{
+    const union sock_addr *own = &sim_of(io)->addresses[dst->sa.sa_family == AF_INET6];
+    if (!sock_is_set(own))
+        return false;
+    *ret_src = *own;
+    return true;
+}
+
 static void sim_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
 {
     struct sim_io *self = sim_of(io);
@@ -262,6 +271,7 @@ static const struct probe_io_ops sim_ops = {
     .mono_ns = sim_mono_ns,
     .wall_ns = sim_wall_ns,
     .has_family = sim_has_family,
+    .find_source = sim_find_source,
     .send = sim_send,
     .stamps = sim_stamps,
     .receive = sim_receive,

@@ -155,7 +155,7 @@ static void explain_permission(struct error *err)
 
 static int open_engine(struct session *session, struct error *err)
 {
-    struct probe_sockets sockets = {-1, -1};
+    struct probe_sockets sockets = PROBE_SOCKETS_NONE;
     struct probe_io *io = NULL;
     int rc = session->options.netns ? privilege_enter_netns(session->options.netns, err) : 0;
     if (rc)

@@ -72,6 +72,11 @@ int64_t probe_engine_wall_ns(const struct probe_engine *engine)
     return engine->io->ops->wall_ns(engine->io);
 }
 
+bool probe_engine_source(const struct probe_engine *engine, const union sock_addr *dst, union sock_addr *ret_src)
+{
+    return engine->io->ops->find_source(engine->io, dst, ret_src);
+}
+
 const struct probe_engine_stats *probe_engine_stats(const struct probe_engine *engine)
 {
     return &engine->stats;

@@ -21,9 +21,11 @@
 #ifndef OCULI_PROBE_ENGINE_H
 #define OCULI_PROBE_ENGINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/sock.h"
 
 struct probe_engine;
 struct probe_io;
@@ -64,5 +66,8 @@ const struct probe_engine_stats *probe_engine_stats(const struct probe_engine *e
 /* The engine's own clocks: those of the machine, or of the simulation. */
 int64_t probe_engine_mono_ns(const struct probe_engine *engine);
 int64_t probe_engine_wall_ns(const struct probe_engine *engine);
+
+/* The address that packets to dst leave from when a round does not name one: false when there is no way to dst. */
+bool probe_engine_source(const struct probe_engine *engine, const union sock_addr *dst, union sock_addr *ret_src);
 
 #endif

@@ -82,6 +82,14 @@ static uint64_t fake_dropped(struct probe_io *io)
     return fake_of(io)->dropped;
 }
 
+static bool fake_find_source(const struct probe_io *io, const union sock_addr *dst, union sock_addr *ret_src)
+{
+    (void)io;
+    (void)dst;
+    (void)ret_src;
+    return false;
+}
+
 static void fake_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
 {
     fake_of(io)->due_ns = due_ns;
@@ -97,6 +105,7 @@ static const struct probe_io_ops fake_ops = {
     .mono_ns = fake_mono_ns,
     .wall_ns = fake_wall_ns,
     .has_family = fake_has_family,
+    .find_source = fake_find_source,
     .send = fake_send,
     .stamps = fake_stamps,
     .receive = fake_receive,

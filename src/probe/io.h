@@ -60,6 +60,8 @@ struct probe_io_ops {
     int64_t (*mono_ns)(const struct probe_io *io);
     int64_t (*wall_ns)(const struct probe_io *io);
     bool (*has_family)(const struct probe_io *io, int family);
+    /* The address that packets to dst leave from, as the system would choose it: false when there is no way to dst. */
+    bool (*find_source)(const struct probe_io *io, const union sock_addr *dst, union sock_addr *ret_src);
     /* Sends in order, sets sent_ns and error of each, returns how many were dealt with: fewer than count when the
      * transmit buffer is full, in which case the rest is to be offered again later. */
     size_t (*send)(struct probe_io *io, struct probe_io_packet *packets, size_t count);

@@ -68,6 +68,7 @@ struct io_linux {
     struct loop_timer timer;
     struct stamp_clock clock;
     struct raw raws[2]; /* IPv4, IPv6 */
+    int routes[2];      /* of the same families */
     unsigned stamp_at, receive_at; /* the socket read next */
     bool wants_input;
     unsigned without;
@@ -515,6 +516,22 @@ static void linux_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
 
 /* --- making and closing ---------------------------------------------------------------------------------------------- */
 
+/* A datagram socket that is connected sends nothing; the kernel only looks the way up. */
+static bool linux_find_source(const struct probe_io *io, const union sock_addr *dst, union sock_addr *ret_src)
+{
+    int fd = linux_of(io)->routes[dst->sa.sa_family == AF_INET6];
+    union sock_addr to = *dst, src = {0};
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    socklen_t size = sizeof src;
+    sock_set_port(&to, 9);
+    if (fd < 0 || connect(fd, &nowhere, sizeof nowhere) != 0 || connect(fd, &to.sa, sock_len(&to)) != 0 ||
+        getsockname(fd, &src.sa, &size) != 0)
+        return false;
+    sock_set_port(&src, 0);
+    *ret_src = src;
+    return true;
+}
+
 static void linux_close(struct probe_io *io)
 {
     struct io_linux *self = linux_of(io);
@@ -525,6 +542,8 @@ static void linux_close(struct probe_io *io)
             (void)close(self->raws[i].fd);
         }
         mem_free(self->raws[i].tokens);
+        if (self->routes[i] >= 0)
+            (void)close(self->routes[i]);
     }
     mem_free(self);
 }
@@ -557,6 +576,7 @@ static const struct probe_io_ops linux_ops = {
     .mono_ns = linux_mono_ns,
     .wall_ns = linux_wall_ns,
     .has_family = linux_has_family,
+    .find_source = linux_find_source,
     .send = linux_send,
     .stamps = linux_stamps,
     .receive = linux_receive,
@@ -576,6 +596,7 @@ int io_linux_new(struct loop *loop, struct probe_sockets *sockets, unsigned with
     self->timer.user = self;
     self->raws[0] = (struct raw){.fd = sockets->icmp4, .family = AF_INET};
     self->raws[1] = (struct raw){.fd = sockets->icmp6, .family = AF_INET6};
+    self->routes[0] = self->routes[1] = -1;
     int rc = 0;
     for (unsigned i = 0; i < 2 && !rc; i++) {
         if (self->raws[i].fd >= 0)
@@ -589,7 +610,9 @@ int io_linux_new(struct loop *loop, struct probe_sockets *sockets, unsigned with
         return rc;
     }
     (void)read_clocks(self);
-    *sockets = (struct probe_sockets){.icmp4 = -1, .icmp6 = -1};
+    self->routes[0] = sockets->route4;
+    self->routes[1] = sockets->route6;
+    *sockets = PROBE_SOCKETS_NONE;
     *ret_io = &self->io;
     return 0;
 }

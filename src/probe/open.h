@@ -17,7 +17,11 @@
 struct probe_sockets {
     int icmp4; /* -1 = this machine has no IPv4 */
     int icmp6; /* -1 = this machine has no IPv6 */
+    /* Datagram sockets that never send: connecting one tells which address the system there would send from. */
+    int route4, route6;
 };
+
+#define PROBE_SOCKETS_NONE ((struct probe_sockets){-1, -1, -1, -1})
 
 /*
  * Opens the sockets in the named network namespace (a name under /run/netns, or a path; NULL = the caller's own). The

@@ -30,16 +30,21 @@ static int open_one(int family, int protocol, int *ret_fd, struct error *err)
 
 static int open_here(struct probe_sockets *ret_sockets, struct error *err)
 {
-    struct probe_sockets sockets = {.icmp4 = -1, .icmp6 = -1};
+    struct probe_sockets sockets = PROBE_SOCKETS_NONE;
     int rc = open_one(AF_INET, IPPROTO_ICMP, &sockets.icmp4, err);
     if (!rc)
         rc = open_one(AF_INET6, IPPROTO_ICMPV6, &sockets.icmp6, err);
     if (!rc && sockets.icmp4 < 0 && sockets.icmp6 < 0)
         rc = error_set(err, E_NOT_SUPPORTED, "", "this machine has neither IPv4 nor IPv6");
-    if (rc)
+    if (rc) {
         probe_close(&sockets);
-    else
-        *ret_sockets = sockets;
+        return rc;
+    }
+    if (sockets.icmp4 >= 0)
+        sockets.route4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sockets.icmp6 >= 0)
+        sockets.route6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    *ret_sockets = sockets;
     return rc;
 }
 
@@ -80,9 +85,10 @@ int probe_open(const char *netns, struct probe_sockets *ret_sockets, struct erro
 
 void probe_close(struct probe_sockets *sockets)
 {
-    if (sockets->icmp4 >= 0)
-        (void)close(sockets->icmp4);
-    if (sockets->icmp6 >= 0)
-        (void)close(sockets->icmp6);
-    *sockets = (struct probe_sockets){.icmp4 = -1, .icmp6 = -1};
+    const int fds[] = {sockets->icmp4, sockets->icmp6, sockets->route4, sockets->route6};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+    }
+    *sockets = PROBE_SOCKETS_NONE;
 }

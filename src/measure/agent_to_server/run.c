@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/limit.h"
 #include "base/resolve.h"
@@ -258,21 +256,12 @@ static void set_error(struct state *state, const struct error *err)
     state->result->network.error_details = arena_strdup(&state->round->arena, err->text);
 }
 
-/* The address the system would choose, from its routing table: connecting a datagram socket sends nothing. */
+/* The address the round was told to use, or the one that the system it measures from would choose. */
 static void find_source(struct state *state)
 {
-    union sock_addr src = state->src, dst = state->dst;
+    union sock_addr src = state->src;
     char text[SOCK_TEXT_BYTES];
-    if (!sock_is_set(&src)) {
-        socklen_t size = sizeof src;
-        int fd = socket(dst.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        sock_set_port(&dst, 9);
-        if (fd < 0 || connect(fd, &dst.sa, sock_len(&dst)) != 0 || getsockname(fd, &src.sa, &size) != 0)
-            memset(&src, 0, sizeof src);
-        if (fd >= 0)
-            close(fd);
-    }
-    if (sock_is_set(&src))
+    if (sock_is_set(&src) || probe_engine_source(state->round->context->engine, &state->dst, &src))
         state->result->path_vis.source_ip = arena_strdup(&state->round->arena, sock_ip_text(&src, text, sizeof text));
 }
 
