@@ -154,7 +154,7 @@ static int extract_metrics(const struct results_round *from, struct arena *arena
         if (value && isfinite(*value))
             metrics[count++] = (struct store_metric){.id = (uint16_t)i, .value = *value};
     }
-    if (results_text(from, "errorDetails"))
+    if (!count && results_text(from, "errorDetails"))
         metrics[count++] = (struct store_metric){.id = RESULTS_METRIC_ERROR, .value = 1};
     round->metrics = metrics;
     round->metric_count = count;

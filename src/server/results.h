@@ -32,7 +32,7 @@ char results_digit(const struct measure_metric *metric, double value);
 /* --- rounds ------------------------------------------------------------------------------------------------------- */
 
 /* A metric in the store is the metric's index in its type; beyond these are our own. */
-#define RESULTS_METRIC_ERROR 0xfff0u /* present (1) when a part says why nothing could be measured */
+#define RESULTS_METRIC_ERROR 0xfff0u /* present (1) when no metric has a value and a part says why */
 
 /*
  * Checks the parts of a round and fills round's metrics, fingerprint and body; the caller sets the rest. An unknown

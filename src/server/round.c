@@ -258,7 +258,7 @@ static int find_place(const struct view *view, int64_t round_id, struct place *r
     rc = store_round_ids(view->store, view->test_id, last - DAY_S + 1, last + 1, view->arena, &ids, &place.count, err);
     if (rc)
         return rc;
-    while (place.index < place.count && ids[place.index] <= round_id)
+    while (place.index < place.count && ids[place.index] < round_id)
         place.index++;
     *ret_place = place;
     return 0;

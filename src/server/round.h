@@ -1,7 +1,7 @@
 /*
  * One round of a test: which it is among its neighbours, the value of each layer, and what every agent reported.
  *
- * `index` counts from 1 up to `count`: the place of the round among the rounds of the 24 hours that end with the latest
+ * `index` counts from 0 and stays below `count`: the place of the round among the rounds of the 24 hours that end with the latest
  * one, or with this one when it is older than that.
  */
 #ifndef OCULI_SERVER_ROUND_H
