@@ -4,7 +4,7 @@
  *     engine_bench ping FIRST TARGETS PROBES PPS [options]    streams, started evenly over the time one stream takes
  *     engine_bench trace FIRST TRACES FLOWS [options]         path traces, all at once
  *
- * Options: --netns NAME; --no-stamps (transmit times from the clock); --counted (transmit stamps as before Linux 6.13);
+ * Options: --netns NAME; --rcvbuf BYTES (a small one shows how own drops are told); --no-stamps (transmit times from the clock); --counted (transmit stamps as before Linux 6.13);
  * --each (every round trip time in nanoseconds, one on a line); --all-at-once.
  * Prints one line of JSON: packets, losses, quantiles of the round trip time, CPU time of this process.
  */
@@ -212,7 +212,7 @@ static uint32_t number(const char *text)
 struct options {
     const char *netns;
     unsigned without;
-    uint32_t pps;
+    uint32_t pps, rcvbuf;
     bool is_at_once;
 };
 
@@ -240,6 +240,8 @@ static int read_options(struct bench *bench, struct options *options, int argc, 
     for (int i = first; i < argc; i++) {
         if (strcmp(argv[i], "--netns") == 0 && i + 1 < argc)
             options->netns = argv[++i];
+        else if (strcmp(argv[i], "--rcvbuf") == 0 && i + 1 < argc)
+            options->rcvbuf = number(argv[++i]);
         else if (strcmp(argv[i], "--no-stamps") == 0)
             options->without |= IO_LINUX_NO_TX_STAMPS;
         else if (strcmp(argv[i], "--counted") == 0)
@@ -275,8 +277,11 @@ int main(int argc, char **argv)
     int rc = read_options(&bench, &options, argc, argv);
     if (rc)
         return rc;
-    if (probe_open(options.netns, &sockets, &err) || loop_new(&bench.loop, &err) ||
-        io_linux_new(bench.loop, &sockets, options.without, &io, &err) ||
+    if (probe_open(options.netns, &sockets, &err) || loop_new(&bench.loop, &err))
+        fail(&err);
+    if (options.rcvbuf && setsockopt(sockets.icmp4, SOL_SOCKET, SO_RCVBUF, &(int){(int)options.rcvbuf}, sizeof(int)) != 0)
+        return usage();
+    if (io_linux_new(bench.loop, &sockets, options.without, &io, &err) ||
         probe_engine_new(io, NULL, &bench.engine, &err))
         fail(&err);
     int64_t spread_ns = choose_rates(&bench, &options);

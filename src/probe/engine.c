@@ -20,6 +20,7 @@
 #define TICK_PACKETS 32        /* worth waking up for */
 #define QUIET_PPS 400          /* up to this waking up for each costs little, and is sooner */
 #define RATE_WINDOW_NS (50 * CLOCK_MS)
+#define SENDS_PER_WAKE 256u    /* more at once would overrun the queues of this host and of slow links */
 #define READS_PER_WAKE 256u    /* batches; what is left is read in the next tick */
 #define FLOW_KEYS (1u << 22)   /* identifier (16 bits) and the upper 6 bits of the sequence number */
 
@@ -59,6 +60,8 @@ struct probe_engine {
     uint32_t wake_packets;     /* in this wake-up */
     bool is_awake;             /* wake() is running */
     bool is_full;              /* the transmit buffer */
+    uint32_t wake_sends;       /* in this wake-up */
+    bool is_spent;             /* somebody could not send: next tick */
     bool is_quiet;             /* few packets lately */
 };
 
@@ -143,7 +146,7 @@ static void plan_wake(struct probe_engine *engine)
     bool wants_input = engine->stats.rounds > 0;
     if (due < earliest)
         due = earliest;
-    if (engine->is_full || (wants_input && engine->wake_packets > 0 && !engine->is_quiet)) {
+    if (engine->is_full || engine->is_spent || (wants_input && engine->wake_packets > 0 && !engine->is_quiet)) {
         due = earliest;
         wants_input = false;
     }
@@ -226,8 +229,11 @@ bool flow_send(struct probe_flow *flow, uint32_t offset, uint32_t probe, const u
     struct probe_engine *engine = flow->round->engine;
     if (engine->packet_count == BATCH && !engine->is_full)
         flush(engine);
-    if (engine->packet_count == BATCH)
+    if (engine->packet_count == BATCH || engine->wake_sends == SENDS_PER_WAKE) {
+        engine->is_spent = true;
         return false;
+    }
+    engine->wake_sends++;
     size_t at = engine->packet_count++;
     bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
     engine->packets[at] = (struct probe_io_packet){
@@ -439,13 +445,14 @@ static void wake(void *user)
     int64_t now = probe_engine_mono_ns(engine);
     engine->is_awake = true;
     engine->woken_ns = now;
-    engine->wake_packets = 0;
+    engine->wake_packets = engine->wake_sends = 0;
+    engine->is_spent = false;
     engine->stats.wakeups++;
     flush(engine); /* what the kernel had no room for */
     read_stamps(engine);
     read_replies(engine);
     note_drops(engine);
-    while (engine->heap_count > 0 && engine->heap[1]->due_ns <= now) {
+    while (engine->heap_count > 0 && engine->heap[1]->due_ns <= now && !engine->is_spent) {
         struct probe_round *round = engine->heap[1];
         uint64_t serial = round->serial;
         heap_remove(engine, round);

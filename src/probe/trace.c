@@ -295,7 +295,7 @@ static void update_result(struct probe_trace *trace)
     uint32_t found = 0;
     for (uint32_t i = 0; i < result->flow_count; i++) {
         update_flow(trace, &trace->flows[i], &result->flows[i]);
-        for (uint32_t j = 0; j < trace->flows[i].high; j++) {
+        for (uint32_t j = 0; j < result->flows[i].hop_count; j++) {
             result->sent += result->flows[i].hops[j].sent;
             result->received += result->flows[i].hops[j].received;
         }
@@ -344,8 +344,10 @@ static bool advance_all(struct probe_trace *trace, int64_t now, int64_t *ret_due
 {
     *ret_is_over = true;
     for (uint32_t i = 0; i < trace->settings.flows; i++) {
-        if (!advance(trace, &trace->flows[i], now, ret_due))
+        if (!advance(trace, &trace->flows[i], now, ret_due)) {
+            *ret_is_over = false;
             return false;
+        }
         *ret_is_over = *ret_is_over && trace->flows[i].is_over;
     }
     return true;

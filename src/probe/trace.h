@@ -79,7 +79,7 @@ struct probe_trace_flow {
 struct probe_trace_result {
     int64_t start_ns, start_wall_ns, end_ns; /* start and end on the monotonic clock */
     uint8_t distance;              /* hops to the target: as found, else as estimated; 0 = unknown */
-    uint32_t sent, received;       /* packets of the whole round */
+    uint32_t sent, received;       /* over the hops of all flows; what went beyond the target is not told */
     uint32_t overloaded;           /* probes left out because this host dropped packets */
     const char *error_text;        /* "Network is unreachable": the refusal of our kernel; NULL = none */
     uint32_t flow_count;           /* = settings.flows */

@@ -444,6 +444,24 @@ static void our_own_drops_are_not_told_as_sent(void **state)
     close_world(&world);
 }
 
+static void full_transmit_buffer_only_delays(void **state)
+{
+    (void)state;
+    struct world world;
+    for (uint32_t room = 1; room < 9; room++) {
+        open_world(&world, line);
+        world.hops = 12;
+        world.fake->room = room;
+        run(&world);
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_int_equal(world.result->flows[i].end, PROBE_TRACE_REACHED);
+            assert_int_equal(world.result->flows[i].hop_count, 12);
+        }
+        assert_int_equal(world.result->sent, world.result->received);
+        close_world(&world);
+    }
+}
+
 static void finish_shows_what_is_known(void **state)
 {
     (void)state;
@@ -485,6 +503,7 @@ int main(void)
         cmocka_unit_test(long_paths_need_more_memory),
         cmocka_unit_test(refusal_is_a_result),
         cmocka_unit_test(our_own_drops_are_not_told_as_sent),
+        cmocka_unit_test(full_transmit_buffer_only_delays),
         cmocka_unit_test(finish_shows_what_is_known),
     };
     return cmocka_run_group_tests_name("path trace", tests, NULL, NULL);
