@@ -194,6 +194,7 @@ export class World {
     const bin = Math.max(1, Math.ceil(rounds / Math.max(1, maxPoints)));
     const line: Timeline = { metric, unit: metric === 'loss' ? '%' : 'ms', interval: INTERVAL, from, to, t: [], mean: [], min: [], max: [], p10: [], p90: [], n: [], changes: [] };
     const chosen = this.of(test).filter((place) => only.length === 0 || only.includes(place.id));
+    if (!test.enabled) return line;
     for (let i = 0; i < rounds; i += bin) {
       const values: number[] = [];
       const reporting = new Set<string>();

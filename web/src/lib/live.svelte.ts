@@ -53,10 +53,8 @@ class Live {
   start(): void {
     const receive = (message: LiveMessage): void => {
       if (message.kind === 'link') {
-        const back = message.link === 'live' && this.#link === 'lost';
         this.#link = message.link;
         this.#since = message.since;
-        if (back) this.#tell('reset', {});
       } else this.#tell(message.event, message.data);
     };
     this.#post = typeof SharedWorker === 'function' ? viaWorker(receive) : viaLeader(receive);

@@ -92,6 +92,8 @@ export class Hub {
         this.#retry = 0;
         this.#heard = this.#now();
         this.#tell('live');
+        /* What happened between a page's first fetch and now was not heard: fetch once more. */
+        for (const tab of this.#tabs) tab.send({ kind: 'event', event: 'reset', data: {} });
       },
       fail: () => this.#fail(),
       event: (name, data) => {
@@ -126,19 +128,15 @@ export class Hub {
   }
 }
 
-/* A source over EventSource. It is closed on the first failure, because we decide ourselves when to try again; the
- * last event's id goes on to the next source, so that nothing kept by the server is missed. */
+/* A source over EventSource. It is closed on the first failure, because we decide ourselves when to try again. */
 export function eventSource(): OpenSource {
-  let lastId = '';
   return (url, handlers) => {
-    const source = new EventSource(lastId ? `${url}&lastEventId=${encodeURIComponent(lastId)}` : url);
+    const source = new EventSource(url);
     source.onopen = () => handlers.open();
     source.onerror = () => handlers.fail();
     for (const name of EVENTS) {
       source.addEventListener(name, (event) => {
-        const message = event as MessageEvent<string>;
-        if (message.lastEventId) lastId = message.lastEventId;
-        handlers.event(name, message.data);
+        handlers.event(name, (event as MessageEvent<string>).data);
       });
     }
     return { close: () => source.close() };

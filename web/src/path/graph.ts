@@ -211,14 +211,15 @@ export function isProblem(node: Node, lossLimit: number): boolean {
   return node.ends > 0 || node.isLoop || (node.loss?.forwarding ?? 0) >= lossLimit;
 }
 
-/* Agents that have a problem, or whose traces cross one. */
+/* Agents with loss, with a trace that did not arrive, or whose traces cross a hop that loses. */
 export function agentsWithProblems(paths: Paths, graph: Graph, lossLimit: number): Set<number> {
   const agents = new Set<number>();
   paths.agents.forEach((agent, i) => {
     if ((agent.loss ?? 0) >= 1) agents.add(i);
   });
+  for (const trace of paths.traces) if (trace.end !== 'reached') agents.add(trace.agent);
   for (const node of graph.nodes) {
-    if (node.kind !== 'agent' && isProblem(node, lossLimit)) for (const agent of node.agents) agents.add(agent);
+    if ((node.loss?.forwarding ?? 0) >= lossLimit) for (const agent of node.agents) agents.add(agent);
   }
   return agents;
 }

@@ -106,9 +106,9 @@ export function hopLosses(paths: Paths): Map<number, HopLoss> {
   return judge(tallies);
 }
 
-/* Percent of the traces here that got no further. What the next hops then lose is lost on the same links. */
+/* Percent of the traces here that got no further; a single one of them proves nothing. What the next hops then lose is lost on the same links. */
 function endedShare(tally: Tally | undefined): number {
-  return tally && tally.traces.size >= SEVERAL ? (100 * tally.lostEnds) / tally.traces.size : 0;
+  return tally && tally.lostEnds >= SEVERAL ? (100 * tally.lostEnds) / tally.traces.size : 0;
 }
 
 function judge(tallies: Map<number, Tally>): Map<number, HopLoss> {

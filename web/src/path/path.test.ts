@@ -115,6 +115,15 @@ describe('forwarding loss', () => {
     const traces = [...many('A', 'a x y t', 3), ...many('B', 'b x * * *', 2, 'silent')];
     expect(lossAt(traces, 'x', { A: 0, B: 100 })).toMatchObject({ forwarding: 40, ends: 2 });
   });
+  it('asks for several of them too', () => {
+    const traces = [...many('A', 'a x y t', 3), ...many('B', 'b x * * *', 1, 'silent')];
+    expect(lossAt(traces, 'x', { A: 0, B: 30 })).toMatchObject({ forwarding: 0, ends: 1 });
+  });
+  it('charges a link once: the hop before it, when traces end there', () => {
+    const traces = [...many('A', 'a x y/3/2 z/3/2 t/3/2', 3), ...many('A', 'a x * *', 2, 'silent')];
+    expect(lossAt(traces, 'x', { A: 50 })?.forwarding).toBe(40);
+    expect(lossAt(traces, 'y', { A: 50 })?.forwarding).toBe(0);
+  });
   it('does not when the stream arrives: then the target only does not answer traces', () => {
     expect(lossAt(many('A', 'a x * *', 3, 'silent'), 'x', { A: 0 })).toMatchObject({ forwarding: 0, ends: 3 });
     expect(lossAt(many('A', 'a x * *', 3, 'silent'), 'x', { A: 90 })?.forwarding).toBe(100);
