@@ -378,18 +378,31 @@ static int read_tunnel_nodes(struct lab_reader *r, struct lab_tunnel *tunnel, ui
     return tunnel->hops >= 2 ? 0 : lab_reader_fail(r, E_RANGE, "mpls: a tunnel has at least three nodes");
 }
 
+/* Labels are given for every node that receives one, or not at all. */
+static int read_labels(struct lab_reader *r, struct lab_tunnel *tunnel, uint32_t *ret_count)
+{
+    uint32_t count = 0;
+    for (const char *next; (next = lab_lex_peek(&r->lex)) != NULL && *next >= '0' && *next <= '9'; count++) {
+        int64_t value = 0;
+        int rc = lab_lex_count(&r->lex, "labels", 16, 1048575, &value, r->err);
+        if (rc < 0)
+            return rc;
+        if (count == LAB_MAX_TUNNEL_HOPS)
+            break;
+        tunnel->labels[count] = (uint32_t)value;
+    }
+    *ret_count = count;
+    return 0;
+}
+
 static int read_tunnel_options(struct lab_reader *r, struct lab_tunnel *tunnel)
 {
     int rc = 0;
     int64_t value = 0;
+    uint32_t labels = LAB_NONE;
     for (const char *word; rc == 0 && (word = lab_lex_word(&r->lex)) != NULL;) {
         if (strcmp(word, "labels") == 0) {
-            uint32_t need = tunnel->hops - (tunnel->is_uhp ? 0 : 1);
-            for (uint32_t i = 0; i < need && rc == 0; i++) {
-                rc = lab_lex_count(&r->lex, "labels (one for each node that receives one)", 16, 1048575, &value,
-                                   r->err);
-                tunnel->labels[i] = (uint32_t)value;
-            }
+            rc = read_labels(r, tunnel, &labels);
         } else if (strcmp(word, "bottom") == 0) {
             rc = lab_lex_count(&r->lex, word, 16, 1048575, &value, r->err);
             tunnel->bottom = (uint32_t)value;
@@ -407,6 +420,9 @@ static int read_tunnel_options(struct lab_reader *r, struct lab_tunnel *tunnel)
             rc = lab_reader_fail(r, E_UNKNOWN, "mpls: '%s' is not understood here", word);
         }
     }
+    uint32_t need = tunnel->hops - (tunnel->is_uhp ? 0 : 1);
+    if (rc == 0 && labels != LAB_NONE && labels != need)
+        return lab_reader_fail(r, E_RANGE, "mpls: %u labels for %u nodes that receive one", labels, need);
     return rc;
 }
 

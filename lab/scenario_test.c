@@ -55,6 +55,7 @@ static void mistakes_name_their_line(void **state)
         {BASE "firewall r allow tcp with reset\n", "check:6", "'with'"},
         {BASE "mpls r h explicit\n", "check:6", "no router"},
         {BASE "router s\nlink r s\nmpls r s explicit\n", "check:8", "three"},
+        {BASE "router s\nrouter t\nlink r s\nlink s t\nmpls r s t explicit labels 16 17\n", "check:10", "2 labels for 1"},
         {BASE "every 1m for 2m { link r h down }\n", "check:6", "at most the period"},
         {BASE "every 1m for 10s\n", "check:6", "{"},
         {BASE "every 1m for 10s {\nlink r h down\n", "check:6", "not closed"},
