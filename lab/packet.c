@@ -368,7 +368,7 @@ static void icmp_type(enum lab_verdict verdict, bool is_v4, uint8_t *ret_type, u
     case LAB_PASS:
     case LAB_DROP:
     case LAB_RESET:
-        assert(!"no ICMP error");
+        assert(false && "no ICMP error");
     }
     *ret_type = type;
     *ret_code = code;

@@ -122,7 +122,7 @@ static size_t put_ip6(uint8_t *p, const struct probe_io_packet *packet, const un
 {
     memset(p, 0, 40);
     p[0] = (uint8_t)(0x60 | packet->tos >> 4);
-    p[1] = (uint8_t)(packet->tos << 4 | (packet->flow_label >> 16 & 15));
+    p[1] = (uint8_t)(packet->tos << 4 | (int)(packet->flow_label >> 16 & 15));
     put16(p + 2, packet->flow_label & 0xffff);
     put16(p + 4, packet->size);
     p[6] = packet->protocol;

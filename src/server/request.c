@@ -24,7 +24,7 @@ const char *request_param(const struct request *request, const char *name)
         if (str_equal(request->match.params[i].name, name))
             return request->match.params[i].value;
     }
-    assert(!"the pattern has this parameter");
+    assert(false && "the pattern has this parameter");
     return "";
 }
 

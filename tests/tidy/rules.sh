@@ -206,6 +206,14 @@ rule_headers() {
     done
 }
 
+# Both compilers take everything: the build uses one, here is the other.
+rule_clang() {
+    # shellcheck disable=SC2046
+    clang -fsyntax-only -std=gnu17 -D_GNU_SOURCE -DOCULI_VERSION='"0"' -Wall -Wextra -Wconversion -Wshadow -Wvla \
+        -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wno-format-nonliteral \
+        -Isrc -I. -Itests -I"$BUILD/src/measure" $(files '*.c') 2>&1 | grep -E 'error|warning' || :
+}
+
 # The server holds no code of the probe engine, the agent none of the store: what their libraries define is not there.
 rule_linked() {
     for pair in oculid:probe/libprobe oculid:measure/libmeasure_runners oculi-agent:store/libstore oculi:store/libstore; do
@@ -297,4 +305,4 @@ rule_fields() {
     done
 }
 
-RULES='layers memory calls sizes guards blanks words built shell headers linked fields'
+RULES='layers memory calls sizes guards blanks words built shell headers clang linked fields'

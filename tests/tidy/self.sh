@@ -33,8 +33,12 @@ make_clean() {
     put src/base/a.h '#ifndef OCULI_BASE_A_H' '#define OCULI_BASE_A_H' '#include <stddef.h>' 'size_t a(void);' '#endif'
     put src/base/a.c '#include "base/a.h"' '' 'size_t a(void) /* no malloc( here */' '{' '    return 1;' '}'
     put src/base/meson.build "static_library('base', 'a.c')"
-    put src/server/s.c '#include "measure/type.h"' '#include "measure/x/settings.h"' '#include "server/s.h"'
+    put src/server/s.c '#include "measure/type.h"' '#include "measure/x/settings.h"' 'extern int s;'
     put src/server/meson.build "static_library('server', 's.c')"
+    for header in type x/settings; do
+        name=$(echo "OCULI_MEASURE_${header}_H" | tr 'a-z/' 'A-Z_')
+        put "src/measure/$header.h" "#ifndef $name" "#define $name" "#endif"
+    done
     put docs/man/oculid.8 '.Dd November 21, 2026' '.Dt OCULID 8' '.Os' '.Sh NAME' '.Nm oculid' '.Nd the server'
     put meson.build "executable('oculid', 'm.c',"  "  install: true)" "executable('oculi-bench', 'm.c')"
     put README.md 'See [the page](docs/man/oculid.8) and [the web](https://example.net/).'
@@ -112,6 +116,7 @@ put b.sh '#!/bin/sh' 'if true; then'; finds shell 'b\.sh'
 put b.sh '#!/bin/bash' 'echo'; finds shell 'does not begin'
 put b.sh '#!/bin/sh' '[[ a = b ]]'; finds shell 'b\.sh:2'
 put src/base/b.h '#ifndef OCULI_BASE_B_H' '#define OCULI_BASE_B_H' 'size_t b(void);' '#endif'; finds headers 'b\.h'
+put src/base/b.c 'int b(int i);' 'int b(int i) { return (int)sizeof("x" + i + (unsigned char)(i = i == 1)) + !"x"; }'; finds clang 'b\.c:2'
 echo 'int probe_it(void); int probe_it(void) { return 1; } int main(void) { return 0; }' | ${CC:-cc} -x c - -o build/oculid
 finds linked 'oculid contains probe_it'
 rm build/src/probe/libprobe.a; finds linked 'is not built'
