@@ -115,6 +115,16 @@ static void parse_query(struct http_request *request)
     }
 }
 
+void http_parse_uri(struct http_request *request, const char *uri)
+{
+    request->uri = arena_strdup(&request->arena, uri);
+    size_t path_length = strcspn(uri, "?");
+    request->query = request->uri[path_length] ? request->uri + path_length + 1 : "";
+    char *path = arena_alloc(&request->arena, path_length + 1);
+    request->path = decode(uri, path_length, false, path) ? path : NULL;
+    parse_query(request);
+}
+
 static void *on_uri(void *user, const char *uri, struct MHD_Connection *connection)
 {
     struct http *http = user;
@@ -127,12 +137,7 @@ static void *on_uri(void *user, const char *uri, struct MHD_Connection *connecti
     buf_init(&request->body, LIMIT_REQUEST_BYTES);
     buf_init(&request->response.body, LIMIT_RESPONSE_BYTES);
     buf_init(&request->stream, STREAM_QUEUE_BYTES);
-    request->uri = arena_strdup(&request->arena, uri);
-    size_t path_length = strcspn(uri, "?");
-    request->query = request->uri[path_length] ? request->uri + path_length + 1 : "";
-    char *path = arena_alloc(&request->arena, path_length + 1);
-    request->path = decode(uri, path_length, false, path) ? path : NULL;
-    parse_query(request);
+    http_parse_uri(request, uri);
     request->next = http->requests;
     if (http->requests)
         http->requests->prev = request;

@@ -91,6 +91,10 @@ uint16_t http_port(const struct http *http); /* the port bound, useful after ask
 bool http_is_tls(const struct http *http);
 size_t http_open_requests(const struct http *http);
 
+/* Sets uri, path, query and params from a request target; the arena is ready. What on_headers gets has been through it;
+ * apart for fuzzing. */
+void http_parse_uri(struct http_request *request, const char *uri);
+
 const char *http_header(const struct http_request *request, const char *name); /* NULL when absent */
 const char *http_cookie(const struct http_request *request, const char *name);
 const char *http_param(const struct http_request *request, const char *name); /* the first; NULL when absent */
