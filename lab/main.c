@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "lab/history.h"
 #include "lab/model.h"
 #include "lab/pump.h"
 #include "lab/scenario.h"
@@ -43,6 +44,8 @@ static const char usage[] =
     "  oculi-lab vantages SCENARIO                        name, address, latitude, longitude, country, place\n"
     "  oculi-lab targets SCENARIO                         name and address of each host\n"
     "  oculi-lab hosts SCENARIO                           names in the form of /etc/hosts\n"
+    "  oculi-lab history SCENARIO --vantage V --state-dir DIR [--hours H] [--seed N]\n"
+    "                                                     measure an agent's plan in simulated time, up to now\n"
     "\n"
     "Options of run:\n"
     "  --prefix P        namespaces are called P-VANTAGE (default oc)\n"
@@ -545,6 +548,64 @@ static int do_clean(int argc, char **argv)
     return 0;
 }
 
+/* --- a past ------------------------------------------------------------------------------------------------------------- */
+
+#define HISTORY_HOURS_MAX 720 /* the server takes rounds of the last 30 days */
+
+static int make_history(const char *scenario, struct lab_history *history, double hours)
+{
+    struct lab_scenario *s;
+    struct error err = {0};
+    if (lab_scenario_load(scenario, &s, &err) < 0)
+        return complain(&err);
+    int64_t began_ns = clock_mono_ns(&clock_real);
+    uint64_t rounds = 0;
+    history->until_s = clock_wall_ns(&clock_real) / CLOCK_S;
+    history->from_s = history->until_s - (int64_t)(hours * 3600);
+    int rc = lab_history_make(s, history, &rounds, &err);
+    lab_scenario_free(s);
+    if (rc < 0)
+        return complain(&err);
+    (void)printf("%" PRIu64 " rounds of %g hours in %.1f s\n", rounds, hours,
+                 (double)(clock_mono_ns(&clock_real) - began_ns) / (double)CLOCK_S);
+    return 0;
+}
+
+static int do_history(int argc, char **argv)
+{
+    struct lab_history history = {0};
+    const char *scenario = NULL;
+    double hours = 1;
+    for (int i = 2; i < argc; i++) {
+        const char *word = argv[i];
+        if (word[0] != '-') {
+            if (scenario)
+                return complain_usage("one scenario is enough:", word);
+            scenario = word;
+            continue;
+        }
+        const char *value = argv[++i];
+        if (!value)
+            return complain_usage("a value is missing after", word);
+        int rc = 0;
+        if (strcmp(word, "--vantage") == 0)
+            history.vantage = value;
+        else if (strcmp(word, "--state-dir") == 0)
+            history.state_dir = value;
+        else if (strcmp(word, "--hours") == 0)
+            rc = str_to_f64(value, &hours) || hours <= 0 || hours > HISTORY_HOURS_MAX ? -1 : 0;
+        else if (strcmp(word, "--seed") == 0)
+            rc = str_to_u64(value, UINT64_MAX, &history.seed);
+        else
+            return complain_usage("unknown option", word);
+        if (rc)
+            return complain_usage("no sense can be made of the value of", word);
+    }
+    if (!scenario || !history.vantage || !history.state_dir)
+        return complain_usage("history needs a scenario, --vantage and --state-dir", NULL);
+    return make_history(scenario, &history, hours);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -559,5 +620,7 @@ int main(int argc, char **argv)
         return do_exec(argc, argv);
     if (strcmp(argv[1], "clean") == 0)
         return do_clean(argc, argv);
+    if (strcmp(argv[1], "history") == 0)
+        return do_history(argc, argv);
     return do_reading(argc, argv);
 }

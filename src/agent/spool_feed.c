@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -68,6 +69,9 @@ int spool_feed_append(struct spool_feed *feed, const struct record *record, stru
         feed->fd = open(feed->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         if (feed->fd < 0)
             return error_sys(err, errno, feed->path, "cannot create");
+        struct stat st;
+        if (geteuid() == 0 && stat(feed->dir, &st) == 0)
+            (void)!fchown(feed->fd, st.st_uid, st.st_gid); /* the agent is to read it */
     }
     unsigned char header[RECORD_HEADER_BYTES];
     record_header(record, header);
