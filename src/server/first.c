@@ -169,8 +169,9 @@ int first_tell(struct server *server, struct error *err)
     const char *scheme = http_is_tls(server->http) ? "https" : "http";
     (void)snprintf(url, sizeof url, strchr(host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, host,
                    http_port(server->http));
-    json_t *json = json_pack("{s:s, s:i, s:s}", "url", server->config->public_url ? server->config->public_url : url,
-                             "pid", (int)getpid(), "version", OCULI_VERSION);
+    json_t *json = json_pack("{s:s, s:s, s:i, s:s}", "url",
+                             server->config->public_url ? server->config->public_url : url, "local", url, "pid",
+                             (int)getpid(), "version", OCULI_VERSION);
     char *text = json_dumps(json, JSON_COMPACT);
     rc = file_write(path_of(server->config, "run.json", path), text, strlen(text), 0600, err);
     free(text);

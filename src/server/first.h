@@ -5,7 +5,7 @@
  *   first-login   e-mail and one-time password of the administrator; removed once another was chosen
  *   agent-token   what an agent shows to register
  *   api-token     a bearer token of the administrator for programs of this machine, new at each start
- *   run.json      where the running server is: {"url", "pid", "version"}
+ *   run.json      where the running server is: {"url", "local", "pid", "version"}
  *   key           seals cursors
  */
 #ifndef OCULI_SERVER_FIRST_H

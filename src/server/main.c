@@ -136,6 +136,7 @@ static int serve(struct server *server, struct arena *arena, struct error *err)
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of the write, like a full disk */
     (void)umask(077);
     const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {

@@ -299,8 +299,7 @@ describe("events", () => {
     await create("event", [c]);
     for await (const event of stream) {
       last = event.id;
-      seen.add(event.event);
-      if (event.event === "round") expect(event.data).toMatchObject({ testId, agentId: String(a.id) });
+      if (event.event !== "round" || (event.data.testId === testId && event.data.roundId === slot - 600)) seen.add(event.event);
       if (seen.has("round") && seen.has("test") && seen.has("agent")) break;
     }
     await create("while away", [c]);

@@ -90,14 +90,20 @@ struct group_detail {
     struct field_list users;  /* struct group_user */
     struct field_list agents; /* struct api_agent */
 };
+#define GROUP_DETAIL_FIELDS                                                                                            \
+    FIELD_ID(struct group_detail, info.aid, "aid", (), "Id of the account group"),                                     \
+    FIELD_STR(struct group_detail, info.name, "accountGroupName", (), "Name of the account group"),                    \
+    FIELD_BOOL(struct group_detail, info.is_current, "isCurrentAccountGroup", (), "It is the one being worked in"),    \
+    FIELD_BOOL(struct group_detail, info.is_default, "isDefaultAccountGroup", (), "It is entered at sign-in"),         \
+    FIELD_STR(struct group_detail, info.organization, "organizationName", (), "Name of the organization"),             \
+    FIELD_STR(struct group_detail, info.organization_id, "orgId", (), "Id of the organization"),                       \
+    FIELD_LIST(struct group_detail, users, "users", &group_user_table, (.expand = "user"), "Who has access")
+
+static const struct field created_group_fields[] = {GROUP_DETAIL_FIELDS};
+static const struct field_table created_group_table = FIELD_TABLE("CreatedAccountGroup", struct group_detail,
+                                                                  created_group_fields, NULL, "A new account group");
 static const struct field group_detail_fields[] = {
-    FIELD_ID(struct group_detail, info.aid, "aid", (), "Id of the account group"),
-    FIELD_STR(struct group_detail, info.name, "accountGroupName", (), "Name of the account group"),
-    FIELD_BOOL(struct group_detail, info.is_current, "isCurrentAccountGroup", (), "It is the one being worked in"),
-    FIELD_BOOL(struct group_detail, info.is_default, "isDefaultAccountGroup", (), "It is entered at sign-in"),
-    FIELD_STR(struct group_detail, info.organization, "organizationName", (), "Name of the organization"),
-    FIELD_STR(struct group_detail, info.organization_id, "orgId", (), "Id of the organization"),
-    FIELD_LIST(struct group_detail, users, "users", &group_user_table, (.expand = "user"), "Who has access"),
+    GROUP_DETAIL_FIELDS,
     FIELD_LIST(struct group_detail, agents, "agents", &api_agent_table, (.expand = "agent"), "Its agents"),
 };
 static const struct field_table group_detail_table =
@@ -246,7 +252,7 @@ static int answer_group(struct request *request, int status, const struct object
     if (rc)
         return rc;
     detail.agents = (struct field_list){agents, stored.count};
-    json_t *json = field_to_json(&group_detail_table, &detail, request->expand);
+    json_t *json = field_to_json(request->route->response, &detail, request->expand);
     request_link_self(request, json,
                       request_url(request, "/v7/account-groups/%llu", (unsigned long long)group->head.id));
     request_answer(request, status, json);
@@ -355,7 +361,7 @@ const struct route api_account_routes[] = {
           (.response = &group_info_table, .list = "accountGroups", .flags = ROUTE_V7 | ROUTE_NO_AID),
           "List the account groups I have access to"),
     ROUTE("POST", "/v7/account-groups", PERMISSION_EDIT_ACCOUNT_GROUPS, "createAccountGroup", create_account_group,
-          (.request = &group_request_table, .response = &group_detail_table, .status = 201,
+          (.request = &group_request_table, .response = &created_group_table, .status = 201,
            .flags = ROUTE_V7 | ROUTE_NO_AID, .expand = group_expand),
           "Create an account group"),
     ROUTE("GET", "/v7/account-groups/{id}", PERMISSION_SIGNED_IN, "getAccountGroup", get_account_group,

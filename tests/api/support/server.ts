@@ -66,7 +66,7 @@ export class Server {
       if (child.exitCode !== null) throw new Error(`oculid ended: ${this.stderr}`);
       return existsSync(run) ? true : undefined;
     });
-    this.url = (JSON.parse(readFileSync(run, "utf8")) as { url: string }).url;
+    this.url = (JSON.parse(readFileSync(run, "utf8")) as { local: string }).local;
     this.token = readFileSync(join(this.data, "api-token"), "utf8").trim();
     this.agentToken = readFileSync(join(this.data, "agent-token"), "utf8").trim();
     return this;
