@@ -83,6 +83,7 @@ struct object_test {
     const char *name, *description;
     int32_t interval_s;      /* 0 for instant tests */
     bool enabled, alerts_enabled, is_instant;
+    bool live_share, saved_event; /* of the product; never true here */
     struct field_list agents; /* struct object_test_agent */
     struct field_list labels, tags, shared_with, alert_rules; /* strings: kept and answered, without effect so far */
     const char *created_by, *modified_by;

@@ -38,8 +38,9 @@ describe("v7", () => {
   test("a new token works, the one before too, and a third is refused meanwhile", async () => {
     const first = expectV7(await server.post("/v7/api-tokens"), "POST", "/api-tokens", 201);
     const second = expectV7(await server.post("/v7/api-tokens"), "POST", "/api-tokens", 201);
-    expect(second.token).not.toBe(first.token);
-    for (const token of [first.token, second.token]) expect((await server.get("/v7/tests", { token })).status).toBe(200);
+    expect(second.bearerToken).not.toBe(first.bearerToken);
+    expect(Date.parse(second.validUntil) - Date.now()).toBeGreaterThan(729 * 86400_000);
+    for (const token of [first.bearerToken, second.bearerToken]) expect((await server.get("/v7/tests", { token })).status).toBe(200);
     expectProblem(await server.post("/v7/api-tokens"), 409);
   });
 });

@@ -123,9 +123,11 @@ static const struct field_table group_request_table =
 
 struct api_token {
     const char *token;
+    int64_t valid_until_s;
 };
 static const struct field api_token_fields[] = {
-    FIELD_STR(struct api_token, token, "token", (), "The bearer token, told once"),
+    FIELD_STR(struct api_token, token, "bearerToken", (.flags = FIELD_READONLY), "The bearer token, told once"),
+    FIELD_TIME(struct api_token, valid_until_s, "validUntil", (.flags = FIELD_READONLY), "Until when it works"),
 };
 static const struct field_table api_token_table =
     FIELD_TABLE("ApiToken", struct api_token, api_token_fields, NULL, "A new bearer token");
@@ -346,7 +348,7 @@ static int create_token(struct request *request, struct error *err)
     rc = store_commit(server->store, err);
     if (rc)
         return rc;
-    struct api_token answer = {secret};
+    struct api_token answer = {secret, now + AUTH_TOKEN_DAYS * 86400LL};
     http_add_header(request->http, "Cache-Control", "no-store");
     request_answer(request, 201, field_to_json(&api_token_table, &answer, NULL));
     return 0;

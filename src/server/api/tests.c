@@ -88,8 +88,8 @@ static const struct field_table instant_answer_table =
     FIELD_TIME(struct object_test, created_s, "createdDate", R, "When it was created"),                                \
     FIELD_STR(struct object_test, modified_by, "modifiedBy", R, "Who changed it last"),                                \
     FIELD_TIME(struct object_test, changed_s, "modifiedDate", R, "When it was changed last"),                          \
-    FIELD_BOOL(struct object_test, is_instant, "liveShare", R, "It is shared with this account group"),                \
-    FIELD_BOOL(struct object_test, is_instant, "savedEvent", R, "It is a saved event"),                                \
+    FIELD_BOOL(struct object_test, live_share, "liveShare", R, "It is shared with this account group"),                \
+    FIELD_BOOL(struct object_test, saved_event, "savedEvent", R, "It is a saved event"),                                \
     FIELD_LIST(struct object_test, agents, "agents", &object_test_agent_table,                                         \
                (.flags = FIELD_REQUIRED, .max = 10000), "Agents that run it"),                                         \
     FIELD_STRS(struct object_test, labels, "labels", (.max = 1000), "Label ids"),                                      \
