@@ -128,12 +128,16 @@ describe.skipIf(!hasV7)("agrees with v7's own", () => {
     }
   });
   test("answers: names and types", () => {
+    const out: string[] = [];
     for (const [method, path, operation] of operations()) {
       const theirs = v7().paths[path][method];
       for (const status of Object.keys(operation.responses).filter((code) => code.startsWith("2"))) {
         const mine = bodyOf(ours, operation.responses[status]);
-        if (mine) expect(compare(mine, bodyOf(v7(), theirs.responses[status]), `${method} ${path}`)).toEqual([]);
+        if (mine) out.push(...compare(mine, bodyOf(v7(), theirs.responses[status]), `${method} ${path}`));
       }
     }
+    // The settings of a type are one table, also for what v7 has in requests only (a port, the BGP monitors).
+    const requested = [...flatten(v7(), bodyOf(v7(), v7().paths["/tests/agent-to-server"].post.requestBody)).keys()];
+    expect(out.filter((line) => !/^[a-z]+ \/tests\/agent-to-server/.test(line) || !requested.some((name) => line.endsWith(`.${name} is not in v7`)))).toEqual([]);
   });
 });

@@ -62,11 +62,18 @@ struct api_test {
     FIELD_LIST(struct api_test, shared_with, "sharedWithAccounts", &shared_table,                                      \
                ANSWERED_UNDER("shared-with-account"), "Account groups it is shared with")
 
+#define ANSWER_SCHEDULE                                                                                                \
+    FIELD_I32(struct api_test, interval_s, "interval", (.words = interval_words, .unit = "s"), "Time between rounds"), \
+    FIELD_BOOL(struct api_test, alerts_enabled, "alertsEnabled", (), "It raises alerts"),                              \
+    FIELD_BOOL(struct api_test, enabled, "enabled", (), "It runs")
+
+static const struct field listed_fields[] = {ANSWER_FIELDS, ANSWER_SCHEDULE};
+static const struct field_table listed_table =
+    FIELD_TABLE("UnexpandedTest", struct api_test, listed_fields, NULL, "A test as lists show it");
+
 static const struct field answer_fields[] = {
     ANSWER_FIELDS,
-    FIELD_I32(struct api_test, interval_s, "interval", (.words = interval_words, .unit = "s"), "Time between rounds"),
-    FIELD_BOOL(struct api_test, alerts_enabled, "alertsEnabled", (), "It raises alerts"),
-    FIELD_BOOL(struct api_test, enabled, "enabled", (), "It runs"),
+    ANSWER_SCHEDULE,
     ANSWER_LISTS,
     FIELD_LIST(struct api_test, alert_rules, "alertRules", &alert_rule_table, ANSWERED_UNDER("alert-rule"),
                "Its alert rules"),
@@ -537,9 +544,9 @@ static const char *const get_queries[] = {"versionId", NULL};
 
 const struct route api_test_routes[] = {
     ROUTE("GET", "/v7/tests", PERMISSION_VIEW_TESTS, "getTests", get_tests,
-          (.response = &api_test_table, .list = "tests", .flags = ROUTE_V7), "List tests of all types"),
+          (.response = &listed_table, .list = "tests", .flags = ROUTE_V7), "List tests of all types"),
     ROUTE("GET", "/v7/tests/{type}", PERMISSION_VIEW_TESTS, "get{Type}Tests", get_typed_tests,
-          (.response = &api_test_table, .list = "tests", .flags = ROUTE_V7 | ROUTE_TYPED), "List tests of one type"),
+          (.response = &listed_table, .list = "tests", .flags = ROUTE_V7 | ROUTE_TYPED), "List tests of one type"),
     ROUTE("POST", "/v7/tests/{type}", PERMISSION_EDIT_TESTS, "create{Type}Test", create_test,
           (.request = &request_table, .response = &api_test_table, .status = 201, .flags = ROUTE_V7 | ROUTE_TYPED,
            .expand = expand_words),
