@@ -1,5 +1,5 @@
-/* What is documented is checked: the manual page has every option of each measure type it has a section on, and no option
- * that there is not. `oculi measure TYPE --help` describes the others. */
+/* What is documented is checked: the manual page has every option of each measure type it has a section on, and no
+ * other. `oculi measure TYPE --help` describes the others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -21,7 +21,7 @@
 
 #define DRAW_NS (100 * CLOCK_MS) /* how often the table on the terminal is drawn again */
 
-/* --- options that every type has ----------------------------------------------------------------------------------- */
+/* --- options that every type has ---------------------------------------------------------------------------------- */
 
 struct options {
     bool is_json;
@@ -39,7 +39,7 @@ static const struct field option_fields[] = {
 static const struct field_table option_table =
     FIELD_TABLE("MeasureOptions", struct options, option_fields, NULL, "How the command line measures");
 
-/* --- one measurement ----------------------------------------------------------------------------------------------- */
+/* --- one measurement ---------------------------------------------------------------------------------------------- */
 
 struct session {
     const struct measure_runner *runner;
@@ -140,7 +140,7 @@ static int finish(struct session *session)
     return is_failed ? CLI_FAILED : CLI_DONE;
 }
 
-/* --- setting up ---------------------------------------------------------------------------------------------------- */
+/* --- setting up --------------------------------------------------------------------------------------------------- */
 
 static void explain_permission(struct error *err)
 {
@@ -250,7 +250,7 @@ static int run(struct session *session, const void *settings)
     return rc == -E_NOT_SUPPORTED || rc == -E_INVALID ? CLI_USAGE : status;
 }
 
-/* --- what was typed ------------------------------------------------------------------------------------------------ */
+/* --- what was typed ----------------------------------------------------------------------------------------------- */
 
 static int list_types(FILE *file)
 {

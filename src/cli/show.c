@@ -12,7 +12,7 @@
 #include "measure/part.h"
 #include "wire/json.h"
 
-/* --- network ------------------------------------------------------------------------------------------------------- */
+/* --- network ------------------------------------------------------------------------------------------------------ */
 
 static void put_figure(struct buf *buf, double value)
 {
@@ -59,7 +59,7 @@ static void show_network(const struct measure_network *network, struct buf *buf)
         buf_printf(buf, "         %s\n", network->error_details);
 }
 
-/* --- pathVis ------------------------------------------------------------------------------------------------------- */
+/* --- pathVis ------------------------------------------------------------------------------------------------------ */
 
 /* One address at one distance, over all traces. */
 struct row {
@@ -201,7 +201,7 @@ static void show_path_vis(const struct measure_path_vis *paths, struct buf *buf)
     show_ends(paths, buf);
 }
 
-/* --- any part ------------------------------------------------------------------------------------------------------ */
+/* --- any part ----------------------------------------------------------------------------------------------------- */
 
 static void show_value(const json_t *value, struct buf *buf)
 {
@@ -244,7 +244,7 @@ void show_result(const struct measure_type *type, const void *result, struct buf
     }
 }
 
-/* --- the terminal -------------------------------------------------------------------------------------------------- */
+/* --- the terminal ------------------------------------------------------------------------------------------------- */
 
 void show_open(struct show_screen *screen)
 {

@@ -1,7 +1,7 @@
 /*
  * A network of odd routers behind a TUN device in a network namespace of this process: deliberately small and written
- * from the RFCs alone, sharing no code with the probe engine nor with the simulated internet, so that a misunderstanding
- * which those two share shows up here.
+ * from the RFCs alone, sharing no code with the probe engine nor with the simulated internet, so that it shows what
+ * those two both misunderstand.
  *
  * The topology is fixed: a chain of ODD_ROUTERS routers, then the target. What is odd is up to the answer function.
  */
@@ -40,7 +40,7 @@ unsigned odd_echo_count(void); /* echo requests of the scene that were sent with
 /* The address of router `hop` (1..ODD_ROUTERS), "10.77.1.1"; hop ODD_ROUTERS + 1 is the target. */
 const char *odd_router(bool is_v6, unsigned hop);
 
-/* --- answers ------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 /* An echo reply from `from` (NULL = the target) with at most payload_max bytes of the payload. */
 void odd_reply(const struct odd_probe *probe, const char *from, size_t payload_max);

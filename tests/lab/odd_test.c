@@ -20,7 +20,8 @@ static const char *oculi;
 static json_t *measure(odd_answer_fn *scene, bool is_v6, const char *option, const char *value)
 {
     const char *argv[] = {oculi, "measure", "agent-to-server", "--server", is_v6 ? ODD_TARGET6 : ODD_TARGET,
-                          "--protocol", "icmp", "--json", "--num-path-traces", "2", option ? option : "--fixed-packet-rate", option ? value : "100", NULL};
+                          "--protocol", "icmp", "--json", "--num-path-traces", "2",
+                          option ? option : "--fixed-packet-rate", option ? value : "100", NULL};
     odd_scene(scene);
     struct harness_output output = harness_run(argv, 40, 0);
     odd_scene(NULL);
@@ -73,7 +74,7 @@ static json_t *hop_of(json_t *json, unsigned trace, unsigned hop)
     return found;
 }
 
-/* --- what is normal ------------------------------------------------------------------------------------------------ */
+/* --- what is normal ----------------------------------------------------------------------------------------------- */
 
 static void a_plain_chain(void **state)
 {
@@ -93,14 +94,15 @@ static void a_plain_chain(void **state)
     }
 }
 
-/* --- quotations ---------------------------------------------------------------------------------------------------- */
+/* --- quotations --------------------------------------------------------------------------------------------------- */
 
 static void quote_little(const struct odd_probe *probe)
 {
     if (probe->ttl > ODD_ROUTERS)
         odd_reply(probe, NULL, ODD_BYTES);
     else
-        odd_error(probe, &(struct odd_error){.from = odd_router(probe->is_v6, probe->ttl), .type = probe->is_v6 ? 3 : 11,
+        odd_error(probe, &(struct odd_error){.from = odd_router(probe->is_v6, probe->ttl),
+                                             .type = probe->is_v6 ? 3 : 11,
                                              .quoted_ttl = -1, .quote_max = probe->is_v6 ? 48 : 28});
 }
 
@@ -246,7 +248,7 @@ static void quotations_with_a_spoilt_header(void **state)
     json_decref(json);
 }
 
-/* --- replies ------------------------------------------------------------------------------------------------------- */
+/* --- replies ------------------------------------------------------------------------------------------------------ */
 
 static void reply_thrice(const struct odd_probe *probe)
 {
@@ -386,7 +388,7 @@ static void nobody_answers_at_all(void **state)
     json_decref(json);
 }
 
-/* --- ends ---------------------------------------------------------------------------------------------------------- */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 static unsigned end_code, end_type;
 
@@ -487,7 +489,7 @@ static void a_silent_router(void **state)
     json_decref(json);
 }
 
-/* --- interrupted --------------------------------------------------------------------------------------------------- */
+/* --- interrupted -------------------------------------------------------------------------------------------------- */
 
 static void an_interrupt_prints_what_there_is(void **state)
 {

@@ -20,13 +20,15 @@ struct truth_stream {
 struct truth_stream truth_stream(json_t *truth, const char *destination, unsigned number);
 void truth_stream_free(struct truth_stream *stream);
 
-/* Counts equal to the packet; the median of the round-trip times within tolerance_us of the truth's; latency and jitter
- * what the single round-trip times give. Returns how far the median is off, in microseconds. */
+/* Counts equal to the packet; at the median the round-trip times within tolerance_us of the truth, plus what the
+ * simulator says it was late itself; latency and jitter what the single round-trip times give. Returns how far they are
+ * off at the median, in microseconds. */
 double truth_check_stream(json_t *result, json_t *truth, const char *destination, double tolerance_us);
 
 enum truth_silence {
     TRUTH_ALL_ANSWER,  /* only hops that the truth calls silent are silent */
     TRUTH_SOME_ANSWER, /* packets are lost or rate limited: others may be silent too */
+    TRUTH_ALL_LOST,    /* nothing comes back from the target */
 };
 
 /* Every trace is one of the true paths, from the first hop to its true end, labels included. Returns how many of the

@@ -38,7 +38,7 @@ static double ms_of(double ns)
     return rint(ns) / 1e6;
 }
 
-/* --- the stream ---------------------------------------------------------------------------------------------------- */
+/* --- the stream --------------------------------------------------------------------------------------------------- */
 
 static int compare_i64(const void *a, const void *b)
 {
@@ -103,7 +103,7 @@ static void fill_network(struct state *state, const struct probe_ping_result *pi
         network->error_details = arena_strdup(&state->round->arena, ping->error_text);
 }
 
-/* --- the paths ----------------------------------------------------------------------------------------------------- */
+/* --- the paths ---------------------------------------------------------------------------------------------------- */
 
 static const char *label_text(const struct probe_trace_hop *hop, struct arena *arena)
 {
@@ -153,7 +153,8 @@ static uint64_t path_id(const union sock_addr *dst, const struct probe_trace_flo
     return hash ? hash : 1;
 }
 
-_Static_assert((int)MEASURE_END_REACHED == (int)PROBE_TRACE_REACHED && (int)MEASURE_END_SILENT == (int)PROBE_TRACE_SILENT &&
+_Static_assert((int)MEASURE_END_REACHED == (int)PROBE_TRACE_REACHED &&
+                   (int)MEASURE_END_SILENT == (int)PROBE_TRACE_SILENT &&
                    (int)MEASURE_END_UNREACHABLE == (int)PROBE_TRACE_UNREACHABLE &&
                    (int)MEASURE_END_PROHIBITED == (int)PROBE_TRACE_PROHIBITED &&
                    (int)MEASURE_END_RESET == (int)PROBE_TRACE_RESET && (int)MEASURE_END_LOOP == (int)PROBE_TRACE_LOOP,
@@ -203,7 +204,7 @@ static void fill_paths(struct state *state, const struct probe_trace_result *tra
         state->result->network.error_details = arena_strdup(&state->round->arena, trace->error_text);
 }
 
-/* --- the round ----------------------------------------------------------------------------------------------------- */
+/* --- the round ---------------------------------------------------------------------------------------------------- */
 
 static void release(struct state *state)
 {

@@ -135,7 +135,8 @@ static const struct measure_part parts[] = {
 
 static const struct measure_metric metrics[] = {
     {.id = "loss", .title = "Loss", .unit = "%", .part = "network", .is_higher_worse = true, .minor = 1, .major = 10,
-     .critical = 50, .otel_name = "network.loss", .otel_scale = 1, .help = "Share of the probes that were not answered"},
+     .critical = 50, .otel_name = "network.loss", .otel_scale = 1,
+     .help = "Share of the probes that were not answered"},
     {.id = "avgLatency", .title = "Latency", .unit = "ms", .part = "network", .is_higher_worse = true, .minor = NAN,
      .major = NAN, .critical = NAN, .help = "Mean round-trip time"},
     {.id = "jitter", .title = "Jitter", .unit = "ms", .part = "network", .is_higher_worse = true, .minor = NAN,
