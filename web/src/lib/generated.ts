@@ -176,13 +176,40 @@ export const AccountGroupInfo_FIELDS: readonly FieldInfo[] = [
   { name: "orgId", kind: "str", help: "Id of the organization" },
 ];
 
-/** A new bearer token. */
-export interface ApiToken {
-  /** The bearer token, told once. */
-  token?: string;
+/** A new account group. */
+export interface AccountGroupRequest {
+  /** Name of the account group, unique. */
+  accountGroupName: string;
+  /** Agents that also work for it. */
+  agents?: string[];
 }
-export const ApiToken_FIELDS: readonly FieldInfo[] = [
-  { name: "token", kind: "str", help: "The bearer token, told once" },
+export const AccountGroupRequest_FIELDS: readonly FieldInfo[] = [
+  { name: "accountGroupName", kind: "str", help: "Name of the account group, unique", min: 1, max: 255, required: true },
+  { name: "agents", kind: "ids", help: "Agents that also work for it", min: 0, max: 10000 },
+];
+
+/** A user of an account group. */
+export interface UserAccountGroup {
+  /** Id of the user. */
+  uid?: string;
+  /** Name shown. */
+  name?: string;
+  /** E-mail address. */
+  email?: string;
+  /** When the user was created. */
+  dateRegistered?: string;
+  /** When the user last signed in. */
+  lastLogin?: string;
+  /** The user's roles in the account group. */
+  roles?: Role[];
+}
+export const UserAccountGroup_FIELDS: readonly FieldInfo[] = [
+  { name: "uid", kind: "id", help: "Id of the user" },
+  { name: "name", kind: "str", help: "Name shown" },
+  { name: "email", kind: "str", help: "E-mail address" },
+  { name: "dateRegistered", kind: "time", help: "When the user was created" },
+  { name: "lastLogin", kind: "time", help: "When the user last signed in" },
+  { name: "roles", kind: "list", help: "The user's roles in the account group", fields: Role_FIELDS },
 ];
 
 /** Where something stands. */
@@ -294,6 +321,45 @@ export const EnterpriseAgent_FIELDS: readonly FieldInfo[] = [
   { name: "createdDate", kind: "time", help: "When it registered", readonly: true },
   { name: "targetForTests", kind: "str", help: "Address other agents measure" },
   { name: "localResolutionPrefixes", kind: "strs", help: "Prefixes whose names it resolves itself" },
+];
+
+/** An account group in full. */
+export interface AccountGroupDetail {
+  /** Id of the account group. */
+  aid?: string;
+  /** Name of the account group. */
+  accountGroupName?: string;
+  /** It is the one being worked in. */
+  isCurrentAccountGroup: boolean;
+  /** It is entered at sign-in. */
+  isDefaultAccountGroup: boolean;
+  /** Name of the organization. */
+  organizationName?: string;
+  /** Id of the organization. */
+  orgId?: string;
+  /** Who has access. */
+  users?: UserAccountGroup[];
+  /** Its agents. */
+  agents?: EnterpriseAgent[];
+}
+export const AccountGroupDetail_FIELDS: readonly FieldInfo[] = [
+  { name: "aid", kind: "id", help: "Id of the account group" },
+  { name: "accountGroupName", kind: "str", help: "Name of the account group" },
+  { name: "isCurrentAccountGroup", kind: "bool", help: "It is the one being worked in" },
+  { name: "isDefaultAccountGroup", kind: "bool", help: "It is entered at sign-in" },
+  { name: "organizationName", kind: "str", help: "Name of the organization" },
+  { name: "orgId", kind: "str", help: "Id of the organization" },
+  { name: "users", kind: "list", help: "Who has access", fields: UserAccountGroup_FIELDS },
+  { name: "agents", kind: "list", help: "Its agents", fields: EnterpriseAgent_FIELDS },
+];
+
+/** A new bearer token. */
+export interface ApiToken {
+  /** The bearer token, told once. */
+  token?: string;
+}
+export const ApiToken_FIELDS: readonly FieldInfo[] = [
+  { name: "token", kind: "str", help: "The bearer token, told once" },
 ];
 
 /** Changes to an agent. */
@@ -720,6 +786,354 @@ export const InstantTest_FIELDS: readonly FieldInfo[] = [
   { name: "labels", kind: "list", help: "Its labels", fields: TestLabel_FIELDS, readonly: true },
   { name: "tags", kind: "list", help: "Its tags", fields: TestTag_FIELDS, readonly: true },
   { name: "sharedWithAccounts", kind: "list", help: "Account groups it is shared with", fields: SharedWithAccount_FIELDS, readonly: true },
+];
+
+/** The agent of a result. */
+export interface TestResultAgent {
+  /** Id of the agent. */
+  agentId?: string;
+  /** Name of the agent. */
+  agentName?: string;
+  /** ISO 3166 country code. */
+  countryId?: string;
+  /** Where it stands. */
+  location?: string;
+}
+export const TestResultAgent_FIELDS: readonly FieldInfo[] = [
+  { name: "agentId", kind: "id", help: "Id of the agent", readonly: true },
+  { name: "agentName", kind: "str", help: "Name of the agent", readonly: true },
+  { name: "countryId", kind: "str", help: "ISO 3166 country code", readonly: true },
+  { name: "location", kind: "str", help: "Where it stands", readonly: true },
+];
+
+/** What every result says. */
+export interface TestResult {
+  /** Who measured. */
+  agent: TestResultAgent;
+  /** When the round began. */
+  date?: string;
+  /** Epoch second of the round's slot. */
+  roundId?: number;
+  /** Epoch second at which the agent began (s). */
+  startTime?: number;
+  /** Epoch second at which the agent was done (s). */
+  endTime?: number;
+}
+export const TestResult_FIELDS: readonly FieldInfo[] = [
+  { name: "agent", kind: "record", help: "Who measured", fields: TestResultAgent_FIELDS },
+  { name: "date", kind: "time", help: "When the round began", readonly: true },
+  { name: "roundId", kind: "i64", help: "Epoch second of the round's slot", readonly: true },
+  { name: "startTime", kind: "i64", help: "Epoch second at which the agent began", unit: "s", readonly: true },
+  { name: "endTime", kind: "i64", help: "Epoch second at which the agent was done", unit: "s", readonly: true },
+];
+
+/** What stands behind the figures of an end-to-end stream. */
+export interface OculiNetwork {
+  /** Probes sent. */
+  sent?: number;
+  /** Probes answered by the target. */
+  received?: number;
+  /** Further answers to probes that had been answered. */
+  duplicates?: number;
+  /** Answers that came after the answer to a later probe. */
+  reordered?: number;
+  /** How the target was probed. */
+  probeMode?: "icmp" | "syn" | "sack";
+  /** Why it was probed so. */
+  probeModeReason?: string;
+  /** Median round-trip time (ms). */
+  medianLatency?: number;
+  /** Round-trip time of each probe in the order of sending, -1 where no answer came (us). */
+  rttsUs?: number[];
+  /** Probes that were answered by an ICMP error. */
+  icmpErrors?: number;
+  /** Type and code of the last ICMP error. */
+  icmp?: string;
+  /** Who sent the last ICMP error. */
+  icmpFrom?: string;
+  /** The measuring machine itself dropped packets, so that loss may be its own. */
+  overloaded: boolean;
+  /** The round was ended before all probes were sent and awaited. */
+  partial: boolean;
+}
+export const OculiNetwork_FIELDS: readonly FieldInfo[] = [
+  { name: "sent", kind: "i32", help: "Probes sent", readonly: true },
+  { name: "received", kind: "i32", help: "Probes answered by the target", readonly: true },
+  { name: "duplicates", kind: "i32", help: "Further answers to probes that had been answered", readonly: true },
+  { name: "reordered", kind: "i32", help: "Answers that came after the answer to a later probe", readonly: true },
+  { name: "probeMode", kind: "enum", help: "How the target was probed", words: ["icmp", "syn", "sack"], readonly: true },
+  { name: "probeModeReason", kind: "str", help: "Why it was probed so", readonly: true },
+  { name: "medianLatency", kind: "f64", help: "Median round-trip time", unit: "ms", readonly: true },
+  { name: "rttsUs", kind: "i64s", help: "Round-trip time of each probe in the order of sending, -1 where no answer came", unit: "us", readonly: true },
+  { name: "icmpErrors", kind: "i32", help: "Probes that were answered by an ICMP error", readonly: true },
+  { name: "icmp", kind: "str", help: "Type and code of the last ICMP error", readonly: true },
+  { name: "icmpFrom", kind: "str", help: "Who sent the last ICMP error", readonly: true },
+  { name: "overloaded", kind: "bool", help: "The measuring machine itself dropped packets, so that loss may be its own", readonly: true },
+  { name: "partial", kind: "bool", help: "The round was ended before all probes were sent and awaited", readonly: true },
+];
+
+/** Loss, latency and jitter to a server. */
+export interface NetworkTestResult {
+  /** Bandwidth free from the agent to the server (Mbps). */
+  availableBandwidth?: number;
+  /** Mean round-trip time to the server (ms). */
+  avgLatency?: number;
+  /** Bandwidth used between the agent and the server (Mbps). */
+  bandwidth?: number;
+  /** Capacity of the narrowest link from the agent to the server (Mbps). */
+  capacity?: number;
+  /** Mean absolute deviation of the round-trip times from their mean (ms). */
+  jitter?: number;
+  /** Share of the probes that were not answered (%). */
+  loss?: number;
+  /** Longest round-trip time (ms). */
+  maxLatency?: number;
+  /** Shortest round-trip time (ms). */
+  minLatency?: number;
+  /** Share of the probes that the proxy did not answer (%). */
+  proxyLoss?: number;
+  /** Mean round-trip time to the proxy (ms). */
+  proxyAverageLatency?: number;
+  /** Shortest round-trip time to the proxy (ms). */
+  proxyMinLatency?: number;
+  /** Longest round-trip time to the proxy (ms). */
+  proxyMaxLatency?: number;
+  /** Mean absolute deviation of the round-trip times to the proxy (ms). */
+  proxyJitter?: number;
+  /** Address of the server. */
+  serverIp?: string;
+  /** The server as the test names it. */
+  server?: string;
+  /** Health of the connection from 0.0 to 1.0. */
+  healthScore?: number;
+  /** Direction that was measured. */
+  direction?: "to-target" | "from-target" | "bidirectional";
+  /** Why nothing could be measured. */
+  errorDetails?: string;
+  /** What stands behind the figures. */
+  oculi: OculiNetwork;
+}
+export const NetworkTestResult_FIELDS: readonly FieldInfo[] = [
+  { name: "availableBandwidth", kind: "f64", help: "Bandwidth free from the agent to the server", unit: "Mbps", readonly: true },
+  { name: "avgLatency", kind: "f64", help: "Mean round-trip time to the server", unit: "ms", readonly: true },
+  { name: "bandwidth", kind: "f64", help: "Bandwidth used between the agent and the server", unit: "Mbps", readonly: true },
+  { name: "capacity", kind: "f64", help: "Capacity of the narrowest link from the agent to the server", unit: "Mbps", readonly: true },
+  { name: "jitter", kind: "f64", help: "Mean absolute deviation of the round-trip times from their mean", unit: "ms", readonly: true },
+  { name: "loss", kind: "f64", help: "Share of the probes that were not answered", unit: "%", readonly: true },
+  { name: "maxLatency", kind: "f64", help: "Longest round-trip time", unit: "ms", readonly: true },
+  { name: "minLatency", kind: "f64", help: "Shortest round-trip time", unit: "ms", readonly: true },
+  { name: "proxyLoss", kind: "f64", help: "Share of the probes that the proxy did not answer", unit: "%", readonly: true },
+  { name: "proxyAverageLatency", kind: "f64", help: "Mean round-trip time to the proxy", unit: "ms", readonly: true },
+  { name: "proxyMinLatency", kind: "f64", help: "Shortest round-trip time to the proxy", unit: "ms", readonly: true },
+  { name: "proxyMaxLatency", kind: "f64", help: "Longest round-trip time to the proxy", unit: "ms", readonly: true },
+  { name: "proxyJitter", kind: "f64", help: "Mean absolute deviation of the round-trip times to the proxy", unit: "ms", readonly: true },
+  { name: "serverIp", kind: "str", help: "Address of the server", readonly: true },
+  { name: "server", kind: "str", help: "The server as the test names it", readonly: true },
+  { name: "healthScore", kind: "f64", help: "Health of the connection from 0.0 to 1.0", readonly: true },
+  { name: "direction", kind: "enum", help: "Direction that was measured", words: ["to-target", "from-target", "bidirectional"], readonly: true },
+  { name: "errorDetails", kind: "str", help: "Why nothing could be measured", readonly: true },
+  { name: "oculi", kind: "record", help: "What stands behind the figures", fields: OculiNetwork_FIELDS, readonly: true },
+];
+
+/** The answers of one hop. */
+export interface OculiHop {
+  /** Mean round-trip time to this address (us). */
+  responseTimeUs?: number;
+  /** Probes sent with this TTL. */
+  sent?: number;
+  /** Probes this address answered. */
+  received?: number;
+  /** TTL of the answer as it arrived. */
+  replyTtl?: number;
+  /** TTL of the probe as the answer quotes it. */
+  quotedTtl?: number;
+  /** ICMP type and code of the answer. */
+  icmp?: string;
+}
+export const OculiHop_FIELDS: readonly FieldInfo[] = [
+  { name: "responseTimeUs", kind: "f64", help: "Mean round-trip time to this address", unit: "us", readonly: true },
+  { name: "sent", kind: "i32", help: "Probes sent with this TTL", readonly: true },
+  { name: "received", kind: "i32", help: "Probes this address answered", readonly: true },
+  { name: "replyTtl", kind: "i32", help: "TTL of the answer as it arrived", readonly: true },
+  { name: "quotedTtl", kind: "i32", help: "TTL of the probe as the answer quotes it", readonly: true },
+  { name: "icmp", kind: "str", help: "ICMP type and code of the answer", readonly: true },
+];
+
+/** One hop of a path trace. */
+export interface PathVisHop {
+  /** Distance from the agent; silent hops are missing. */
+  hop?: number;
+  /** Address that answered. */
+  ipAddress?: string;
+  /** Announced prefix that covers the address. */
+  prefix?: string;
+  /** Name of the address. */
+  rdns?: string;
+  /** Network that originates the prefix. */
+  network?: string;
+  /** Round-trip time to the address (ms). */
+  responseTime?: number;
+  /** Place of the address. */
+  location?: string;
+  /** MPLS label stack that the probe carried here: label, experimental bits, bottom of stack and TTL of each entry from the top, entries joined by "; ". */
+  mpls?: string;
+  /** The answers in detail. */
+  oculi: OculiHop;
+}
+export const PathVisHop_FIELDS: readonly FieldInfo[] = [
+  { name: "hop", kind: "i32", help: "Distance from the agent; silent hops are missing", readonly: true },
+  { name: "ipAddress", kind: "str", help: "Address that answered", readonly: true },
+  { name: "prefix", kind: "str", help: "Announced prefix that covers the address", readonly: true },
+  { name: "rdns", kind: "str", help: "Name of the address", readonly: true },
+  { name: "network", kind: "str", help: "Network that originates the prefix", readonly: true },
+  { name: "responseTime", kind: "i32", help: "Round-trip time to the address", unit: "ms", readonly: true },
+  { name: "location", kind: "str", help: "Place of the address", readonly: true },
+  { name: "mpls", kind: "str", help: "MPLS label stack that the probe carried here: label, experimental bits, bottom of stack and TTL of each entry from the top, entries joined by \"; \"", readonly: true },
+  { name: "oculi", kind: "record", help: "The answers in detail", fields: OculiHop_FIELDS, readonly: true },
+];
+
+/** A distance at which nobody answered. */
+export interface OculiSilentHop {
+  /** Distance from the agent. */
+  hop?: number;
+  /** Probes sent with this TTL. */
+  sent?: number;
+}
+export const OculiSilentHop_FIELDS: readonly FieldInfo[] = [
+  { name: "hop", kind: "i32", help: "Distance from the agent", readonly: true },
+  { name: "sent", kind: "i32", help: "Probes sent with this TTL", readonly: true },
+];
+
+/** A path trace in detail. */
+export interface OculiPathTrace {
+  /** How the trace ended. */
+  end?: "reached" | "silent" | "unreachable" | "prohibited" | "reset" | "loop";
+  /** Number of the flow within the round, from 1. */
+  flow?: number;
+  /** Distances that were probed without an answer. */
+  silentHops?: OculiSilentHop[];
+}
+export const OculiPathTrace_FIELDS: readonly FieldInfo[] = [
+  { name: "end", kind: "enum", help: "How the trace ended", words: ["reached", "silent", "unreachable", "prohibited", "reset", "loop"], readonly: true },
+  { name: "flow", kind: "i32", help: "Number of the flow within the round, from 1", readonly: true },
+  { name: "silentHops", kind: "list", help: "Distances that were probed without an answer", fields: OculiSilentHop_FIELDS, readonly: true },
+];
+
+/** One path trace with its hops. */
+export interface PathVisRoute {
+  /** The same for traces along the same addresses. */
+  pathId?: string;
+  /** The hops that answered. */
+  hops?: PathVisHop[];
+  /** The trace in detail. */
+  oculi: OculiPathTrace;
+}
+export const PathVisRoute_FIELDS: readonly FieldInfo[] = [
+  { name: "pathId", kind: "id", help: "The same for traces along the same addresses", readonly: true },
+  { name: "hops", kind: "list", help: "The hops that answered", fields: PathVisHop_FIELDS, readonly: true },
+  { name: "oculi", kind: "record", help: "The trace in detail", fields: OculiPathTrace_FIELDS, readonly: true },
+];
+
+/** The paths to a server. */
+export interface PathVisDetailTestResult {
+  /** The server as the test names it. */
+  server?: string;
+  /** Address of the server. */
+  serverIp?: string;
+  /** Address of the agent on the path. */
+  sourceIp?: string;
+  /** Announced prefix that covers the agent's address. */
+  sourcePrefix?: string;
+  /** The traces go to a proxy. */
+  targetIsProxy: boolean;
+  /** Direction of the path traces. */
+  direction?: "to-target" | "from-target";
+  /** The path traces of the round, each with a flow of its own. */
+  pathTraces?: PathVisRoute[];
+}
+export const PathVisDetailTestResult_FIELDS: readonly FieldInfo[] = [
+  { name: "server", kind: "str", help: "The server as the test names it", readonly: true },
+  { name: "serverIp", kind: "str", help: "Address of the server", readonly: true },
+  { name: "sourceIp", kind: "str", help: "Address of the agent on the path", readonly: true },
+  { name: "sourcePrefix", kind: "str", help: "Announced prefix that covers the agent's address", readonly: true },
+  { name: "targetIsProxy", kind: "bool", help: "The traces go to a proxy", readonly: true },
+  { name: "direction", kind: "enum", help: "Direction of the path traces", words: ["to-target", "from-target"], readonly: true },
+  { name: "pathTraces", kind: "list", help: "The path traces of the round, each with a flow of its own", fields: PathVisRoute_FIELDS, readonly: true },
+];
+
+/** One path trace in short. */
+export interface PathTrace {
+  /** Address of the last hop that answered. */
+  ipAddress?: string;
+  /** Maximum segment size the target offers (bytes). */
+  mss?: number;
+  /** Distance of the last hop that answered. */
+  numberOfHops?: number;
+  /** The same for traces along the same addresses. */
+  pathId?: string;
+  /** Largest packet that the path carries (bytes). */
+  pathMtu?: number;
+  /** Round-trip time to the target (ms). */
+  responseTime?: number;
+}
+export const PathTrace_FIELDS: readonly FieldInfo[] = [
+  { name: "ipAddress", kind: "str", help: "Address of the last hop that answered", readonly: true },
+  { name: "mss", kind: "i32", help: "Maximum segment size the target offers", unit: "bytes", readonly: true },
+  { name: "numberOfHops", kind: "i32", help: "Distance of the last hop that answered", readonly: true },
+  { name: "pathId", kind: "id", help: "The same for traces along the same addresses", readonly: true },
+  { name: "pathMtu", kind: "i32", help: "Largest packet that the path carries", unit: "bytes", readonly: true },
+  { name: "responseTime", kind: "i32", help: "Round-trip time to the target", unit: "ms", readonly: true },
+];
+
+/** The paths to a server in short. */
+export interface PathVisTestResult {
+  /** The server as the test names it. */
+  server?: string;
+  /** Address of the server. */
+  serverIp?: string;
+  /** Address of the agent on the path. */
+  sourceIp?: string;
+  /** Announced prefix that covers the agent's address. */
+  sourcePrefix?: string;
+  /** The traces go to a proxy. */
+  targetIsProxy: boolean;
+  /** Direction of the path traces. */
+  direction?: "to-target" | "from-target";
+  /** The path traces of the round, each with a flow of its own. */
+  pathTraces?: PathTrace[];
+}
+export const PathVisTestResult_FIELDS: readonly FieldInfo[] = [
+  { name: "server", kind: "str", help: "The server as the test names it", readonly: true },
+  { name: "serverIp", kind: "str", help: "Address of the server", readonly: true },
+  { name: "sourceIp", kind: "str", help: "Address of the agent on the path", readonly: true },
+  { name: "sourcePrefix", kind: "str", help: "Announced prefix that covers the agent's address", readonly: true },
+  { name: "targetIsProxy", kind: "bool", help: "The traces go to a proxy", readonly: true },
+  { name: "direction", kind: "enum", help: "Direction of the path traces", words: ["to-target", "from-target"], readonly: true },
+  { name: "pathTraces", kind: "list", help: "The path traces of the round, each with a flow of its own", fields: PathTrace_FIELDS, readonly: true },
+];
+
+/** First-run facts. */
+export interface Start {
+  /** What an agent shows to register. */
+  agentToken?: string;
+  /** Where agents reach this server. */
+  serverUrl?: string;
+  /** What to type on the agent's machine. */
+  agentCommand?: string;
+  /** Agents there are. */
+  agents?: number;
+  /** Tests there are. */
+  tests?: number;
+  /** Version of the server. */
+  version?: string;
+}
+export const Start_FIELDS: readonly FieldInfo[] = [
+  { name: "agentToken", kind: "str", help: "What an agent shows to register" },
+  { name: "serverUrl", kind: "str", help: "Where agents reach this server" },
+  { name: "agentCommand", kind: "str", help: "What to type on the agent's machine" },
+  { name: "agents", kind: "i64", help: "Agents there are" },
+  { name: "tests", kind: "i64", help: "Tests there are" },
+  { name: "version", kind: "str", help: "Version of the server" },
 ];
 
 export const MEASURE_TYPES = [
