@@ -212,6 +212,33 @@ export const UserAccountGroup_FIELDS: readonly FieldInfo[] = [
   { name: "roles", kind: "list", help: "The user's roles in the account group", fields: Role_FIELDS },
 ];
 
+/** A new account group. */
+export interface CreatedAccountGroup {
+  /** Id of the account group. */
+  aid?: string;
+  /** Name of the account group. */
+  accountGroupName?: string;
+  /** It is the one being worked in. */
+  isCurrentAccountGroup: boolean;
+  /** It is entered at sign-in. */
+  isDefaultAccountGroup: boolean;
+  /** Name of the organization. */
+  organizationName?: string;
+  /** Id of the organization. */
+  orgId?: string;
+  /** Who has access. */
+  users?: UserAccountGroup[];
+}
+export const CreatedAccountGroup_FIELDS: readonly FieldInfo[] = [
+  { name: "aid", kind: "id", help: "Id of the account group" },
+  { name: "accountGroupName", kind: "str", help: "Name of the account group" },
+  { name: "isCurrentAccountGroup", kind: "bool", help: "It is the one being worked in" },
+  { name: "isDefaultAccountGroup", kind: "bool", help: "It is entered at sign-in" },
+  { name: "organizationName", kind: "str", help: "Name of the organization" },
+  { name: "orgId", kind: "str", help: "Id of the organization" },
+  { name: "users", kind: "list", help: "Who has access", fields: UserAccountGroup_FIELDS },
+];
+
 /** Where something stands. */
 export interface Coordinates {
   /** Latitude in degrees. */
@@ -356,10 +383,13 @@ export const AccountGroupDetail_FIELDS: readonly FieldInfo[] = [
 /** A new bearer token. */
 export interface ApiToken {
   /** The bearer token, told once. */
-  token?: string;
+  bearerToken?: string;
+  /** Until when it works. */
+  validUntil?: string;
 }
 export const ApiToken_FIELDS: readonly FieldInfo[] = [
-  { name: "token", kind: "str", help: "The bearer token, told once" },
+  { name: "bearerToken", kind: "str", help: "The bearer token, told once", readonly: true },
+  { name: "validUntil", kind: "time", help: "Until when it works", readonly: true },
 ];
 
 /** Changes to an agent. */
@@ -390,6 +420,186 @@ export const AgentRequest_FIELDS: readonly FieldInfo[] = [
   { name: "targetForTests", kind: "str", help: "Address other agents measure", min: 0, max: 64 },
   { name: "localResolutionPrefixes", kind: "strs", help: "Prefixes whose names it resolves itself", min: 0, max: 1000 },
   { name: "tests", kind: "ids", help: "Ids of the tests it runs: these and no others", min: 0, max: 10000 },
+];
+
+/** A test as lists show it. */
+export interface UnexpandedTest {
+  /** Id of the test. */
+  testId?: string;
+  /** Name of the test. */
+  testName?: string;
+  /** What it is for. */
+  description?: string;
+  /** Type of the test. */
+  type?: string;
+  /** Who created it. */
+  createdBy?: string;
+  /** When it was created. */
+  createdDate?: string;
+  /** Who changed it last. */
+  modifiedBy?: string;
+  /** When it was changed last. */
+  modifiedDate?: string;
+  /** It is shared with this account group. */
+  liveShare: boolean;
+  /** It is a saved event. */
+  savedEvent: boolean;
+  /** Time between rounds (s). */
+  interval?: 60 | 120 | 300 | 600 | 900 | 1800 | 3600;
+  /** It raises alerts. */
+  alertsEnabled: boolean;
+  /** It runs. */
+  enabled: boolean;
+}
+export const UnexpandedTest_FIELDS: readonly FieldInfo[] = [
+  { name: "testId", kind: "id", help: "Id of the test", readonly: true },
+  { name: "testName", kind: "str", help: "Name of the test" },
+  { name: "description", kind: "str", help: "What it is for" },
+  { name: "type", kind: "str", help: "Type of the test", readonly: true },
+  { name: "createdBy", kind: "str", help: "Who created it", readonly: true },
+  { name: "createdDate", kind: "time", help: "When it was created", readonly: true },
+  { name: "modifiedBy", kind: "str", help: "Who changed it last", readonly: true },
+  { name: "modifiedDate", kind: "time", help: "When it was changed last", readonly: true },
+  { name: "liveShare", kind: "bool", help: "It is shared with this account group", readonly: true },
+  { name: "savedEvent", kind: "bool", help: "It is a saved event", readonly: true },
+  { name: "interval", kind: "i32", help: "Time between rounds", unit: "s", words: ["60", "120", "300", "600", "900", "1800", "3600"] },
+  { name: "alertsEnabled", kind: "bool", help: "It raises alerts" },
+  { name: "enabled", kind: "bool", help: "It runs" },
+];
+
+/** What an agent-to-server test measures. */
+export interface AgentToServerWritablePropertyFields {
+  /** Host to measure, by name or address; a port follows a colon. */
+  server: string;
+  /** TCP port; 80 when neither this nor the server names one. */
+  port?: number;
+  /** Protocol of the probes. */
+  protocol: "tcp" | "icmp";
+  /** How TCP probes the target; auto prefers SACK. */
+  probeMode: "auto" | "sack" | "syn";
+  /** Path traces of a round, each with a flow of its own. */
+  numPathTraces: number;
+  /** Whether path traces run within a TCP session. */
+  pathTraceMode: "classic" | "in-session";
+  /** Payload of the probes of the end-to-end stream; the least that measures when not given (bytes). */
+  pingPayloadSize?: number;
+  /** Fixed rate of the end-to-end stream from 10 to 100; adapted to the round-trip time when not given (packets/s). */
+  fixedPacketRate?: number;
+  /** Which addresses of a name are used. */
+  ipv6Policy: "force-ipv4" | "prefer-ipv6" | "force-ipv6" | "use-agent-policy";
+  /** Differentiated services code point of the probes. */
+  dscpId: "0" | "8" | "16" | "24" | "32" | "40" | "48" | "56" | "10" | "12" | "14" | "18" | "20" | "22" | "26" | "28" | "30" | "34" | "36" | "38" | "46" | "44";
+  /** Label of the code point. */
+  dscp?: string;
+  /** One probe each second for the whole interval. */
+  continuousMode: boolean;
+  /** Agents start at a random moment of each round. */
+  randomizedStartTime: boolean;
+  /** Measure capacity and free bandwidth. */
+  bandwidthMeasurements: boolean;
+  /** Measure the largest packet of the path. */
+  mtuMeasurements: boolean;
+  /** Show loss in intervals of one second. */
+  networkMeasurements: boolean;
+  /** Watch the routes to the target. */
+  bgpMeasurements: boolean;
+  /** Use the public BGP monitors. */
+  usePublicBgp: boolean;
+  /** Ids of the BGP monitors to use. */
+  monitors?: string[];
+}
+export const AgentToServerWritablePropertyFields_FIELDS: readonly FieldInfo[] = [
+  { name: "server", kind: "str", help: "Host to measure, by name or address; a port follows a colon", min: 1, max: 261, required: true },
+  { name: "port", kind: "i32", help: "TCP port; 80 when neither this nor the server names one", min: 1, max: 65535 },
+  { name: "protocol", kind: "enum", help: "Protocol of the probes", preset: "tcp", words: ["tcp", "icmp"] },
+  { name: "probeMode", kind: "enum", help: "How TCP probes the target; auto prefers SACK", preset: "auto", words: ["auto", "sack", "syn"] },
+  { name: "numPathTraces", kind: "i32", help: "Path traces of a round, each with a flow of its own", preset: "3", min: 1, max: 10 },
+  { name: "pathTraceMode", kind: "enum", help: "Whether path traces run within a TCP session", preset: "classic", words: ["classic", "in-session"] },
+  { name: "pingPayloadSize", kind: "i32", help: "Payload of the probes of the end-to-end stream; the least that measures when not given", min: 0, max: 1400, unit: "bytes" },
+  { name: "fixedPacketRate", kind: "i32", help: "Fixed rate of the end-to-end stream from 10 to 100; adapted to the round-trip time when not given", min: 0, max: 100, unit: "packets/s" },
+  { name: "ipv6Policy", kind: "enum", help: "Which addresses of a name are used", preset: "use-agent-policy", words: ["force-ipv4", "prefer-ipv6", "force-ipv6", "use-agent-policy"] },
+  { name: "dscpId", kind: "enum", help: "Differentiated services code point of the probes", preset: "0", words: ["0", "8", "16", "24", "32", "40", "48", "56", "10", "12", "14", "18", "20", "22", "26", "28", "30", "34", "36", "38", "46", "44"], advanced: true },
+  { name: "dscp", kind: "str", help: "Label of the code point", readonly: true },
+  { name: "continuousMode", kind: "bool", help: "One probe each second for the whole interval", preset: "false", advanced: true },
+  { name: "randomizedStartTime", kind: "bool", help: "Agents start at a random moment of each round", preset: "false", advanced: true },
+  { name: "bandwidthMeasurements", kind: "bool", help: "Measure capacity and free bandwidth", preset: "false", ignored: true, advanced: true },
+  { name: "mtuMeasurements", kind: "bool", help: "Measure the largest packet of the path", preset: "true", ignored: true, advanced: true },
+  { name: "networkMeasurements", kind: "bool", help: "Show loss in intervals of one second", preset: "true", ignored: true, advanced: true },
+  { name: "bgpMeasurements", kind: "bool", help: "Watch the routes to the target", preset: "true", ignored: true, advanced: true },
+  { name: "usePublicBgp", kind: "bool", help: "Use the public BGP monitors", preset: "true", ignored: true, advanced: true },
+  { name: "monitors", kind: "strs", help: "Ids of the BGP monitors to use", secret: true, ignored: true, advanced: true },
+];
+
+/** An agent that runs the test. */
+export interface TestAgentRequest {
+  /** The agent. */
+  agentId: string;
+  /** Which of its addresses it sends from. */
+  sourceIpAddress?: string;
+}
+export const TestAgentRequest_FIELDS: readonly FieldInfo[] = [
+  { name: "agentId", kind: "id", help: "The agent", required: true },
+  { name: "sourceIpAddress", kind: "str", help: "Which of its addresses it sends from", min: 0, max: 64 },
+];
+
+/** What all tests have in common. */
+export interface TestRequest {
+  /** Id of the test. */
+  testId?: string;
+  /** Name of the test, unique; the target when absent. */
+  testName?: string;
+  /** What it is for. */
+  description?: string;
+  /** Type of the test. */
+  type?: string;
+  /** Who created it. */
+  createdBy?: string;
+  /** When it was created. */
+  createdDate?: string;
+  /** Who changed it last. */
+  modifiedBy?: string;
+  /** When it was changed last. */
+  modifiedDate?: string;
+  /** It is shared with this account group. */
+  liveShare: boolean;
+  /** It is a saved event. */
+  savedEvent: boolean;
+  /** Agents that run it. */
+  agents: TestAgentRequest[];
+  /** Label ids. */
+  labels?: string[];
+  /** Tag ids. */
+  tags?: string[];
+  /** Account groups it is shared with. */
+  sharedWithAccounts?: string[];
+  /** Time between rounds (s). */
+  interval: 60 | 120 | 300 | 600 | 900 | 1800 | 3600;
+  /** It raises alerts. */
+  alertsEnabled: boolean;
+  /** It runs. */
+  enabled: boolean;
+  /** Alert rule ids. */
+  alertRules?: string[];
+}
+export const TestRequest_FIELDS: readonly FieldInfo[] = [
+  { name: "testId", kind: "id", help: "Id of the test", readonly: true },
+  { name: "testName", kind: "str", help: "Name of the test, unique; the target when absent", min: 0, max: 255 },
+  { name: "description", kind: "str", help: "What it is for", min: 0, max: 10000 },
+  { name: "type", kind: "str", help: "Type of the test", readonly: true },
+  { name: "createdBy", kind: "str", help: "Who created it", readonly: true },
+  { name: "createdDate", kind: "time", help: "When it was created", readonly: true },
+  { name: "modifiedBy", kind: "str", help: "Who changed it last", readonly: true },
+  { name: "modifiedDate", kind: "time", help: "When it was changed last", readonly: true },
+  { name: "liveShare", kind: "bool", help: "It is shared with this account group", readonly: true },
+  { name: "savedEvent", kind: "bool", help: "It is a saved event", readonly: true },
+  { name: "agents", kind: "list", help: "Agents that run it", min: 0, max: 10000, fields: TestAgentRequest_FIELDS, required: true },
+  { name: "labels", kind: "strs", help: "Label ids", min: 0, max: 1000 },
+  { name: "tags", kind: "strs", help: "Tag ids", min: 0, max: 1000 },
+  { name: "sharedWithAccounts", kind: "strs", help: "Account groups it is shared with", min: 0, max: 1000 },
+  { name: "interval", kind: "i32", help: "Time between rounds", unit: "s", words: ["60", "120", "300", "600", "900", "1800", "3600"], required: true },
+  { name: "alertsEnabled", kind: "bool", help: "It raises alerts", preset: "true" },
+  { name: "enabled", kind: "bool", help: "It runs", preset: "true" },
+  { name: "alertRules", kind: "strs", help: "Alert rule ids", min: 0, max: 1000 },
 ];
 
 /** An agent as a test lists it. */
@@ -555,141 +765,6 @@ export const Test_FIELDS: readonly FieldInfo[] = [
   { name: "sharedWithAccounts", kind: "list", help: "Account groups it is shared with", fields: SharedWithAccount_FIELDS, readonly: true },
   { name: "alertRules", kind: "list", help: "Its alert rules", fields: AlertRule_FIELDS, readonly: true },
   { name: "monitors", kind: "list", help: "Its BGP monitors", fields: Monitor_FIELDS, readonly: true },
-];
-
-/** What an agent-to-server test measures. */
-export interface AgentToServerWritablePropertyFields {
-  /** Host to measure, by name or address; a port follows a colon. */
-  server: string;
-  /** TCP port; 80 when neither this nor the server names one. */
-  port?: number;
-  /** Protocol of the probes. */
-  protocol: "tcp" | "icmp";
-  /** How TCP probes the target; auto prefers SACK. */
-  probeMode: "auto" | "sack" | "syn";
-  /** Path traces of a round, each with a flow of its own. */
-  numPathTraces: number;
-  /** Whether path traces run within a TCP session. */
-  pathTraceMode: "classic" | "in-session";
-  /** Payload of the probes of the end-to-end stream; the least that measures when not given (bytes). */
-  pingPayloadSize?: number;
-  /** Fixed rate of the end-to-end stream from 10 to 100; adapted to the round-trip time when not given (packets/s). */
-  fixedPacketRate?: number;
-  /** Which addresses of a name are used. */
-  ipv6Policy: "force-ipv4" | "prefer-ipv6" | "force-ipv6" | "use-agent-policy";
-  /** Differentiated services code point of the probes. */
-  dscpId: "0" | "8" | "16" | "24" | "32" | "40" | "48" | "56" | "10" | "12" | "14" | "18" | "20" | "22" | "26" | "28" | "30" | "34" | "36" | "38" | "46" | "44";
-  /** Label of the code point. */
-  dscp?: string;
-  /** One probe each second for the whole interval. */
-  continuousMode: boolean;
-  /** Agents start at a random moment of each round. */
-  randomizedStartTime: boolean;
-  /** Measure capacity and free bandwidth. */
-  bandwidthMeasurements: boolean;
-  /** Measure the largest packet of the path. */
-  mtuMeasurements: boolean;
-  /** Show loss in intervals of one second. */
-  networkMeasurements: boolean;
-  /** Watch the routes to the target. */
-  bgpMeasurements: boolean;
-  /** Use the public BGP monitors. */
-  usePublicBgp: boolean;
-  /** Ids of the BGP monitors to use. */
-  monitors?: string[];
-}
-export const AgentToServerWritablePropertyFields_FIELDS: readonly FieldInfo[] = [
-  { name: "server", kind: "str", help: "Host to measure, by name or address; a port follows a colon", min: 1, max: 261, required: true },
-  { name: "port", kind: "i32", help: "TCP port; 80 when neither this nor the server names one", min: 1, max: 65535 },
-  { name: "protocol", kind: "enum", help: "Protocol of the probes", preset: "tcp", words: ["tcp", "icmp"] },
-  { name: "probeMode", kind: "enum", help: "How TCP probes the target; auto prefers SACK", preset: "auto", words: ["auto", "sack", "syn"] },
-  { name: "numPathTraces", kind: "i32", help: "Path traces of a round, each with a flow of its own", preset: "3", min: 1, max: 10 },
-  { name: "pathTraceMode", kind: "enum", help: "Whether path traces run within a TCP session", preset: "classic", words: ["classic", "in-session"] },
-  { name: "pingPayloadSize", kind: "i32", help: "Payload of the probes of the end-to-end stream; the least that measures when not given", min: 0, max: 1400, unit: "bytes" },
-  { name: "fixedPacketRate", kind: "i32", help: "Fixed rate of the end-to-end stream from 10 to 100; adapted to the round-trip time when not given", min: 0, max: 100, unit: "packets/s" },
-  { name: "ipv6Policy", kind: "enum", help: "Which addresses of a name are used", preset: "use-agent-policy", words: ["force-ipv4", "prefer-ipv6", "force-ipv6", "use-agent-policy"] },
-  { name: "dscpId", kind: "enum", help: "Differentiated services code point of the probes", preset: "0", words: ["0", "8", "16", "24", "32", "40", "48", "56", "10", "12", "14", "18", "20", "22", "26", "28", "30", "34", "36", "38", "46", "44"], advanced: true },
-  { name: "dscp", kind: "str", help: "Label of the code point", readonly: true },
-  { name: "continuousMode", kind: "bool", help: "One probe each second for the whole interval", preset: "false", advanced: true },
-  { name: "randomizedStartTime", kind: "bool", help: "Agents start at a random moment of each round", preset: "false", advanced: true },
-  { name: "bandwidthMeasurements", kind: "bool", help: "Measure capacity and free bandwidth", preset: "false", ignored: true, advanced: true },
-  { name: "mtuMeasurements", kind: "bool", help: "Measure the largest packet of the path", preset: "true", ignored: true, advanced: true },
-  { name: "networkMeasurements", kind: "bool", help: "Show loss in intervals of one second", preset: "true", ignored: true, advanced: true },
-  { name: "bgpMeasurements", kind: "bool", help: "Watch the routes to the target", preset: "true", ignored: true, advanced: true },
-  { name: "usePublicBgp", kind: "bool", help: "Use the public BGP monitors", preset: "true", ignored: true, advanced: true },
-  { name: "monitors", kind: "strs", help: "Ids of the BGP monitors to use", secret: true, ignored: true, advanced: true },
-];
-
-/** An agent that runs the test. */
-export interface TestAgentRequest {
-  /** The agent. */
-  agentId: string;
-  /** Which of its addresses it sends from. */
-  sourceIpAddress?: string;
-}
-export const TestAgentRequest_FIELDS: readonly FieldInfo[] = [
-  { name: "agentId", kind: "id", help: "The agent", required: true },
-  { name: "sourceIpAddress", kind: "str", help: "Which of its addresses it sends from", min: 0, max: 64 },
-];
-
-/** What all tests have in common. */
-export interface TestRequest {
-  /** Id of the test. */
-  testId?: string;
-  /** Name of the test, unique; the target when absent. */
-  testName?: string;
-  /** What it is for. */
-  description?: string;
-  /** Type of the test. */
-  type?: string;
-  /** Who created it. */
-  createdBy?: string;
-  /** When it was created. */
-  createdDate?: string;
-  /** Who changed it last. */
-  modifiedBy?: string;
-  /** When it was changed last. */
-  modifiedDate?: string;
-  /** It is shared with this account group. */
-  liveShare: boolean;
-  /** It is a saved event. */
-  savedEvent: boolean;
-  /** Agents that run it. */
-  agents: TestAgentRequest[];
-  /** Label ids. */
-  labels?: string[];
-  /** Tag ids. */
-  tags?: string[];
-  /** Account groups it is shared with. */
-  sharedWithAccounts?: string[];
-  /** Time between rounds (s). */
-  interval: 60 | 120 | 300 | 600 | 900 | 1800 | 3600;
-  /** It raises alerts. */
-  alertsEnabled: boolean;
-  /** It runs. */
-  enabled: boolean;
-  /** Alert rule ids. */
-  alertRules?: string[];
-}
-export const TestRequest_FIELDS: readonly FieldInfo[] = [
-  { name: "testId", kind: "id", help: "Id of the test", readonly: true },
-  { name: "testName", kind: "str", help: "Name of the test, unique; the target when absent", min: 0, max: 255 },
-  { name: "description", kind: "str", help: "What it is for", min: 0, max: 10000 },
-  { name: "type", kind: "str", help: "Type of the test", readonly: true },
-  { name: "createdBy", kind: "str", help: "Who created it", readonly: true },
-  { name: "createdDate", kind: "time", help: "When it was created", readonly: true },
-  { name: "modifiedBy", kind: "str", help: "Who changed it last", readonly: true },
-  { name: "modifiedDate", kind: "time", help: "When it was changed last", readonly: true },
-  { name: "liveShare", kind: "bool", help: "It is shared with this account group", readonly: true },
-  { name: "savedEvent", kind: "bool", help: "It is a saved event", readonly: true },
-  { name: "agents", kind: "list", help: "Agents that run it", min: 0, max: 10000, fields: TestAgentRequest_FIELDS, required: true },
-  { name: "labels", kind: "strs", help: "Label ids", min: 0, max: 1000 },
-  { name: "tags", kind: "strs", help: "Tag ids", min: 0, max: 1000 },
-  { name: "sharedWithAccounts", kind: "strs", help: "Account groups it is shared with", min: 0, max: 1000 },
-  { name: "interval", kind: "i32", help: "Time between rounds", unit: "s", words: ["60", "120", "300", "600", "900", "1800", "3600"], required: true },
-  { name: "alertsEnabled", kind: "bool", help: "It raises alerts", preset: "true" },
-  { name: "enabled", kind: "bool", help: "It runs", preset: "true" },
-  { name: "alertRules", kind: "strs", help: "Alert rule ids", min: 0, max: 1000 },
 ];
 
 /** What all instant tests have in common. */
