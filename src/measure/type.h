@@ -46,7 +46,7 @@ struct measure_type {
     size_t result_size; /* of the result struct, which starts zeroed and then gets every part's defaults */
     const struct measure_part *parts;
     size_t part_count;
-    const struct measure_metric *metrics;
+    const struct measure_metric *metrics; /* stored by position: new ones go to the end, none is ever removed */
     size_t metric_count;
     const char *default_view; /* "path": the tab opened first */
     const char *target_name;  /* name of the settings field that names the target: "server" */
