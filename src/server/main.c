@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,10 +79,21 @@ static void keep_house(void *user)
             log_info("store", "dropped %zu rounds older than %d days", dropped, server->config->retention_days);
     }
     api_drop_sessions(server);
+    api_drop_instant_tests(server, now);
     int rc = plan_expire(server->plan, &err);
     if (rc)
         log_warning("plan", "cannot forget old runs: %s", error_format(&err, text, sizeof text));
     loop_timer_start(server->loop, &server->housekeeping, loop_now_ns(server->loop) + HOUSEKEEPING_S * CLOCK_S);
+}
+
+/* Every browser, agent and file needs a descriptor: as many as the system lets us have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 static int read_pem(const char *path, const char **ret_text, struct arena *arena, struct error *err)
@@ -166,6 +178,7 @@ int main(int argc, char **argv)
         rc = first_print_token(&config, &err);
     } else {
         log_open((enum log_level)config.log_level);
+        raise_descriptors();
         if (sodium_init() < 0)
             abort();
         struct server *server = mem_alloc(sizeof *server);

@@ -35,6 +35,7 @@ struct request {
     const char *expand[REQUEST_EXPAND_MAX + 1]; /* NULL-terminated */
     json_t *body;                /* JSON body, ours to free; NULL when the route takes none */
     void *record;                /* the body read through route->request */
+    struct field_list tests;     /* struct object_test of the account group, once something asked for all of them */
     uint64_t number;             /* request id */
     void *waiting;               /* the waiter's own */
     void (*gone)(struct request *request);   /* the request ends while waiting or streaming */

@@ -18,6 +18,7 @@ extern const struct route api_health_routes[], api_document_routes[], api_sessio
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);
 void api_drop_sessions(struct server *server); /* removes expired ones */
+void api_drop_instant_tests(struct server *server, int64_t now_s); /* removes those whose results are past retention */
 
 /* --- agents --------------------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/limit.h"
 #include "base/str.h"
 #include "server/api/api.h"
 #include "server/latest.h"
@@ -262,24 +263,27 @@ static int get_test(struct request *request, struct error *err)
     return rc ? rc : answer_test(request, 200, &test, err);
 }
 
+/* An answer about many agents reads the tests once. */
 int api_tests_of_agent(struct request *request, uint64_t agent_id, struct field_list *ret_tests, struct error *err)
 {
-    struct field_list tests = {0};
-    int rc = object_list(request->server->store, &object_test_kind, request->aid, NULL, request->arena, &tests, err);
-    if (rc)
-        return rc;
-    struct object_test *test = tests.items;
+    int rc = request->tests.items ? 0
+                                  : object_list(request->server->store, &object_test_kind, request->aid, NULL,
+                                                request->arena, &request->tests, err);
+    const struct object_test *test = request->tests.items;
+    struct object_test *found = rc ? NULL : arena_alloc_array(request->arena, request->tests.count + 1, sizeof *found);
     size_t count = 0;
-    for (size_t i = 0; i < tests.count; i++) {
+    if (!rc && !found)
+        return error_set(err, E_LIMIT, "", "too many tests");
+    for (size_t i = 0; !rc && i < request->tests.count; i++) {
         const struct object_test_agent *members = test[i].agents.items;
         bool is_in = false;
         for (size_t j = 0; j < test[i].agents.count; j++)
             is_in = is_in || members[j].agent_id == agent_id;
         if (is_in && !test[i].is_instant)
-            test[count++] = test[i];
+            found[count++] = test[i];
     }
-    *ret_tests = (struct field_list){test, count};
-    return 0;
+    *ret_tests = (struct field_list){found, count};
+    return rc;
 }
 
 /* --- requests ---------------------------------------------------------------------------------------------------------- */
@@ -473,6 +477,28 @@ static int delete_test(struct request *request, struct error *err)
     api_test_changed(request->server, test.head.aid, test.head.id);
     request_answer_empty(request, 204);
     return 0;
+}
+
+void api_drop_instant_tests(struct server *server, int64_t now_s)
+{
+    struct field_list tests = {0};
+    struct arena arena;
+    int64_t before = now_s - server->config->retention_days * 86400LL;
+    if (server->config->retention_days == 0)
+        return;
+    arena_init(&arena, LIMIT_REQUEST_ARENA);
+    int rc = object_list(server->store, &object_test_kind, 0, NULL, &arena, &tests, NULL);
+    const struct object_test *test = tests.items;
+    for (size_t i = 0; !rc && i < tests.count; i++) {
+        if (!test[i].is_instant || test[i].created_s >= before || latest_round(server->latest, test[i].head.id) >= before)
+            continue;
+        rc = store_delete(server->store, object_test_kind.name, test[i].head.id, NULL);
+        if (!rc) {
+            latest_forget_test(server->latest, test[i].head.id);
+            api_test_changed(server, test[i].head.aid, test[i].head.id);
+        }
+    }
+    arena_done(&arena);
 }
 
 /* --- runs asked for once ------------------------------------------------------------------------------------------------ */
