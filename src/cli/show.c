@@ -159,6 +159,11 @@ static void show_end(const struct measure_route *route, struct buf *buf)
     }
 }
 
+static bool is_same_way(const struct measure_route *a, const struct measure_route *b)
+{
+    return a->path_id == b->path_id && a->oculi.end == b->oculi.end;
+}
+
 /* Traces that took the same way to the same end share a line. */
 static void show_ends(const struct measure_path_vis *paths, struct buf *buf)
 {
@@ -166,14 +171,17 @@ static void show_ends(const struct measure_path_vis *paths, struct buf *buf)
     for (size_t i = 0; i < paths->path_traces.count; i++) {
         bool is_told = false;
         for (size_t j = 0; j < i; j++)
-            is_told |= routes[j].path_id == routes[i].path_id && routes[j].oculi.end == routes[i].oculi.end;
+            is_told |= is_same_way(&routes[i], &routes[j]);
         if (is_told)
             continue;
         buf_printf(buf, "path %llu: ", (unsigned long long)routes[i].path_id);
         show_end(&routes[i], buf);
-        const char *before = " (trace ";
+        unsigned count = 0;
+        for (size_t j = i; j < paths->path_traces.count; j++)
+            count += is_same_way(&routes[i], &routes[j]);
+        const char *before = count > 1 ? " (traces " : " (trace ";
         for (size_t j = i; j < paths->path_traces.count; j++) {
-            if (routes[j].path_id != routes[i].path_id || routes[j].oculi.end != routes[i].oculi.end)
+            if (!is_same_way(&routes[i], &routes[j]))
                 continue;
             buf_printf(buf, "%s%d", before, routes[j].oculi.flow);
             before = ", ";
