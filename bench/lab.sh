@@ -31,4 +31,4 @@ lab -- "$build/bench/lab_bench" exact 198.18.32.1 20000 250 20000
 echo "20 ms, 1000 echoes/s, --busy:"
 lab --busy -- "$build/bench/lab_bench" exact 198.18.32.1 20000 5000 1000
 echo "six hops, 4096 hosts, as fast as it goes:"
-lab --busy -- "$build/bench/lab_bench" flood 198.18.32.0 4096 1000000 4000
+lab -- "$build/bench/lab_bench" flood 198.18.32.0 4096 1000000 4000

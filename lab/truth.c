@@ -33,14 +33,18 @@ struct lab_truth *lab_truth_new(struct lab_net *net, uint32_t probes, uint32_t s
     truth->stream_room = streams;
     truth->probes = mem_alloc_array(probes, sizeof *truth->probes);
     truth->streams = mem_alloc_array(streams, sizeof *truth->streams);
-    truth->targets = mem_alloc_array(LAB_TRUTH_TARGETS, sizeof *truth->targets);
-    truth->flows = mem_alloc_array(LAB_TRUTH_FLOWS, sizeof *truth->flows);
-    truth->paths = mem_alloc_array(LAB_TRUTH_PATHS, sizeof *truth->paths);
-    truth->hops = mem_alloc_array(LAB_TRUTH_HOPS, sizeof *truth->hops);
+    truth->target_room = streams < LAB_TRUTH_TARGETS ? streams : LAB_TRUTH_TARGETS;
+    truth->flow_room = probes < LAB_TRUTH_FLOWS ? probes : LAB_TRUTH_FLOWS;
+    truth->path_room = probes < LAB_TRUTH_PATHS / 4 ? probes * 4 : LAB_TRUTH_PATHS;
+    truth->hop_room = truth->path_room * LAB_TRUTH_PATH_HOPS;
+    truth->targets = mem_alloc_array(truth->target_room, sizeof *truth->targets);
+    truth->flows = mem_alloc_array(truth->flow_room, sizeof *truth->flows);
+    truth->paths = mem_alloc_array(truth->path_room, sizeof *truth->paths);
+    truth->hops = mem_alloc_array(truth->hop_room, sizeof *truth->hops);
     index_init(&truth->stream_index, streams);
-    index_init(&truth->target_index, LAB_TRUTH_TARGETS);
-    index_init(&truth->flow_index, LAB_TRUTH_FLOWS);
-    index_init(&truth->path_index, LAB_TRUTH_PATHS);
+    index_init(&truth->target_index, truth->target_room);
+    index_init(&truth->flow_index, truth->flow_room);
+    index_init(&truth->path_index, truth->path_room);
     return truth;
 }
 
@@ -98,7 +102,7 @@ static uint32_t intern(struct lab_truth *truth, const struct lab_path *way, bool
     uint32_t found = lab_index_find(&truth->path_index, hash, is_same_path, &key, &slot);
     if (found != LAB_NONE)
         return found;
-    if (truth->path_count == LAB_TRUTH_PATHS || truth->hop_count + way->count > LAB_TRUTH_HOPS) {
+    if (truth->path_count == truth->path_room || truth->hop_count + way->count > truth->hop_room) {
         truth->refused_paths++;
         return LAB_NONE;
     }
@@ -172,7 +176,7 @@ static uint32_t find_target(struct lab_truth *truth, const struct lab_packet *pa
     uint32_t slot;
     uint32_t found = lab_index_find(&truth->target_index, hash, is_same_target, &key, &slot);
     if (found == LAB_NONE) {
-        if (truth->target_count == LAB_TRUTH_TARGETS)
+        if (truth->target_count == truth->target_room)
             return LAB_NONE;
         found = truth->target_count;
         truth->target_index.slots[slot] = ++truth->target_count;
@@ -203,7 +207,7 @@ static void note_flow(struct lab_truth *truth, const struct lab_packet *packet, 
     if (lab_index_find(&truth->flow_index, mix(mix(target, packet->flow), key.topology), is_same_flow, &key, &slot) !=
         LAB_NONE)
         return;
-    if (truth->flow_count == LAB_TRUTH_FLOWS) {
+    if (truth->flow_count == truth->flow_room) {
         truth->refused_flows++;
         return;
     }

@@ -5,10 +5,10 @@
 #include "lab/core.h"
 #include "lab/truth.h"
 
-#define LAB_TRUTH_TARGETS 16384u
+#define LAB_TRUTH_TARGETS 16384u /* these are ceilings; a net that remembers few probes or streams has fewer */
 #define LAB_TRUTH_FLOWS 65536u
 #define LAB_TRUTH_PATHS 65536u
-#define LAB_TRUTH_HOPS (1u << 20)
+#define LAB_TRUTH_PATH_HOPS 16u /* of a path, on the average */
 #define LAB_TRUTH_TARGET_PATHS 64u
 #define LAB_WHERE_NODE 0x80000000u /* lab_probe.where: a node, not a port */
 
@@ -82,7 +82,8 @@ struct lab_truth {
     struct lab_flow *flows;
     struct lab_truth_path *paths;
     struct lab_hop *hops;
-    uint32_t probe_count, probe_room, stream_count, stream_room, target_count, flow_count, path_count, hop_count;
+    uint32_t probe_count, stream_count, target_count, flow_count, path_count, hop_count;
+    uint32_t probe_room, stream_room, target_room, flow_room, path_room, hop_room;
     struct lab_index stream_index, target_index, flow_index, path_index;
     uint64_t refused_probes, refused_streams, refused_flows, refused_paths;
 };
