@@ -536,6 +536,7 @@ static int start(struct agent *agent, struct error *err)
                                                                              .http = agent->http,
                                                                              .rng = &agent->rng,
                                                                              .options = options,
+                                                                             .engine = agent->engine,
                                                                              .retry = on_registration_retry,
                                                                              .done = on_registered,
                                                                              .user = agent});

@@ -153,7 +153,7 @@ static void finish_job(struct http_job *job, CURLcode code)
             answer.error = text;
         }
     } else {
-        (void)snprintf(text, sizeof text, "%s%s%s", curl_easy_strerror(code), job->error[0] ? ": " : "", job->error);
+        (void)snprintf(text, sizeof text, "%s", job->error[0] ? job->error : curl_easy_strerror(code));
         answer.error = text;
     }
     job->fn(job->user, &answer);

@@ -14,6 +14,7 @@
 #include "base/sock.h"
 #include "base/str.h"
 #include "measure/type.h"
+#include "probe/engine.h"
 
 #define IDENTITY_BYTES 4096
 #define REGISTRATION_BYTES 65536
@@ -94,6 +95,21 @@ static void add_addresses(struct field_list *list, struct arena *arena)
     *list = (struct field_list){.items = items, .count = count};
 }
 
+/* In another network namespace the machine's own list says nothing; which address leads out does. */
+static void add_sources(const struct probe_engine *engine, struct field_list *list, struct arena *arena)
+{
+    static const char *const somewhere[] = {"192.0.2.1", "2001:db8::1"};
+    const char **items = arena_alloc_array(arena, 2, sizeof *items);
+    size_t count = 0;
+    for (size_t i = 0; i < 2; i++) {
+        union sock_addr dst, src;
+        char text[SOCK_TEXT_BYTES];
+        if (sock_parse_ip(somewhere[i], &dst) == 0 && probe_engine_source(engine, &dst, &src))
+            items[count++] = arena_strdup(arena, sock_ip_text(&src, text, sizeof text));
+    }
+    *list = (struct field_list){.items = items, .count = count};
+}
+
 static void make_body(struct registration *registration)
 {
     const struct agent_options *options = registration->settings.options;
@@ -107,7 +123,10 @@ static void make_body(struct registration *registration)
     message.hostname = *hostname ? hostname : NULL;
     message.agent_name = options->name ? options->name : *hostname ? hostname : "agent";
     message.version = OCULI_VERSION;
-    add_addresses(&message.addresses, &arena);
+    if (options->netns)
+        add_sources(registration->settings.engine, &message.addresses, &arena);
+    else
+        add_addresses(&message.addresses, &arena);
     size_t types = 0;
     while (measure_types[types])
         types++;

@@ -17,6 +17,7 @@ int identity_load(const char *state_dir, struct message_identity *ret_identity, 
                   struct error *err);
 int identity_save(const char *state_dir, const struct message_identity *identity, struct error *err);
 
+struct probe_engine;
 struct registration;
 
 /* Called once: 0 with the identity, already saved (valid during the call), or the reason why trying again is useless:
@@ -28,6 +29,7 @@ struct registration_settings {
     struct http *http;
     struct rng *rng;
     const struct agent_options *options; /* outlives the registration */
+    const struct probe_engine *engine;   /* knows the addresses when measuring happens in another network namespace */
     void (*retry)(void *user, const char *why); /* told of each attempt that failed and will be repeated */
     registration_fn *done;
     void *user;

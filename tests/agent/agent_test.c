@@ -39,6 +39,7 @@ static const char *program; /* argv[1] */
 struct world {
     struct fake_server *server;
     char dir[64], state[96], log[96];
+    char ca[128]; /* "--ca-file=..." or empty */
     pid_t pid; /* 0 = not running; also its process group */
     struct arena arena;
 };
@@ -56,7 +57,7 @@ static void start_agent(struct world *world)
         (void)dup2(fd, STDOUT_FILENO);
         (void)execl(program, program, "--server", fake_server_url(world->server), "--token", FAKE_TOKEN, "--state-dir",
                     world->state, "--name", "Check", "--country", "NL", "--latitude", "52.37", "--longitude=4.9",
-                    "--log-level", "debug", (char *)NULL);
+                    "--log-level", "debug", *world->ca ? world->ca : (char *)NULL, (char *)NULL);
         _exit(127);
     }
     (void)setpgid(world->pid, world->pid);
@@ -263,7 +264,7 @@ static int setup(void **state)
     (void)snprintf(world->state, sizeof world->state, "%s/state", world->dir);
     (void)snprintf(world->log, sizeof world->log, "%s/log", world->dir);
     arena_init(&world->arena, 64 << 20);
-    world->server = fake_server_start();
+    world->server = fake_server_start(NULL, NULL);
     *state = world;
     return 0;
 }
@@ -594,6 +595,45 @@ static void a_server_away_at_the_start_is_waited_for(void **state)
     assert_int_equal(stop_agent(world), 0);
 }
 
+/* A certificate for 127.0.0.1, made now: nothing that could expire lies in the tree. */
+static bool make_certificate(struct world *world, const char *name)
+{
+    char command[600];
+    (void)snprintf(command, sizeof command,
+                   "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=check "
+                   "-addext subjectAltName=IP:127.0.0.1 -keyout %s/%s.key -out %s/%s.pem >/dev/null 2>&1",
+                   world->dir, name, world->dir, name);
+    return system(command) == 0;
+}
+
+static const char *certificate_text(struct world *world, const char *name)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/%s", world->dir, name);
+    return read_text(world, path);
+}
+
+static void only_a_trusted_server_gets_the_token(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    if (!make_certificate(world, "server") || !make_certificate(world, "other")) {
+        print_message("# no certificate could be made: openssl is missing\n");
+        skip();
+    }
+    fake_server_free(world->server);
+    world->server = fake_server_start(certificate_text(world, "server.pem"), certificate_text(world, "server.key"));
+    set_tests(world, 1, 3);
+    (void)snprintf(world->ca, sizeof world->ca, "--ca-file=%s/other.pem", world->dir);
+    start_agent(world);
+    wait_text(world, world->log, "cannot register yet: SSL certificate problem");
+    assert_int_equal(stop_agent(world), 0);
+    assert_int_equal(fake_server_counts(world->server).registrations, 0);
+    (void)snprintf(world->ca, sizeof world->ca, "--ca-file=%s/server.pem", world->dir);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +648,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_stops_it_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_token_is_final, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_away_at_the_start_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_a_trusted_server_gets_the_token, setup, teardown),
     };
     if (argc < 2)
         return 2;

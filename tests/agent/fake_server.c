@@ -25,6 +25,7 @@ struct fake_server {
     struct MHD_Daemon *daemon;
     uint16_t port;
     char url[64];
+    const char *certificate, *key; /* NULL = no TLS */
     struct buf plan;
     int64_t plan_version;
     bool is_refusing, is_closing;
@@ -273,12 +274,20 @@ void fake_server_up(struct fake_server *server)
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(server->port),
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     server->is_closing = false;
-    server->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL,
-                                      on_request, server, MHD_OPTION_SOCK_ADDR, &addr, MHD_OPTION_NOTIFY_COMPLETED,
-                                      on_completed, NULL, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)server->certificate},
+                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)server->key},
+                                   {MHD_OPTION_END, 0, NULL}};
+    if (!server->certificate)
+        tls[0] = tls[2];
+    server->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                                          (server->certificate ? MHD_USE_TLS : 0),
+                                      0, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR, &addr,
+                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                                      MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     assert(server->daemon);
     server->port = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
-    (void)snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u", server->port);
+    (void)snprintf(server->url, sizeof server->url, "%s://127.0.0.1:%u", server->certificate ? "https" : "http",
+                   server->port);
 }
 
 void fake_server_down(struct fake_server *server)
@@ -291,9 +300,11 @@ void fake_server_down(struct fake_server *server)
     server->daemon = NULL;
 }
 
-struct fake_server *fake_server_start(void)
+struct fake_server *fake_server_start(const char *certificate, const char *key)
 {
     struct fake_server *server = mem_alloc(sizeof *server);
+    server->certificate = certificate;
+    server->key = key;
     (void)pthread_mutex_init(&server->mutex, NULL);
     (void)pthread_cond_init(&server->changed, NULL);
     server->rounds = mem_alloc_array(FAKE_ROUNDS, sizeof *server->rounds);

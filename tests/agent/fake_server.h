@@ -32,7 +32,8 @@ struct fake_round {
     char parts[64]; /* names, joined by spaces */
 };
 
-struct fake_server *fake_server_start(void);
+/* With a certificate and its key (PEM) the server speaks TLS only; NULL, NULL: plain. They must outlive it. */
+struct fake_server *fake_server_start(const char *certificate, const char *key);
 void fake_server_free(struct fake_server *server);
 const char *fake_server_url(const struct fake_server *server);
 
