@@ -383,7 +383,7 @@ class Painter {
     }
     for (const id of [scene.focus, scene.picked, ...scene.found]) {
       const node = nodes[id];
-      if (node && node.kind !== 'agent' && node.kind !== 'target') this.label(node.label, `500 11px ${MONO}`, scene.colours.fg, this.around(node), id === scene.focus, 12);
+      if (node && node.kind !== 'agent' && node.kind !== 'target' && !bad.includes(node)) this.label(node.label, `500 11px ${MONO}`, scene.colours.fg, this.around(node), id === scene.focus, 12);
     }
     for (const node of nodes) {
       const number = node.hop >= 0 && scene.numbers && this.isLit(node.traces) ? scene.numbers.get(node.hop) : undefined;
