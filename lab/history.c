@@ -107,6 +107,7 @@ static void start_round(struct past *past, const struct plan_item *item, const s
     active->round.context = &past->context;
     active->round.settings = item->settings;
     active->round.source_ip = item->source_ip;
+    active->round.flow_seed = item->flow_seed;
     active->round.done = on_done;
     struct error err = {0};
     if (measure_round_start(item->runner, &active->round, &err)) {

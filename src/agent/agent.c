@@ -215,6 +215,7 @@ static int start_round(struct agent *agent, const struct plan_item *item, int64_
     active->round.settings = item->settings;
     active->round.source_ip = item->source_ip ? item->source_ip : agent->options->source_ip;
     active->round.deadline_ns = loop_now_ns(agent->loop) + room_ns;
+    active->round.flow_seed = item->flow_seed;
     active->round.done = on_round_done;
     int rc = measure_round_start(item->runner, &active->round, err);
     if (rc)

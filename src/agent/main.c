@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,6 +101,8 @@ int main(int argc, char **argv)
         rc = agent_status_print(options.state_dir, &err);
     } else {
         log_open((enum log_level)options.log_level);
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of the write, like a full disk */
         rc = run(&options, &arena, &err);
     }
     int status = rc < 0 ? fail(&err) : rc;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/limit.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define PLAN_REFUSED_S 60 /* between two requests once the server does not know us any more */
 
@@ -34,6 +35,12 @@ static int read_item(struct plan_item *item, const char *type, const struct fiel
     return rc;
 }
 
+/* The flows of a test's path traces stay the same from round to round; a test that runs once has no rounds to compare. */
+static uint64_t flow_seed(uint64_t test_id)
+{
+    return test_id ? str_hash(&test_id, sizeof test_id, 0) : 0;
+}
+
 static void read_tests(struct plan *plan, plan_unsupported_fn *unsupported, void *user)
 {
     const struct message_test *tests = plan->message.tests.items;
@@ -41,6 +48,7 @@ static void read_tests(struct plan *plan, plan_unsupported_fn *unsupported, void
         struct plan_item *item = &plan->tests[plan->test_count];
         struct error err = {0};
         *item = (struct plan_item){.test_id = tests[i].test_id,
+                                   .flow_seed = flow_seed(tests[i].test_id),
                                    .version = tests[i].version,
                                    .interval_s = tests[i].interval_s,
                                    .is_start_random = tests[i].is_start_random,
@@ -64,6 +72,7 @@ static void read_runs(struct plan *plan, plan_unsupported_fn *unsupported, void 
         struct plan_item *item = &plan->runs[plan->run_count];
         struct error err = {0};
         *item = (struct plan_item){.test_id = runs[i].test_id,
+                                   .flow_seed = flow_seed(runs[i].test_id),
                                    .run_id = runs[i].run_id,
                                    .version = runs[i].version,
                                    .requested_s = runs[i].requested_s,

@@ -25,6 +25,7 @@
 /* A test or a run that can be performed. */
 struct plan_item {
     uint64_t test_id, run_id; /* run_id 0 = scheduled */
+    uint64_t flow_seed;       /* of its path traces: the same in every round of the test by this agent */
     int64_t version;
     int64_t interval_s;       /* scheduled */
     bool is_start_random;

@@ -32,6 +32,7 @@ struct measure_round {
     const struct measure_context *context;
     const void *settings;    /* of the type's settings table; outlives the round */
     const char *source_ip;   /* NULL = the system's choice */
+    uint64_t flow_seed;      /* path traces of the same seed use the same flows, so that rounds compare; 0 = others */
     int64_t deadline_ns;     /* monotonic; 0 = none; then the round is ended and done called with what it has */
     void (*progress)(struct measure_round *round); /* result has news to show; may be NULL */
     void (*done)(struct measure_round *round);     /* result is complete; the caller may free the round in it */

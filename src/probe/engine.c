@@ -40,6 +40,7 @@ struct probe_engine {
     size_t heap_count;
     struct map flows;          /* protocol << 32 | key -> struct probe_flow */
     uint32_t next_flow;
+    uint32_t next_turn; /* of the sequence numbers of seeded flows */
     struct rng rng;
 
     struct probe_io_packet packets[BATCH]; /* waiting to be sent; owners beside them */
@@ -263,22 +264,35 @@ uint16_t flow_random_sum(struct probe_engine *engine)
     return (uint16_t)(1 + rng_below(&engine->rng, 0xfffe));
 }
 
-/* Numbers are given in turn, so that one is not used again for millions of flows: an answer that comes after its round
- * has ended finds nobody. */
-int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, struct error *err)
+/* A free key. Without a seed numbers are given in turn, so that one is not used again for millions of flows: an answer
+ * that comes after its round has ended finds nobody. With a seed the identifier is given and the sequence numbers take
+ * turns. */
+static uint32_t free_key(struct probe_engine *engine, bool is_ip6, uint64_t seed)
+{
+    uint32_t key;
+    for (uint32_t turn = 0; seed && turn < FLOW_KEYS >> 16; turn++) {
+        key = (engine->next_turn++ << 16 | (uint16_t)seed) % FLOW_KEYS;
+        if (!map_get(&engine->flows, flow_key(is_ip6, key)))
+            return key;
+    }
+    do
+        key = engine->next_flow++ % FLOW_KEYS;
+    while (map_get(&engine->flows, flow_key(is_ip6, key)));
+    return key;
+}
+
+int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, uint64_t seed,
+              struct error *err)
 {
     struct probe_engine *engine = round->engine;
     bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
     if (engine->flows.count >= FLOW_KEYS / 2)
         return error_set(err, E_LIMIT, "", "the probe engine has no identifier left");
-    uint32_t key;
-    do
-        key = engine->next_flow++ % FLOW_KEYS;
-    while (map_get(&engine->flows, flow_key(is_ip6, key)));
+    uint32_t key = free_key(engine, is_ip6, seed);
     flow->round = round;
     flow->number = number;
     flow->key = key;
-    flow->label = (uint32_t)(1 + rng_below(&engine->rng, 0xfffff));
+    flow->label = (uint32_t)(1 + (seed ? seed >> 32 : rng_u64(&engine->rng)) % 0xfffff);
     flow->match.id = (uint16_t)key;
     flow->match.seq_base = (uint16_t)((key >> 16) * MATCH_FLOW_PROBES);
     uint64_t nonce = rng_u64(&engine->rng);

@@ -388,7 +388,7 @@ int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settin
     ping->due_ns = ping->result->start_ns;
     ping->flow.match.dst = settings->dst;
     ping->flow.match.payload_size = settings->payload_bytes;
-    rc = flow_open(&ping->round, &ping->flow, 0, 0, err);
+    rc = flow_open(&ping->round, &ping->flow, 0, 0, 0, err);
     if (rc) {
         round_free(&ping->round);
         return rc;

@@ -70,8 +70,11 @@ void round_free(struct probe_round *round);
 void round_wake_at(struct probe_round *round, int64_t due_ns);
 
 /* Gives a flow an identifier and sequence numbers nobody else uses; match.dst and match.payload_size are set by the
- * caller. sum: see match_flow_init; 0 = random. */
-int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, struct error *err);
+ * caller. sum: see match_flow_init; 0 = random. seed: what load balancers hash (identifier, flow label) follows from it,
+ * so that the same seed and sum take the same path again; 0 = anew. The identifier of a seed that is in use by too many
+ * rounds at once is given up for another. */
+int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, uint64_t seed,
+              struct error *err);
 void flow_close(struct probe_flow *flow);
 uint16_t flow_random_sum(struct probe_engine *engine);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "probe/round.h"
 
 #define WAIT_NS CLOCK_S
@@ -556,14 +557,15 @@ static int check(const struct probe_trace_settings *settings, struct error *err)
 
 static int open_flows(struct probe_trace *trace, struct error *err)
 {
-    uint32_t sum = flow_random_sum(trace->round.engine);
+    uint64_t seed = trace->settings.flow_seed;
+    uint32_t sum = seed ? (uint16_t)(seed >> 16) : flow_random_sum(trace->round.engine);
     for (uint32_t i = 0; i < trace->settings.flows; i++) {
         struct flow *flow = &trace->flows[i];
         flow->flow.match.dst = trace->settings.dst;
         flow->flow.match.payload_size = PAYLOAD_BYTES;
         /* Far apart, so that no two flows of a trace agree in either byte. */
         uint16_t own = (uint16_t)(1 + (sum + i * 0x1357u) % 0xfffe);
-        int rc = flow_open(&trace->round, &flow->flow, i, own, err);
+        int rc = flow_open(&trace->round, &flow->flow, i, own, seed ? str_hash(&i, sizeof i, seed) : 0, err);
         if (rc)
             return rc;
         trace->result->flows[i].id = flow->flow.match.id;

@@ -39,6 +39,8 @@ struct probe_trace_settings {
     uint8_t distance;     /* last known number of hops; 0 = estimate it */
     uint8_t dscp;         /* 0..63 */
     int64_t wait_ns;      /* for each answer, 1 ms..10 s */
+    uint64_t flow_seed;   /* the same seed walks with the same flows again, so that a path that differs is a route that
+                             changed; 0 = other flows each time, which find more of the paths in the long run */
 };
 
 enum probe_trace_end {

@@ -198,6 +198,37 @@ static void every_path_of_a_diamond_is_true(void **state)
     }
 }
 
+/* With a seed the same flows walk again, so that a path which differs is a route that changed; flows stay apart. */
+static void seeded_flows_take_their_paths_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world world;
+        char first[10][200];
+        unsigned distinct = 0;
+        world_open(&world, DIAMOND, NULL);
+        world.trace.flows = 10;
+        world.trace.flow_seed = UINT64_C(0x9e3779b97f4a7c15);
+        for (unsigned round = 0; round < 100; round++) {
+            const struct probe_trace_result *result = world_trace(&world, targets[i]);
+            for (uint32_t f = 0; f < 10; f++) {
+                const char *path = world_path(&result->flows[f]);
+                if (round > 0) {
+                    assert_string_equal(path, first[f]);
+                    continue;
+                }
+                (void)snprintf(first[f], sizeof first[f], "%s", path);
+                unsigned k = 0;
+                while (k < f && strcmp(first[k], path) != 0)
+                    k++;
+                distinct += k == f;
+            }
+        }
+        assert_true(distinct >= 4); /* of 12 ways by 10 flows: fewer would mean that the flows do not differ */
+        world_close(&world);
+    }
+}
+
 static void rate_limit_is_no_fault(void **state)
 {
     (void)state;
@@ -341,6 +372,7 @@ int main(void)
         cmocka_unit_test(prohibition_names_the_firewall),
         cmocka_unit_test(loops_are_loops),
         cmocka_unit_test(every_path_of_a_diamond_is_true),
+        cmocka_unit_test(seeded_flows_take_their_paths_again),
         cmocka_unit_test(rate_limit_is_no_fault),
         cmocka_unit_test(labels_are_shown_where_they_are),
         cmocka_unit_test(implicit_tunnels_raise_the_quoted_ttl),

@@ -299,6 +299,7 @@ static int start_trace(struct state *state, struct error *err)
     trace.src = state->src;
     trace.dscp = dscp_of(state->settings);
     trace.flows = (uint32_t)state->settings->num_path_traces;
+    trace.flow_seed = round->flow_seed;
     return probe_trace_start(round->context->engine, &trace, &round->arena, round->progress ? on_trace_progress : NULL,
                              on_trace_done, state, &state->trace, err);
 }
