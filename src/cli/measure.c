@@ -178,6 +178,19 @@ static int open_engine(struct session *session, struct error *err)
     return rc;
 }
 
+/* The kernel would only say that the network is unreachable. */
+static int check_source(const char *text, struct error *err)
+{
+    union sock_addr src;
+    if (!text || sock_parse_ip(text, &src) != 0)
+        return 0; /* the measure type says what is wrong with it */
+    int fd = socket(src.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool is_foreign = fd >= 0 && bind(fd, &src.sa, sock_len(&src)) != 0 && errno == EADDRNOTAVAIL;
+    if (fd >= 0)
+        close(fd);
+    return is_foreign ? error_set(err, E_INVALID, "--source-ip", "%s is no address of this machine", text) : 0;
+}
+
 /* Without an agent's policy: IPv6 where this machine has a way to it. */
 static int own_family(void)
 {
@@ -197,6 +210,8 @@ static int set_up(struct session *session, struct error *err)
     int rc = loop_new(&session->loop, err);
     if (rc == 0)
         rc = open_engine(session, err);
+    if (rc == 0)
+        rc = check_source(session->options.source_ip, err);
     if (rc == 0)
         rc = resolver_new(session->loop, &session->resolver, err);
     if (rc == 0)

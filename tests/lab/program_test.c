@@ -67,6 +67,8 @@ static void what_this_build_cannot_do(void **state)
     EXPECT(2, "", "--continuous-mode: is not supported", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp",
            "--continuous-mode");
     EXPECT(2, "", "--source-ip", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp", "--source-ip", "here");
+    EXPECT(2, "", "--source-ip: 192.0.2.55 is no address of this machine", MEASURE, "--server", "127.0.0.1",
+           "--protocol", "icmp", "--source-ip", "192.0.2.55");
     EXPECT(1, "", "--netns: there is no network namespace", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp",
            "--netns", "oc-measure-none");
 }
@@ -90,6 +92,19 @@ static void no_permission(void **state)
            "--server", "127.0.0.1", "--protocol", "icmp");
 }
 
+/* A namespace in which nothing leads anywhere, and standard output that takes nothing. */
+static void no_way_out(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(1, "", "Could not send: Network is unreachable", "unshare", "--net", MEASURE, "--server", "192.0.2.1",
+           "--protocol", "icmp");
+    EXPECT(1, "\"errorDetails\": \"Could not send: Network is unreachable\"", "", "unshare", "--net", MEASURE,
+           "--server", "192.0.2.1", "--protocol", "icmp", "--json");
+    EXPECT(1, "", "standard output could not be written", "sh", "-c", "exec \"$0\" \"$@\" > /dev/full", MEASURE,
+           "--server", "127.0.0.1", "--protocol", "icmp", "--json");
+}
+
 static void the_loopback(void **state)
 {
     (void)state;
@@ -107,6 +122,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_this_build_cannot_do),
         cmocka_unit_test(a_host_that_has_no_address),
         cmocka_unit_test(no_permission),
+        cmocka_unit_test(no_way_out),
         cmocka_unit_test(the_loopback),
     };
     if (argc < 2)

@@ -38,6 +38,14 @@ static double ms_of(double ns)
     return rint(ns) / 1e6;
 }
 
+/* What our own kernel says when it takes no packet: no route, or a route that forbids it. */
+static void note_refusal(struct state *state, const char *text)
+{
+    struct measure_network *network = &state->result->network;
+    if (text && !network->error_details)
+        network->error_details = arena_printf(&state->round->arena, "Could not send: %s", text);
+}
+
 /* --- the stream --------------------------------------------------------------------------------------------------- */
 
 static int compare_i64(const void *a, const void *b)
@@ -99,8 +107,7 @@ static void fill_network(struct state *state, const struct probe_ping_result *pi
         oculi->icmp = arena_printf(arena, "%u-%u", ping->error_type, ping->error_code);
         oculi->icmp_from = arena_strdup(arena, sock_ip_text(&ping->error_from, text, sizeof text));
     }
-    if (ping->error_text && !network->error_details)
-        network->error_details = arena_strdup(&state->round->arena, ping->error_text);
+    note_refusal(state, ping->error_text);
 }
 
 /* --- the paths ---------------------------------------------------------------------------------------------------- */
@@ -196,12 +203,11 @@ static void fill_paths(struct state *state, const struct probe_trace_result *tra
     struct measure_path_vis *paths = &state->result->path_vis;
     struct measure_route *routes = arena_alloc_array(arena, trace->flow_count, sizeof *routes);
     size_t count = 0;
-    while (routes && count < trace->flow_count &&
+    while (routes && trace->sent > 0 && count < trace->flow_count &&
            fill_route(&state->dst, &trace->flows[count], (int32_t)count + 1, &routes[count], arena))
         count++;
     paths->path_traces = (struct field_list){.items = routes, .count = count};
-    if (trace->error_text && !state->result->network.error_details)
-        state->result->network.error_details = arena_strdup(&state->round->arena, trace->error_text);
+    note_refusal(state, trace->error_text);
 }
 
 /* --- the round ---------------------------------------------------------------------------------------------------- */
