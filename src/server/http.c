@@ -19,6 +19,7 @@
 #define STREAM_QUEUE_BYTES (1u << 20) /* what fill may add at a time */
 #define STREAM_BLOCK_BYTES 16384u
 #define IDLE_TIMEOUT_S 75u
+#define DRAIN_BYTES (2u * LIMIT_REQUEST_BYTES) /* read, and mostly dropped, before the connection is closed */
 #define CONNECTIONS_MAX 10000u
 
 struct http {
@@ -260,6 +261,9 @@ static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, 
     if (!request->is_seen)
         return on_headers(http, request, method);
     if (*upload_data_size > 0) {
+        request->received += *upload_data_size;
+        if (request->received > DRAIN_BYTES)
+            return MHD_NO; /* an upload without end: nobody waits for the answer */
         if (!request->response.status)
             buf_put(&request->body, upload_data, *upload_data_size);
         *upload_data_size = 0;

@@ -50,6 +50,7 @@ struct http_request {
     struct http_pair params[HTTP_QUERY_MAX];
     size_t param_count;
     struct buf body; /* the upload, complete in on_request */
+    uint64_t received; /* bytes of the upload, kept or dropped */
     struct http_response response;
     int64_t start_ns;   /* monotonic */
     void *user;         /* the layer above's; set in on_headers */
