@@ -179,7 +179,8 @@ static void print_result(struct bench *bench, double wall_s)
     (void)getrusage(RUSAGE_SELF, &usage);
     double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-    qsort(bench->rtts, bench->rtt_count, sizeof(double), compare);
+    if (bench->rtt_count > 0)
+        qsort(bench->rtts, bench->rtt_count, sizeof(double), compare);
     (void)printf("{\"rounds\":%u,\"sent\":%llu,\"received\":%llu,\"overloaded\":%llu,\"refused\":%llu,\"estimated\":%llu,"
                  "\"dropped\":%llu,\"foreign\":%llu,\"stamps\":%llu,\"wakeups\":%llu,\"wallS\":%.3f,\"cpuS\":%.3f,"
                  "\"usPerProbe\":%.2f,\"rttUs\":{\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}",
