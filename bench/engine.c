@@ -5,7 +5,8 @@
  *     engine_bench trace FIRST TRACES FLOWS [options]         path traces, all at once
  *
  * Options: --netns NAME; --rcvbuf BYTES (a small one shows how own drops are told); --no-stamps (transmit times from the clock); --counted (transmit stamps as before Linux 6.13);
- * --each (every round trip time in nanoseconds, one on a line); --all-at-once.
+ * --tap INTERFACE (with one target: how far the round trip times are from those of a capture on the interface);
+ * --all-at-once.
  * Prints one line of JSON: packets, losses, quantiles of the round trip time, CPU time of this process.
  */
 #include <arpa/inet.h>
@@ -23,6 +24,7 @@
 #include "probe/io_linux.h"
 #include "probe/ping.h"
 #include "probe/trace.h"
+#include "tap.h"
 
 struct target {
     struct bench *bench;
@@ -35,7 +37,8 @@ struct bench {
     struct loop *loop;
     struct probe_engine *engine;
     union sock_addr first;
-    bool is_trace, prints_each;
+    bool is_trace;
+    struct tap *tap; /* or NULL */
     uint32_t target_count, done_count;
     struct probe_ping_settings ping;
     struct probe_trace_settings trace;
@@ -54,8 +57,6 @@ static void fail(const struct error *err)
 
 static void note_rtt(struct bench *bench, int64_t rtt_ns)
 {
-    if (bench->prints_each)
-        (void)printf("rtt_ns %lld\n", (long long)rtt_ns);
     if (bench->rtt_count == bench->rtt_room) {
         size_t room = bench->rtt_room ? bench->rtt_room * 2 : 65536;
         bench->rtts = mem_resize(bench->rtts, bench->rtt_room * sizeof(double), room * sizeof(double));
@@ -86,7 +87,9 @@ static void on_ping(void *user, const struct probe_ping_result *result)
         if (probe->status != PROBE_PING_ANSWERED)
             continue;
         bench->estimated += probe->is_tx_estimated || probe->is_rx_estimated;
-        note_rtt(bench, probe->rtt_ns);
+        int64_t reference_ns = bench->tap ? tap_rtt_ns(bench->tap, i) : 0;
+        if (reference_ns >= 0)
+            note_rtt(bench, probe->rtt_ns - reference_ns); /* with a tap: the error */
     }
     if (result->error_text)
         (void)fprintf(stderr, "%s\n", result->error_text);
@@ -183,13 +186,13 @@ static void print_result(struct bench *bench, double wall_s)
         qsort(bench->rtts, bench->rtt_count, sizeof(double), compare);
     (void)printf("{\"rounds\":%u,\"sent\":%llu,\"received\":%llu,\"overloaded\":%llu,\"refused\":%llu,\"estimated\":%llu,"
                  "\"dropped\":%llu,\"foreign\":%llu,\"stamps\":%llu,\"wakeups\":%llu,\"wallS\":%.3f,\"cpuS\":%.3f,"
-                 "\"usPerProbe\":%.2f,\"rttUs\":{\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}",
+                 "\"usPerProbe\":%.2f,\"%s\":{\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}",
                  bench->target_count, (unsigned long long)bench->sent, (unsigned long long)bench->received,
                  (unsigned long long)bench->overloaded, (unsigned long long)bench->refused,
                  (unsigned long long)bench->estimated, (unsigned long long)stats->dropped,
                  (unsigned long long)stats->foreign, (unsigned long long)stats->stamps,
                  (unsigned long long)stats->wakeups, wall_s, cpu_s, cpu_s * 1e6 / (double)(stats->sent ? stats->sent : 1),
-                 quantile(bench, 0), quantile(bench, 0.5), quantile(bench, 0.99), quantile(bench, 0.999),
+                 bench->tap ? "errorUs" : "rttUs", quantile(bench, 0), quantile(bench, 0.5), quantile(bench, 0.99), quantile(bench, 0.999),
                  quantile(bench, 1));
     if (bench->is_trace) {
         (void)printf(",\"hops\":%llu,\"ends\":{", (unsigned long long)bench->hops);
@@ -211,7 +214,7 @@ static uint32_t number(const char *text)
 }
 
 struct options {
-    const char *netns;
+    const char *netns, *tap;
     unsigned without;
     uint32_t pps, rcvbuf;
     bool is_at_once;
@@ -247,8 +250,8 @@ static int read_options(struct bench *bench, struct options *options, int argc, 
             options->without |= IO_LINUX_NO_TX_STAMPS;
         else if (strcmp(argv[i], "--counted") == 0)
             options->without |= IO_LINUX_NO_OWN_IDS;
-        else if (strcmp(argv[i], "--each") == 0)
-            bench->prints_each = true;
+        else if (strcmp(argv[i], "--tap") == 0 && i + 1 < argc)
+            options->tap = argv[++i];
         else if (strcmp(argv[i], "--all-at-once") == 0)
             options->is_at_once = true;
         else
@@ -285,6 +288,8 @@ int main(int argc, char **argv)
     if (io_linux_new(bench.loop, &sockets, options.without, &io, &err) ||
         probe_engine_new(io, NULL, &bench.engine, &err))
         fail(&err);
+    if (options.tap && tap_open(bench.loop, options.tap, &bench.tap, &err))
+        fail(&err);
     int64_t spread_ns = choose_rates(&bench, &options);
     bench.targets = mem_alloc_array(bench.target_count, sizeof *bench.targets);
     int64_t start = loop_now_ns(bench.loop) + 10 * CLOCK_MS;
@@ -296,6 +301,8 @@ int main(int argc, char **argv)
     rc = loop_run(bench.loop);
     print_result(&bench, (double)(loop_now_ns(bench.loop) - start) / 1e9);
     probe_engine_free(bench.engine);
+    if (bench.tap)
+        tap_close(bench.tap);
     loop_free(bench.loop);
     mem_free(bench.targets);
     mem_free(bench.rtts);

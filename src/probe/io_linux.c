@@ -57,6 +57,8 @@ struct raw {
     enum own_ids own_ids; /* unknown until a packet was sent on machines without IPv4 */
     uint32_t next_key;  /* the number the kernel gives the next packet, when we count */
     uint32_t *tokens;   /* by key % KEY_RING, when we count */
+    bool has_lost_count; /* a failed packet may or may not have been counted */
+    uint32_t unstamped; /* packets whose transmit stamp has not come */
     int64_t last_send_ns;
     uint64_t dropped;
     uint32_t drop_counter; /* the kernel's, which wraps */
@@ -266,9 +268,10 @@ static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size
     struct io_linux *self = linux_of(io);
     for (; self->stamp_at < 2; self->stamp_at++) {
         struct raw *raw = &self->raws[self->stamp_at];
-        if (raw->fd < 0 || raw->is_deaf || !raw->has_tx_stamps)
+        if (raw->fd < 0 || raw->is_deaf || raw->unstamped == 0)
             continue;
-        int n = recvmmsg(raw->fd, self->messages, prepare_receive(self, room), MSG_ERRQUEUE | MSG_DONTWAIT, NULL);
+        unsigned asked = prepare_receive(self, room);
+        int n = recvmmsg(raw->fd, self->messages, asked, MSG_ERRQUEUE | MSG_DONTWAIT, NULL);
         if (n <= 0)
             continue;
         (void)read_clocks(self);
@@ -279,6 +282,9 @@ static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size
                 count++;
             }
         }
+        raw->unstamped -= raw->unstamped < count ? raw->unstamped : (uint32_t)count;
+        if ((unsigned)n < asked)
+            self->stamp_at++; /* there was no more */
         if (count > 0)
             return count;
         self->stamp_at--; /* only strange messages: look again */
@@ -330,6 +336,12 @@ static bool is_full(int sys_errno)
     return sys_errno == EAGAIN || sys_errno == ENOBUFS || sys_errno == ENOMEM;
 }
 
+/* The kernel looks the way up before it counts a packet. */
+static bool is_before_counting(int sys_errno)
+{
+    return sys_errno == ENETUNREACH || sys_errno == EHOSTUNREACH || sys_errno == EACCES || sys_errno == EINVAL;
+}
+
 /* Hands over packets of one family; returns how many were dealt with, the failed one included. */
 static size_t send_run(struct io_linux *self, struct raw *raw, struct probe_io_packet *packets, size_t count)
 {
@@ -350,6 +362,8 @@ static size_t send_run(struct io_linux *self, struct raw *raw, struct probe_io_p
         if (raw->own_ids == OWN_IDS_NO && raw->tokens)
             raw->tokens[raw->next_key++ % KEY_RING] = packets[i].token;
     }
+    if (raw->has_tx_stamps)
+        raw->unstamped += (uint32_t)done;
     raw->last_send_ns = now;
     if (done > 0 && raw->own_ids == OWN_IDS_UNKNOWN)
         raw->own_ids = OWN_IDS_YES;
@@ -358,8 +372,7 @@ static size_t send_run(struct io_linux *self, struct raw *raw, struct probe_io_p
         packets[0].error = failure;
         done = 1;
     }
-    if (n < 0 && raw->own_ids == OWN_IDS_NO && raw->has_tx_stamps)
-        count_afresh(raw);
+    raw->has_lost_count = n < 0 && raw->own_ids == OWN_IDS_NO && raw->has_tx_stamps && !is_before_counting(failure);
     return done;
 }
 
@@ -380,10 +393,14 @@ static size_t linux_send(struct probe_io *io, struct probe_io_packet *packets, s
         }
         if (raw->is_deaf)
             (void)hear(raw);
+        if (raw->has_lost_count) {
+            count_afresh(raw);
+            raw->has_lost_count = false;
+        }
         size_t done = send_run(self, raw, packets + at, run);
-        if (done == 0)
-            break;
         at += done;
+        if (done == 0 || raw->has_lost_count)
+            break; /* the stamps that are due are read first */
     }
     return at;
 }
@@ -440,7 +457,8 @@ static size_t linux_receive(struct probe_io *io, struct probe_io_reply *out, siz
         struct raw *raw = &self->raws[self->receive_at];
         if (raw->fd < 0 || raw->is_deaf)
             continue;
-        int n = recvmmsg(raw->fd, self->messages, prepare_receive(self, room), MSG_DONTWAIT, NULL);
+        unsigned asked = prepare_receive(self, room);
+        int n = recvmmsg(raw->fd, self->messages, asked, MSG_DONTWAIT, NULL);
         if (n <= 0)
             continue;
         int64_t now = read_clocks(self);
@@ -449,6 +467,8 @@ static size_t linux_receive(struct probe_io *io, struct probe_io_reply *out, siz
             if (read_reply(self, raw, i, now, &out[count]))
                 count++;
         }
+        if ((unsigned)n < asked)
+            self->receive_at++; /* there was no more */
         if (count > 0)
             return count;
         self->receive_at--;
@@ -490,6 +510,8 @@ static void on_ready(void *user, int fd, unsigned events)
     while (raw->is_deaf && (events & LOOP_HANGUP) &&
            recvmmsg(fd, self->messages, prepare_receive(self, BATCH), MSG_ERRQUEUE | MSG_DONTWAIT, NULL) > 0)
         continue;
+    if ((events & LOOP_HANGUP) && raw->unstamped == 0)
+        raw->unstamped = 1; /* something is there, expected or not: it must be read */
     self->io.wake(self->io.user);
 }
 
