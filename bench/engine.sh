@@ -43,8 +43,7 @@ cost() { # NAME PROBES COMMAND...
     shift 2
     (times >"$work/t0"; on_near "$@" >/dev/null 2>&1 || true; times >"$work/t1"
      cat "$work/t0" "$work/t1" | awk -v name="$name" -v n="$probes" '
-        function s(x) { split(x, p, /[ms]/); return p[1] * 60 + p[2] }
-        NR % 2 == 0 { c[NR / 2] = s($1) + s($2) }
+        NR % 2 == 0 { split($1, u, /[ms]/); split($2, s, /[ms]/); c[NR / 2] = u[1] * 60 + u[2] + s[1] * 60 + s[2] }
         END { printf "%s: %.2f us/probe\n", name, (c[2] - c[1]) * 1e6 / n }')
 }
 seq 0 999 | awk '{ printf "198.18.%d.%d\n", int(($1 + 1) / 256), ($1 + 1) % 256 }' >"$work/thousand"
