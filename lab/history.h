@@ -3,8 +3,8 @@
  *
  * The plan of an agent's state directory is run by the agent's own schedule, runners and probe engine at a vantage
  * point of a simulated internet, on a clock that begins in the past and ends now. The rounds go to the agent's spool as
- * a feed (agent/spool.h), and the agent, running or not, uploads them as its own. Faults of the scenario happen at their
- * wall time, so what was measured here agrees with what is measured live.
+ * a feed (agent/spool.h), and the agent, running or not, uploads them as its own. Faults of the scenario happen at
+ * their wall time, so what was measured here agrees with what is measured live.
  *
  * Each vantage is simulated alone: load that several vantages would put on one router together (a rate limit) is not.
  */

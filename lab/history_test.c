@@ -50,7 +50,9 @@ static void put_plan(struct world *world)
     buf_init(&buf, 65536);
     buf_init(&bytes, 65536);
     field_to_cbor(type->settings, settings, &buf);
-    struct message_test tests[] = {{.test_id = 4, .version = 3, .type = "agent-to-server",
+    struct message_test tests[] = {{.test_id = 4,
+                                    .version = 3,
+                                    .type = "agent-to-server",
                                     .interval_s = (int32_t)world->interval_s,
                                     .settings = {.data = buf.data, .size = buf.size}}};
     struct message_plan plan = {.version = 1, .server_ns = 1, .ipv6_policy = 1, .tests = {.items = tests, .count = 1}};
@@ -71,8 +73,8 @@ static int setup(void **state)
     struct message_identity identity = {.agent_id = 17, .secret = "s", .aid = 1};
     assert_int_equal(identity_save(world->dir, &identity, NULL), 0);
     world->interval_s = 60;
-    world->history = (struct lab_history){.vantage = "ams", .state_dir = world->dir, .from_s = FROM_S,
-                                          .until_s = UNTIL_S, .seed = 3};
+    world->history = (struct lab_history){
+        .vantage = "ams", .state_dir = world->dir, .from_s = FROM_S, .until_s = UNTIL_S, .seed = 3};
     *state = world;
     return 0;
 }
@@ -105,9 +107,9 @@ static void check_network(struct world *world, const struct message_round *round
 {
     struct measure_network network;
     assert_string_equal(part->name, "network");
-    assert_int_equal(field_from_cbor(&measure_network_table, part->record.data, part->record.size, &network,
-                                     &world->arena, NULL),
-                     0);
+    assert_int_equal(
+        field_from_cbor(&measure_network_table, part->record.data, part->record.size, &network, &world->arena, NULL),
+        0);
     assert_string_equal(network.server_ip, "198.18.10.10");
     int64_t start_s = round->start_ns / CLOCK_S, end_s = round->end_ns / CLOCK_S;
     bool is_cut = start_s % CUT_PERIOD_S < CUT_S && end_s % CUT_PERIOD_S < CUT_S;
@@ -127,7 +129,8 @@ static bool on_record(void *user, const struct record *record)
 {
     struct world *world = user;
     struct message_round round;
-    assert_int_equal(field_from_cbor(&message_round_table, record->bytes, record->size, &round, &world->arena, NULL), 0);
+    assert_int_equal(field_from_cbor(&message_round_table, record->bytes, record->size, &round, &world->arena, NULL),
+                     0);
     assert_int_equal(field_check(&message_round_table, &round, NULL), 0);
     assert_int_equal(round.test_id, 4);
     assert_int_equal(round.test_version, 3);

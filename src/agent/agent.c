@@ -77,7 +77,7 @@ struct active {
     int64_t round_id;
 };
 
-/* --- telling --------------------------------------------------------------------------------------------------------- */
+/* --- telling ------------------------------------------------------------------------------------------------------ */
 
 static const char *path_of(struct agent *agent, const char *name)
 {
@@ -162,7 +162,7 @@ static void write_status(struct agent *agent)
         (void)unlink(temp); /* a full disk is told by the spool */
 }
 
-/* --- rounds ------------------------------------------------------------------------------------------------------------ */
+/* --- rounds ------------------------------------------------------------------------------------------------------- */
 
 static void free_active(struct active *active)
 {
@@ -297,7 +297,7 @@ static void on_schedule_timer(void *user)
     loop_timer_start(agent->loop, &agent->schedule_timer, loop_now_ns(agent->loop) + wait_ns);
 }
 
-/* --- the plan ----------------------------------------------------------------------------------------------------------- */
+/* --- the plan ----------------------------------------------------------------------------------------------------- */
 
 /* Hands the tests to the schedule; none while the server does not know us. */
 static void schedule_plan(struct agent *agent)
@@ -380,7 +380,7 @@ static void on_contact(void *user, enum contact contact, const char *why)
         schedule_plan(agent);
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void seed_schedule(void *user, uint64_t test_id, int64_t round_id)
 {

@@ -35,7 +35,7 @@ struct http_job {
     char error[CURL_ERROR_SIZE];
 };
 
-/* --- libcurl on the loop ---------------------------------------------------------------------------------------- */
+/* --- libcurl on the loop ------------------------------------------------------------------------------------------ */
 
 static void finish_job(struct http_job *job, CURLcode code);
 
@@ -101,7 +101,7 @@ static int want_timer(CURLM *multi, long timeout_ms, void *user)
     return 0;
 }
 
-/* --- requests ---------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static size_t on_body(char *bytes, size_t one, size_t size, void *user)
 {
@@ -230,7 +230,7 @@ void http_cancel(struct http_job *job)
     free_job(job);
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int http_check_url(const char *server, struct error *err)
 {

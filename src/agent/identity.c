@@ -60,7 +60,7 @@ int identity_save(const char *state_dir, const struct message_identity *identity
     return rc;
 }
 
-/* --- registration --------------------------------------------------------------------------------------------------- */
+/* --- registration ------------------------------------------------------------------------------------------------- */
 
 struct registration {
     struct registration_settings settings;

@@ -36,7 +36,7 @@ static void start_timer(struct link *link, int64_t delay_ns)
     loop_timer_start(link->settings.loop, &link->timer, loop_now_ns(link->settings.loop) + delay_ns);
 }
 
-/* --- a batch ---------------------------------------------------------------------------------------------------------- */
+/* --- a batch ------------------------------------------------------------------------------------------------------ */
 
 static bool on_record(void *user, const struct record *record)
 {
@@ -82,7 +82,7 @@ static void pack(struct link *link)
     buf_grow(&link->packed, size);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static void try_later(struct link *link, const struct http_answer *answer)
 {
@@ -121,9 +121,10 @@ static void on_receipt(struct link *link, const struct http_answer *answer)
     struct arena arena;
     struct message_receipt receipt;
     arena_init(&arena, 4096);
-    bool is_good = field_from_cbor(&message_receipt_table, answer->body, answer->body_size, &receipt, &arena, NULL) == 0 &&
-                   field_check(&message_receipt_table, &receipt, NULL) == 0 &&
-                   receipt.accepted + receipt.duplicates + receipt.refused == (int64_t)link->rounds;
+    bool is_good =
+        field_from_cbor(&message_receipt_table, answer->body, answer->body_size, &receipt, &arena, NULL) == 0 &&
+        field_check(&message_receipt_table, &receipt, NULL) == 0 &&
+        receipt.accepted + receipt.duplicates + receipt.refused == (int64_t)link->rounds;
     arena_done(&arena);
     if (!is_good) {
         link->settings.contact(link->settings.user, CONTACT_AWAY, "the receipt does not cover the batch");
@@ -135,7 +136,8 @@ static void on_receipt(struct link *link, const struct http_answer *answer)
     link->counts.duplicates += (uint64_t)receipt.duplicates;
     link->counts.refused += (uint64_t)receipt.refused;
     link->counts.last_upload_s = clock_wall_ns(&clock_real) / CLOCK_S;
-    link->ceiling_rounds = link->ceiling_rounds * 2 < LIMIT_BATCH_ROUNDS ? link->ceiling_rounds * 2 : LIMIT_BATCH_ROUNDS;
+    link->ceiling_rounds =
+        link->ceiling_rounds * 2 < LIMIT_BATCH_ROUNDS ? link->ceiling_rounds * 2 : LIMIT_BATCH_ROUNDS;
     backoff_reset(&link->backoff);
     link->settings.contact(link->settings.user, CONTACT_OK, "");
     start_timer(link, 0);
@@ -145,7 +147,8 @@ static void on_answer(void *user, const struct http_answer *answer)
 {
     struct link *link = user;
     link->job = NULL;
-    bool is_too_much = answer->status == 413 || ((answer->status == 400 || answer->status == 422) && answer->is_problem);
+    bool is_too_much =
+        answer->status == 413 || ((answer->status == 400 || answer->status == 422) && answer->is_problem);
     if (answer->status == 200) {
         on_receipt(link, answer);
     } else if (is_too_much) {
@@ -178,7 +181,7 @@ static void on_timer(void *user)
     link->job = http_start(link->settings.http, &request, on_answer, link);
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 void link_kick(struct link *link)
 {

@@ -2,9 +2,9 @@
  * The link that empties the spool into the server: batches of rounds, compressed, one at a time, acknowledged to the
  * spool when the server's receipt covers the whole batch. Whatever else happens, the batch stays and is sent again.
  *
- * Retries wait 1 s to 60 s, doubling, with jitter, or as long as the server asks (Retry-After). 413, and a 400 or 422 of
- * an Oculi server, halve the batch; a single round that is still refused is set aside, so that one cannot hold up the
- * others.
+ * Retries wait 1 s to 60 s, doubling, with jitter, or as long as the server asks (Retry-After). 413, and a 400 or 422
+ * of an Oculi server, halve the batch; a single round that is still refused is set aside, so that one cannot hold up
+ * the others.
  */
 #ifndef OCULI_AGENT_LINK_H
 #define OCULI_AGENT_LINK_H

@@ -21,7 +21,7 @@
 #define PARENT_DELAY_MAX_S 60
 #define PARENT_STOP_S 10 /* after which a worker that does not stop is killed */
 
-/* --- giving up privileges ------------------------------------------------------------------------------------------- */
+/* --- giving up privileges ----------------------------------------------------------------------------------------- */
 
 static int find_user(const struct parent_settings *settings, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
 {
@@ -71,7 +71,7 @@ int parent_prepare(const struct parent_settings *settings, struct probe_sockets 
     if (rc == -E_PERMISSION && err) {
         size_t used = strlen(err->text);
         (void)strncat(err->text,
-                      ". Start oculi-agent as root, from its systemd unit, or after: setcap cap_net_raw+ep oculi-agent",
+                      ". Its systemd unit gives it; so does: setcap cap_net_raw+ep oculi-agent",
                       sizeof err->text - used - 1);
     }
     if (rc)
@@ -90,7 +90,7 @@ int parent_prepare(const struct parent_settings *settings, struct probe_sockets 
     return 0;
 }
 
-/* --- workers -------------------------------------------------------------------------------------------------------- */
+/* --- workers ------------------------------------------------------------------------------------------------------ */
 
 static sigset_t watched_signals(void)
 {

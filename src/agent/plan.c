@@ -13,7 +13,7 @@
 
 #define PLAN_REFUSED_S 60 /* between two requests once the server does not know us any more */
 
-/* --- reading ----------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 /* Fills item from what a test and a run have in common; -E_NOT_SUPPORTED or what is wrong with the settings. */
 static int read_item(struct plan_item *item, const char *type, const struct field_bytes *settings, struct arena *arena,
@@ -154,7 +154,7 @@ int plan_load(const char *state_dir, plan_unsupported_fn *unsupported, void *use
     return rc;
 }
 
-/* --- the poll ------------------------------------------------------------------------------------------------------------ */
+/* --- the poll ----------------------------------------------------------------------------------------------------- */
 
 struct plan_poll {
     struct plan_poll_settings settings;
@@ -203,12 +203,10 @@ static void on_timer(void *user)
     int64_t now_ns = loop_now_ns(poll->settings.loop);
     poll->was_whole = !poll->refreshed_ns || now_ns - poll->refreshed_ns > PLAN_REFRESH_S * CLOCK_S;
     bool is_known = poll->version > 0 && !poll->was_whole;
-    (void)snprintf(path, sizeof path, "/oculi/v1/agent/plan?version=%" PRId64 "&wait=%d", is_known ? poll->version : (int64_t)0,
-                   is_known ? PLAN_WAIT_S : 0);
-    struct http_request request = {.method = "GET",
-                                   .path = path,
-                                   .authorization = poll->settings.authorization,
-                                   .timeout_s = PLAN_WAIT_S + 20};
+    (void)snprintf(path, sizeof path, "/oculi/v1/agent/plan?version=%" PRId64 "&wait=%d",
+                   is_known ? poll->version : (int64_t)0, is_known ? PLAN_WAIT_S : 0);
+    struct http_request request = {
+        .method = "GET", .path = path, .authorization = poll->settings.authorization, .timeout_s = PLAN_WAIT_S + 20};
     poll->job = http_start(poll->settings.http, &request, on_answer, poll);
 }
 

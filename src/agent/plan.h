@@ -74,7 +74,7 @@ struct plan_poll_settings {
 struct plan_poll;
 struct plan_poll *plan_poll_start(const struct plan_poll_settings *settings);
 void plan_poll_free(struct plan_poll *poll); /* NULL is fine */
-/* From changed: the plan is running; keeps it on disk (a failure is returned and does no harm) and asks for the next. */
+/* From changed: the plan is running; keeps it on disk (a failure does no harm) and asks for the next. */
 int plan_poll_accept(struct plan_poll *poll, const void *bytes, size_t size, int64_t version, struct error *err);
 
 #endif

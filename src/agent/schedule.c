@@ -44,7 +44,7 @@ struct schedule {
     struct schedule_counts counts;
 };
 
-/* --- heap ----------------------------------------------------------------------------------------------------------- */
+/* --- heap --------------------------------------------------------------------------------------------------------- */
 
 static void heap_place(struct schedule *schedule, struct entry *entry, size_t at)
 {
@@ -96,7 +96,7 @@ static void heap_put(struct schedule *schedule, struct entry *entry)
     heap_sift(schedule, entry, entry->position);
 }
 
-/* --- what ran --------------------------------------------------------------------------------------------------------- */
+/* --- what ran ----------------------------------------------------------------------------------------------------- */
 
 static const struct range *find_range(const struct entry *entry, int64_t slot)
 {
@@ -126,7 +126,7 @@ static void mark(struct schedule *schedule, struct entry *entry, int64_t slot)
         entry->range_count++;
 }
 
-/* --- placing ------------------------------------------------------------------------------------------------------------ */
+/* --- placing ------------------------------------------------------------------------------------------------------ */
 
 int64_t schedule_reserve_ns(int64_t interval_s)
 {
@@ -216,7 +216,7 @@ static void look_at_clock(struct schedule *schedule, int64_t wall_ns, int64_t mo
     place_all(schedule, wall_ns);
 }
 
-/* --- the plan ----------------------------------------------------------------------------------------------------------- */
+/* --- the plan ----------------------------------------------------------------------------------------------------- */
 
 static struct entry *get_entry(struct schedule *schedule, uint64_t test_id)
 {
@@ -287,7 +287,7 @@ void schedule_seen(struct schedule *schedule, uint64_t test_id, int64_t round_id
     mark(schedule, get_entry(schedule, test_id), round_id);
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------------ */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 /* Decides about the entry whose time has come: true when it is to run now. */
 static bool is_to_run(struct schedule *schedule, struct entry *entry, int64_t wall_ns)

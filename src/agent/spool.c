@@ -58,7 +58,7 @@ struct spool {
     struct buf scratch;
 };
 
-/* --- names and reports ------------------------------------------------------------------------------------------ */
+/* --- names and reports -------------------------------------------------------------------------------------------- */
 
 static const char *segment_path(const struct spool *spool, uint64_t number, char *path)
 {
@@ -247,7 +247,7 @@ static int write_bytes(struct spool *spool, const void *bytes, size_t size, stru
     return 0;
 }
 
-/* --- memory, while the disk refuses ------------------------------------------------------------------------------ */
+/* --- memory, while the disk refuses ------------------------------------------------------------------------------- */
 
 static void drop_waiting(struct spool *spool)
 {
@@ -468,7 +468,7 @@ void spool_state(const struct spool *spool, struct spool_state *ret_state)
                                       .damaged_bytes = spool->damaged_bytes};
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static int compare_segments(const void *a, const void *b)
 {
@@ -648,7 +648,7 @@ void spool_close(struct spool *spool)
     mem_free(spool);
 }
 
-/* --- adopting -------------------------------------------------------------------------------------------------------- */
+/* --- adopting ----------------------------------------------------------------------------------------------------- */
 
 static bool is_feed_name(const char *name)
 {
@@ -656,33 +656,34 @@ static bool is_feed_name(const char *name)
     return str_starts(name, "in-") && length > 7 && length < 48 && strcmp(name + length - 4, ".seg") == 0;
 }
 
-static int compare_names(const struct dirent **a, const struct dirent **b)
+/* The first in the order in which feeds wrote them; false when there is none. */
+static bool find_feed(const struct spool *spool, char *ret_name, size_t size)
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int pick_feed(const struct dirent *entry)
-{
-    return is_feed_name(entry->d_name);
+    DIR *dir = opendir(spool->dir);
+    bool is_found = false;
+    for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        if (is_feed_name(entry->d_name) && (!is_found || strcmp(entry->d_name, ret_name) < 0))
+            is_found = str_copy(ret_name, size, entry->d_name);
+    }
+    if (dir)
+        (void)closedir(dir);
+    return is_found;
 }
 
 void spool_adopt(struct spool *spool)
 {
-    struct dirent **names = NULL;
-    int n = scandir(spool->dir, &names, pick_feed, compare_names);
-    for (int i = 0; i < n; i++) {
-        char from[SPOOL_PATH_BYTES + 256], to[SPOOL_PATH_BYTES];
+    char name[64];
+    while (find_feed(spool, name, sizeof name)) {
+        char from[SPOOL_PATH_BYTES], to[SPOOL_PATH_BYTES];
         struct stat st;
-        (void)snprintf(from, sizeof from, "%s/%s", spool->dir, names[i]->d_name);
-        free(names[i]); /* scandir's memory */
+        (void)snprintf(from, sizeof from, "%s/%s", spool->dir, name);
         if (stat(from, &st) != 0)
-            continue;
+            return;
         make_room(spool, (size_t)st.st_size);
         close_segment(spool);
         if (rename(from, segment_path(spool, spool->next_number, to)) != 0)
-            continue;
+            return;
         add_segment(spool, spool->next_number, (uint64_t)st.st_size);
         spool->must_rotate = true;
     }
-    free(names);
 }

@@ -79,7 +79,7 @@ struct spool_state {
 };
 void spool_state(const struct spool *spool, struct spool_state *ret_state);
 
-/* --- adding rounds from another program ---------------------------------------------------------------------------- */
+/* --- adding rounds from another program --------------------------------------------------------------------------- */
 
 struct spool_feed;
 int spool_feed_open(const char *dir, struct spool_feed **ret_feed, struct error *err);

@@ -132,7 +132,8 @@ static int setup(void **state)
 {
     struct view *view = mem_alloc(sizeof *view);
     /* In memory where there is such a place: what is checked is order and bytes, not the speed of a disk. */
-    (void)snprintf(view->dir, sizeof view->dir, "%s/spool-check-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    (void)snprintf(view->dir, sizeof view->dir, "%s/spool-check-XXXXXX",
+                   access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     assert_non_null(mkdtemp(view->dir));
     *state = view;
     return 0;

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,12 +40,13 @@ static const char *program; /* argv[1] */
 struct world {
     struct fake_server *server;
     char dir[64], state[96], log[96];
+    rlim_t file_ceiling; /* bytes of one file, for a disk that refuses; 0 = none */
     char ca[128]; /* "--ca-file=..." or empty */
-    pid_t pid; /* 0 = not running; also its process group */
+    pid_t pid;    /* 0 = not running; also its process group */
     struct arena arena;
 };
 
-/* --- the agent as a process ---------------------------------------------------------------------------------------- */
+/* --- the agent as a process --------------------------------------------------------------------------------------- */
 
 static void start_agent(struct world *world)
 {
@@ -52,6 +54,11 @@ static void start_agent(struct world *world)
     assert_true(world->pid >= 0);
     if (world->pid == 0) {
         (void)setpgid(0, 0);
+        if (world->file_ceiling) {
+            struct rlimit limit = {.rlim_cur = world->file_ceiling, .rlim_max = world->file_ceiling};
+            (void)setrlimit(RLIMIT_FSIZE, &limit);
+            (void)signal(SIGXFSZ, SIG_IGN);
+        }
         int fd = open(world->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
         (void)dup2(fd, STDERR_FILENO);
         (void)dup2(fd, STDOUT_FILENO);
@@ -93,8 +100,8 @@ static char *read_text(struct world *world, const char *path)
 {
     struct buf buf;
     buf_init(&buf, 4 << 20);
-    char *text = file_read(path, &buf, NULL) ? arena_strdup(&world->arena, "")
-                                             : arena_strdup(&world->arena, buf_str(&buf));
+    char *text =
+        file_read(path, &buf, NULL) ? arena_strdup(&world->arena, "") : arena_strdup(&world->arena, buf_str(&buf));
     buf_done(&buf);
     return text;
 }
@@ -181,7 +188,7 @@ static void read_spool(const struct world *world, struct kept *kept)
     spool_close(spool);
 }
 
-/* --- plans ---------------------------------------------------------------------------------------------------------- */
+/* --- plans -------------------------------------------------------------------------------------------------------- */
 
 static struct field_bytes settings_of(struct world *world, const char *server)
 {
@@ -215,8 +222,11 @@ static void set_tests(struct world *world, size_t count, int32_t interval_s)
 {
     struct message_test tests[16];
     for (size_t i = 0; i < count; i++)
-        tests[i] = (struct message_test){.test_id = i + 1, .version = 7, .type = "agent-to-server",
-                                         .interval_s = interval_s, .settings = settings_of(world, "127.0.0.1")};
+        tests[i] = (struct message_test){.test_id = i + 1,
+                                         .version = 7,
+                                         .type = "agent-to-server",
+                                         .interval_s = interval_s,
+                                         .settings = settings_of(world, "127.0.0.1")};
     set_plan(world, tests, count, NULL, 0);
 }
 
@@ -242,7 +252,7 @@ static size_t check_contiguous(struct world *world, uint64_t test_id, int64_t in
     return count;
 }
 
-/* --- setting up -------------------------------------------------------------------------------------------------------- */
+/* --- setting up --------------------------------------------------------------------------------------------------- */
 
 static bool may_open_raw_sockets(void)
 {
@@ -301,7 +311,7 @@ static int teardown(void **state)
     if (!may_open_raw_sockets())                                                                                       \
     skip()
 
-/* --- checks ------------------------------------------------------------------------------------------------------------ */
+/* --- checks ------------------------------------------------------------------------------------------------------- */
 
 static void it_registers_measures_and_uploads(void **state)
 {
@@ -503,12 +513,24 @@ static void a_run_is_run_once_and_the_unknown_is_told_once(void **state)
     struct world *world = *state;
     NEEDS_RAW_SOCKETS();
     struct message_test tests[] = {
-        {.test_id = 1, .version = 1, .type = "agent-to-server", .interval_s = 3, .settings = settings_of(world, "127.0.0.1")},
+        {.test_id = 1,
+         .version = 1,
+         .type = "agent-to-server",
+         .interval_s = 3,
+         .settings = settings_of(world, "127.0.0.1")},
         {.test_id = 2, .version = 1, .type = "smell", .interval_s = 3, .settings = settings_of(world, "127.0.0.1")},
-        {.test_id = 3, .version = 1, .type = "agent-to-server", .interval_s = 3, .settings = {.data = "\xff", .size = 1}},
+        {.test_id = 3,
+         .version = 1,
+         .type = "agent-to-server",
+         .interval_s = 3,
+         .settings = {.data = "\xff", .size = 1}},
     };
-    struct message_run runs[] = {{.run_id = 900, .test_id = 1, .version = 1, .type = "agent-to-server",
-                                  .settings = settings_of(world, "127.0.0.1"), .requested_s = 1790000001}};
+    struct message_run runs[] = {{.run_id = 900,
+                                  .test_id = 1,
+                                  .version = 1,
+                                  .type = "agent-to-server",
+                                  .settings = settings_of(world, "127.0.0.1"),
+                                  .requested_s = 1790000001}};
     set_plan(world, tests, 3, runs, 1);
     start_agent(world);
     assert_true(fake_server_wait_rounds(world->server, 3));
@@ -574,10 +596,11 @@ static void a_wrong_token_is_final(void **state)
     struct world *world = *state;
     NEEDS_RAW_SOCKETS();
     char command[600];
-    (void)snprintf(command, sizeof command,
-                   "%s --server %s --token wrong --state-dir %s 2>%s; test $? = 2 && grep -q 'does not know the account "
-                   "group token (HTTP 401: as the check wants it)' %s",
-                   program, fake_server_url(world->server), world->state, world->log, world->log);
+    (void)snprintf(
+        command, sizeof command,
+        "%s --server %s --token wrong --state-dir %s 2>%s; test $? = 2 && grep -q 'does not know the account "
+        "group token (HTTP 401: as the check wants it)' %s",
+        program, fake_server_url(world->server), world->state, world->log, world->log);
     assert_int_equal(system(command), 0);
     assert_int_equal(fake_server_counts(world->server).registrations, 0);
 }
@@ -593,6 +616,30 @@ static void a_server_away_at_the_start_is_waited_for(void **state)
     fake_server_up(world->server);
     assert_true(fake_server_wait_rounds(world->server, 1));
     assert_int_equal(stop_agent(world), 0);
+}
+
+/* A ceiling on the size of files stands for a full disk: the kernel refuses in the middle of a round. */
+static void a_full_disk_costs_nothing(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    world->file_ceiling = 16000;
+    set_tests(world, 6, 4);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+    fake_server_down(world->server);
+    wait_text(world, world->log, "rounds wait in memory until the disk takes them");
+    char *status = status_path(world);
+    while (strstr(read_text(world, status), "memory-bytes: 0\n")) {
+        arena_reset(&world->arena);
+        (void)poll(NULL, 0, STEP_MS);
+    }
+    fake_server_up(world->server);
+    const struct fake_round *rounds;
+    assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 18));
+    for (uint64_t test = 1; test <= 6; test++)
+        assert_true(check_contiguous(world, test, 4) >= 3);
+    assert_int_equal(fake_server_counts(world->server).repeated, 0);
 }
 
 /* A certificate for 127.0.0.1, made now: nothing that could expire lies in the tree. */
@@ -648,6 +695,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_stops_it_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_token_is_final, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_away_at_the_start_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_costs_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(only_a_trusted_server_gets_the_token, setup, teardown),
     };
     if (argc < 2)

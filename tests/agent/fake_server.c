@@ -41,7 +41,7 @@ struct request {
     struct buf body;
 };
 
-/* --- answers --------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const struct field_table *table,
                               const void *record)
@@ -222,7 +222,7 @@ static enum MHD_Result route(struct fake_server *server, struct MHD_Connection *
     return answer(connection, 404, NULL, NULL);
 }
 
-/* --- libmicrohttpd --------------------------------------------------------------------------------------------------- */
+/* --- libmicrohttpd ------------------------------------------------------------------------------------------------ */
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *path, const char *method,
                                   const char *version, const char *bytes, size_t *size, void **state)
@@ -329,7 +329,7 @@ const char *fake_server_url(const struct fake_server *server)
     return server->url;
 }
 
-/* --- what a check says and sees ------------------------------------------------------------------------------------- */
+/* --- what a check says and sees ----------------------------------------------------------------------------------- */
 
 void fake_server_plan(struct fake_server *server, const struct message_plan *plan)
 {
