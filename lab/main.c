@@ -566,7 +566,7 @@ static int make_history(const char *scenario, struct lab_history *history, doubl
     lab_scenario_free(s);
     if (rc < 0)
         return complain(&err);
-    (void)printf("%" PRIu64 " rounds of %g hours in %.1f s\n", rounds, hours,
+    (void)printf("%" PRIu64 " rounds: %g h in %.1f s\n", rounds, hours,
                  (double)(clock_mono_ns(&clock_real) - began_ns) / (double)CLOCK_S);
     return 0;
 }

@@ -49,6 +49,8 @@ static int become_user(const struct parent_settings *settings, struct error *err
     int rc = find_user(settings, &uid, &gid, err);
     if (rc)
         return rc;
+    if (uid == geteuid() && gid == getegid())
+        return 0;
     if (setgroups(1, &gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
         return error_sys(err, errno, "user", "cannot become user %u", (unsigned)uid);
     return 0;
