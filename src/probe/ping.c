@@ -11,7 +11,7 @@
 #define FIRST_GAP_NS (40 * CLOCK_MS)
 #define MIN_GAP_NS (10 * CLOCK_MS)    /* = the highest fixed rate a user may set: 100 a second */
 #define CEILING_NS (8 * CLOCK_S)
-#define MAX_WAIT_NS (2 * CLOCK_S)     /* for answers after the last probe */
+#define MAX_WAIT_NS (2 * CLOCK_S)     /* after the last probe while nobody has answered */
 #define MIN_WAIT_NS CLOCK_S
 #define MIN_TAIL_NS (200 * CLOCK_MS)  /* of the ceiling, kept for answers to the last probe */
 #define LINGER_NS (50 * CLOCK_MS)     /* after the last answer, on a path that duplicates */
@@ -125,8 +125,8 @@ static int64_t gap_ns(const struct probe_ping *ping)
 /* How long an answer may take before its probe is given up: twice the longest yet would do on a steady path. */
 static int64_t wait_ns(const struct probe_ping *ping)
 {
-    int64_t wait = 4 * ping->max_rtt_ns;
-    if (ping->max_rtt_ns == 0 || wait > MAX_WAIT_NS)
+    int64_t wait = 4 * ping->max_rtt_ns; /* on a slow path up to the ceiling of the round */
+    if (ping->max_rtt_ns == 0)
         return MAX_WAIT_NS;
     return wait > MIN_WAIT_NS ? wait : MIN_WAIT_NS;
 }

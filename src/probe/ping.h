@@ -3,9 +3,9 @@
  *
  * Up to `count` probes are sent, the gap being 1.5 times the moving average of the round trip time (first 40 ms, never
  * less than 10 ms), or at a fixed rate. The round takes at most `ceiling_ns`: sending ends early enough that the last
- * probe can still be answered, and after the last probe the round waits for what is missing, at most
- * min(2 s, what remains). With a payload of 2 bytes or more all probes of a round have the same ICMP checksum and
- * identifier, hence take one path of a load balancer that hashes them.
+ * probe can still be answered, and after the last probe the round waits for what is missing: four times the longest
+ * round trip time seen and at least 1 s, or 2 s while nobody has answered. With a payload of 2 bytes or more all probes
+ * of a round have the same ICMP checksum and identifier, hence take one path of a load balancer that hashes them.
  *
  * What the network does is a result: loss, error messages of routers, duplicates. A refusal of our own kernel (no
  * route, not permitted) is a result too: its text is in the result, and the packet does not count as sent.
