@@ -62,7 +62,7 @@ static struct scene play(const char *scenario, const char *const *targets, const
     snprintf(truth, sizeof truth, "%s/truth.json", folder);
     snprintf(path, sizeof path, "%s/%s", strchr(scenario, '/') ? "" : scenarios, scenario);
     struct harness_output output = harness_run(
-        (const char *const[]){lab, "run", path, "--prefix", prefix, "--realtime", "--truth", truth, "--", "sh", "-c",
+        (const char *const[]){lab, "run", path, "--prefix", prefix, "--truth", truth, "--", "sh", "-c",
                               buf_str(&script), NULL},
         120, 0);
     if (output.status != 0)

@@ -203,7 +203,8 @@ static void fill_paths(struct state *state, const struct probe_trace_result *tra
     struct measure_path_vis *paths = &state->result->path_vis;
     struct measure_route *routes = arena_alloc_array(arena, trace->flow_count, sizeof *routes);
     size_t count = 0;
-    while (routes && trace->sent > 0 && count < trace->flow_count &&
+    bool is_refused = trace->error_text && trace->received == 0;
+    while (routes && !is_refused && count < trace->flow_count &&
            fill_route(&state->dst, &trace->flows[count], (int32_t)count + 1, &routes[count], arena))
         count++;
     paths->path_traces = (struct field_list){.items = routes, .count = count};
