@@ -47,7 +47,7 @@ void probe_ping_defaults(struct probe_ping_settings *settings)
     *settings = (struct probe_ping_settings){.count = 50, .ceiling_ns = CEILING_NS};
 }
 
-/* --- figures --------------------------------------------------------------------------------------------------------- */
+/* --- figures ------------------------------------------------------------------------------------------------------ */
 
 static bool is_out(const struct probe_ping_probe *probe)
 {
@@ -110,7 +110,7 @@ static void update_result(struct probe_ping *ping)
     result->end_ns = probe_engine_mono_ns(ping->round.engine);
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 static int64_t gap_ns(const struct probe_ping *ping)
 {
@@ -146,7 +146,7 @@ static int64_t last_send_at(const struct probe_ping *ping)
     return ceiling_at(ping) - tail;
 }
 
-/* --- the end ----------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 /* What became of the probes that nobody answered. too_young_ns: sent later than this, one cannot tell. */
 static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
@@ -181,7 +181,7 @@ static void end(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
     done(user, result);
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static void send_due(struct probe_ping *ping, int64_t now)
 {
@@ -212,7 +212,7 @@ static bool is_hopeless(const struct probe_ping *ping)
     return true;
 }
 
-/* When the last unanswered probe is given up; 0 = none is out. A path that duplicated answers may duplicate the last. */
+/* When the last unanswered probe is given up; 0 = none is out. A path that duplicates may duplicate the last answer. */
 static int64_t give_up_at(struct probe_ping *ping)
 {
     const struct probe_ping_probe *probes = ping->result->probes;
@@ -339,7 +339,7 @@ static void step(struct probe_round *round, const struct probe_event *event)
     }
 }
 
-/* --- the interface ----------------------------------------------------------------------------------------------------- */
+/* --- the interface ------------------------------------------------------------------------------------------------ */
 
 static int check(const struct probe_ping_settings *settings, struct error *err)
 {
