@@ -242,7 +242,7 @@ function graph(session: Session): void {
   });
   check('the loss is found where it is, and limited replies are not taken for it', async () => {
     const page = await session.open('/views/1');
-    await page.getByText('The loss is consistent with a fault inside AS64511 Transit A.').waitFor();
+    await page.getByText('The loss is consistent with a fault at 203.0.113.20 or just behind it (AS64511 Transit A).').waitFor();
     await page.getByRole('button', { name: 'Show evidence' }).click();
     await page.waitForURL(/only=1/);
     await page.getByLabel('Details of 203.0.113.20').waitFor();

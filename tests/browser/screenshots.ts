@@ -65,13 +65,20 @@ const visit = async (path: string, name: string, ready?: (page: Page) => Promise
   await shot(name, ready);
 };
 if (test) {
-  const worst = await page.evaluate(async (id) => {
-    const round = (await (await fetch(`/oculi/v1/tests/${id}/round?at=latest`)).json()) as { agents: { agentId: string; metrics: { loss?: number | null } }[] };
-    return round.agents.sort((a, b) => (b.metrics.loss ?? -1) - (a.metrics.loss ?? -1))[0]?.agentId;
+  /* The round with the most loss of the last hour shows the most. */
+  const round = await page.evaluate(async (id) => {
+    const line = (await (await fetch(`/oculi/v1/tests/${id}/timeline?metric=loss&from=-1h&to=now`)).json()) as { t: number[]; mean: (number | null)[] };
+    const most = Math.max(...line.mean.map((value) => value ?? 0));
+    return most >= 1 ? line.t[line.mean.indexOf(most)] : null;
   }, test.testId);
-  await visit(`/views/${test.testId}?from=-1h`, 'path', graphDrawn);
-  if (worst) await visit(`/views/${test.testId}?from=-1h&agent=${worst}`, 'path-agent', graphDrawn);
-  await visit(`/views/${test.testId}?from=-1h&tab=table`, 'table', (p) => p.getByRole('region', { name: 'Agents of this round' }).waitFor());
+  const at = round === null ? '' : `&round=${round}`;
+  const worst = await page.evaluate(async ([id, when]) => {
+    const round = (await (await fetch(`/oculi/v1/tests/${id}/round?at=${when}`)).json()) as { agents: { agentId: string; metrics: { loss?: number | null } }[] };
+    return round.agents.sort((a, b) => (b.metrics.loss ?? -1) - (a.metrics.loss ?? -1))[0]?.agentId;
+  }, [test.testId, String(round ?? 'latest')] as const);
+  await visit(`/views/${test.testId}?from=-1h${at}`, 'path', graphDrawn);
+  if (worst) await visit(`/views/${test.testId}?from=-1h${at}&agent=${worst}`, 'path-agent', graphDrawn);
+  await visit(`/views/${test.testId}?from=-1h${at}&tab=table`, 'table', (p) => p.getByRole('region', { name: 'Agents of this round' }).waitFor());
   await visit(`/tests/${test.type}/${test.testId}/edit`, 'test-edit', (p) => p.getByText('Advanced settings').waitFor());
 }
 await visit('/tests', 'tests', (p) => p.locator('tbody tr').first().waitFor());

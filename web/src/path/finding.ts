@@ -16,6 +16,18 @@ const FAILING = 5; /* percent of an agent's stream */
 
 const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
 
+/* Loss shows at the first hop behind it: the fault is on the way to the hop, or in front of it where traces end. */
+function placeOf(node: Node, graph: Graph): string {
+  const network = node.info?.network;
+  if (node.loss?.isBehind) return `at ${node.label} or just behind it${network ? ` (${network})` : ''}`;
+  const before = graph.links.filter((link) => link.to === node.id && !link.isBack).map((link) => graph.nodes[link.from]);
+  const known = before.filter((other) => other.info !== null);
+  if (before.length !== 1 || known.length !== 1) return `on the way to ${node.label}${network ? ` (${network})` : ''}`;
+  const other = known[0].info?.network;
+  if (network && other === network) return `inside ${network}, between ${known[0].label} and ${node.label}`;
+  return `between ${known[0].label}${other ? ` (${other})` : ''} and ${node.label}${network ? ` (${network})` : ''}`;
+}
+
 export function findLoss(paths: Paths, graph: Graph, lossLimit: number): Finding | null {
   const failing = new Set<number>();
   const healthy = new Set<number>();
@@ -35,11 +47,8 @@ export function findLoss(paths: Paths, graph: Graph, lossLimit: number): Finding
   const spared = crossing(node, healthy);
   const all = crossed === failing.size;
   const who = all ? (failing.size === 1 ? 'The one agent with loss crosses it' : `All ${failing.size} agents with loss cross it`) : `${crossed} of ${count(failing.size, 'agent')} with loss cross it`;
-  const others = healthy.size === 0 ? 'no agent is without loss' : spared === 0 ? `none of the ${count(healthy.size, 'healthy agent')} does` : `so do ${spared} of ${count(healthy.size, 'healthy agent')}`;
-  const place = node.info?.network ? `inside ${node.info.network}` : `at ${node.label}`;
-  return {
-    node,
-    title: `The loss is consistent with a fault ${place}.`,
-    text: `${who}, ${others}; ${formatNumber(node.loss?.forwarding ?? 0)}% of what it forwards is lost.`,
-  };
+  const others = healthy.size === 0 ? 'no agent is without loss' : spared === 0 ? (healthy.size === 1 ? 'the healthy agent does not' : `none of the ${healthy.size} healthy agents does`) : `so do ${spared} of ${count(healthy.size, 'healthy agent')}`;
+  const share = formatNumber(node.loss?.forwarding ?? 0);
+  const lost = node.loss?.isBehind ? `${share}% of the traces get no further` : `${share}% of the probes are lost from there on`;
+  return { node, title: `The loss is consistent with a fault ${placeOf(node, graph)}.`, text: `${who}, ${others}; ${lost}.` };
 }

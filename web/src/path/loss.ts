@@ -3,9 +3,11 @@
  *
  * A router that does not answer every probe has lost nothing: answering is the least of its tasks. Loss at a hop is
  * believed only if it persists, that is, if the hops after it are missing answers as well in the traces that cross
- * it, and if several traces cross it. Then the share is what persists: the lower of the loss at the hop itself and the
- * median of the losses after it. (The median, because one hop after it may limit its replies, and another may be lucky.)
- * It is charged to the first hop that shows it; hops behind only inherit it.
+ * it, and if several traces cross it. The share is the median over the hop and those after it, because one of them may
+ * limit its replies and another may be lucky. Loss is charged to the first hop that shows it, so it happens on the way
+ * to that hop; hops behind inherit it unless they lose significantly more. A round has few probes, so "first" counts
+ * one lost probe where the share explains that not more were: a hop that happened to lose 1 of 7 stands before one that
+ * lost 4 of 9, when a loss of 40 % makes both likely.
  *
  * Traces that end at a hop lost everything behind it, so their share counts as loss too; unless the agent's own
  * stream arrives well while none of its traces does, for then the target does not answer traces.
@@ -21,10 +23,12 @@ export interface HopLoss {
   inherited: number; /* percent that persists from a hop before */
   isLimited: boolean; /* misses answers, while hops behind do not: replies limited */
   ends: number;      /* traces that end here without reaching the target */
+  isBehind: boolean; /* the forwarding loss lies behind this hop (traces end here), not on the way to it */
 }
 
 export const SEVERAL = 2;       /* traces that must cross a hop before its loss is believed */
 const LEAST = 5;                /* percent: below is noise of few probes */
+const UNLIKELY = 0.02;          /* chance below which a count is not explained by a share */
 const STREAM_WELL = 1;          /* percent of loss that still counts as an agent whose stream arrives */
 
 interface Tally {
@@ -111,22 +115,45 @@ function endedShare(tally: Tally | undefined): number {
   return tally && tally.lostEnds >= SEVERAL ? (100 * tally.lostEnds) / tally.traces.size : 0;
 }
 
+/* The chance that at most `lost` of `sent` probes are lost at a share of loss in percent (binomial). */
+export function chanceOfAtMost(lost: number, sent: number, percent: number): number {
+  const p = percent / 100;
+  if (p <= 0) return 1;
+  if (p >= 1) return lost >= sent ? 1 : 0;
+  let term = sent * Math.log(1 - p);
+  let sum = Math.exp(term);
+  for (let k = 1; k <= lost; k++) {
+    term += Math.log(((sent - k + 1) / k) * (p / (1 - p)));
+    sum += Math.exp(term);
+  }
+  return Math.min(1, sum);
+}
+
+/* The share that persists from a hop on, 0 where nothing was lost at the hop itself. */
+function persisting(tally: Tally): number {
+  const lost = Math.max(0, tally.sent - tally.received);
+  if (lost === 0 || tally.traces.size < SEVERAL) return 0;
+  const own = share(tally.sent, tally.received);
+  const shares = [own, ...[...tally.after.values()].map(([sent, received]) => share(sent, received))];
+  const typical = median(shares);
+  if (own >= typical) return typical;
+  return chanceOfAtMost(lost, tally.sent, typical) >= UNLIKELY ? typical : own;
+}
+
 function judge(tallies: Map<number, Tally>): Map<number, HopLoss> {
   const persists = new Map<number, number>();
-  for (const [hop, tally] of tallies) {
-    const own = share(tally.sent, tally.received);
-    const after = tally.after.size === 0 ? own : median([...tally.after.values()].map(([sent, received]) => share(sent, received)));
-    persists.set(hop, tally.traces.size >= SEVERAL ? Math.min(own, after) : 0);
-  }
+  for (const [hop, tally] of tallies) persists.set(hop, persisting(tally));
   const losses = new Map<number, HopLoss>();
   for (const [hop, tally] of tallies) {
+    const lost = Math.max(0, tally.sent - tally.received);
     const own = share(tally.sent, tally.received);
     const stays = persists.get(hop) ?? 0;
     let inherited = 0;
     for (const before of tally.before) inherited = Math.max(inherited, persists.get(before) ?? 0, endedShare(tallies.get(before)));
-    const starts = stays >= LEAST && inherited < stays / 2 ? stays : 0;
-    const ended = endedShare(tally);
-    const forwarding = Math.max(starts, ended >= LEAST ? ended : 0);
+    const isMore = inherited < LEAST || 1 - chanceOfAtMost(lost - 1, tally.sent, inherited) < UNLIKELY;
+    const starts = stays >= LEAST && isMore ? stays : 0;
+    const ended = endedShare(tally) >= LEAST ? endedShare(tally) : 0;
+    const forwarding = Math.max(starts, ended);
     losses.set(hop, {
       crossing: tally.traces.size,
       sent: tally.sent,
@@ -136,6 +163,7 @@ function judge(tallies: Map<number, Tally>): Map<number, HopLoss> {
       inherited: forwarding > 0 ? 0 : stays >= LEAST ? stays : 0,
       isLimited: own >= 10 && stays < own / 2,
       ends: tally.ends,
+      isBehind: ended > starts,
     });
   }
   return losses;

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { foldGraph } from './fold';
 import { agentsWithProblems, buildGraph, isProblem, type Graph } from './graph';
 import { layoutGraph, type LayoutOptions, type Placed } from './layout';
-import { hopLosses } from './loss';
+import { findLoss } from './finding';
+import { chanceOfAtMost, hopLosses } from './loss';
 import { unpack } from './model';
 import { sample, sampleWorld, type SampleTrace } from './sample';
 
@@ -107,6 +108,36 @@ describe('forwarding loss', () => {
   it('is not misled by one lucky or one limited hop behind', () => {
     expect(lossAt(many('A', 'a x/2/1 y/1/1 z/2/1 u/2/1 t/2/1', 3), 'x')?.forwarding).toBe(50);
     expect(lossAt(many('A', 'a x/3/1 y/3/1 z u t', 3), 'x')?.forwarding).toBe(0);
+  });
+  it('is not misled about where it begins by few probes', () => {
+    const traces = [...many('A', 'a b x/2/1 y/2/1 z/1/1 t/2/1', 1), ...many('A', 'a b x/1/1 y/1/1 z/3/1 t/2/1', 3), ...many('A', 'a b x/1/1 y/2/1 z/2/1 t/1/1', 2)];
+    expect(lossAt(traces, 'x')?.forwarding).toBeGreaterThan(20);
+    expect(lossAt(traces, 'y')?.forwarding).toBe(0);
+  });
+  it('tells a second fault from the first', () => {
+    const traces = many('A', 'a x/10/9 y/10/9 z/10/3 u/10/3 v/10/3 t/10/3', 6);
+    expect(lossAt(traces, 'x')?.forwarding).toBeCloseTo(10, 0);
+    expect(lossAt(traces, 'y')?.forwarding).toBe(0);
+    expect(lossAt(traces, 'z')?.forwarding).toBeCloseTo(70, 0);
+    expect(lossAt(traces, 'u')?.forwarding).toBe(0);
+  });
+  it('knows the binomial distribution', () => {
+    expect(chanceOfAtMost(0, 3, 50)).toBeCloseTo(0.125, 6);
+    expect(chanceOfAtMost(1, 3, 50)).toBeCloseTo(0.5, 6);
+    expect(chanceOfAtMost(3, 3, 50)).toBeCloseTo(1, 6);
+    expect(chanceOfAtMost(0, 5, 0)).toBe(1);
+  });
+  it('says where it is, and no more than the traces say', () => {
+    const say = (traces: SampleTrace[], losses: Record<string, number>) => {
+      const paths = unpack(sample(traces, losses));
+      return findLoss(paths, buildGraph(paths), 10);
+    };
+    const lossy = [...many('A', 'a b x/3/2 y/3/2 t/3/2', 3), ...many('B', 'd e t', 3)];
+    expect(say(lossy, { A: 30, B: 0 })?.title).toBe('The loss is consistent with a fault between b and x.');
+    expect(say(lossy, { A: 30, B: 0 })?.text).toBe('The one agent with loss crosses it, the healthy agent does not; 33% of the probes are lost from there on.');
+    expect(say(many('A', 'a b * *', 3, 'silent'), { A: 100 })?.title).toBe('The loss is consistent with a fault at b or just behind it.');
+    expect(say(lossy, { A: 0, B: 0 })).toBeNull();
+    expect(say([...many('A', 'a x/3/1 y t', 3)], { A: 20 })).toBeNull();
   });
   it('asks for several traces', () => {
     expect(lossAt([{ agent: 'A', hops: 'a x/3/1 y/3/1 t/3/1' }], 'x')?.forwarding).toBe(0);
