@@ -302,8 +302,7 @@ function tests(session: Session): void {
     const toggle = page.getByRole('switch', { name: 'VPN gateway' });
     await toggle.click();
     equal(await toggle.getAttribute('aria-checked'), 'false', 'switched');
-    await page.waitForFunction(() => true);
-    for (let i = 0; i < 40 && session.mock.world.tests[2].enabled; i++) await page.waitForTimeout(50);
+    for (let i = 0; i < 200 && session.mock.world.tests[2].enabled; i++) await page.waitForTimeout(50);
     equal(session.mock.world.tests[2].enabled, false, 'on the server');
     session.expected.push(/status of 500/);
     session.mock.mode = '500';
@@ -334,7 +333,7 @@ function tests(session: Session): void {
     await page.getByLabel('Target').fill('bad name!');
     await page.getByRole('button', { name: 'Create the test' }).click();
     await page.locator('[data-field=server]').getByText('Badly formed target').waitFor();
-    equal(await page.evaluate(() => document.activeElement?.closest('[data-field]')?.getAttribute('data-field')), 'server', 'focus');
+    await page.waitForFunction(() => document.activeElement?.closest('[data-field]')?.getAttribute('data-field') === 'server');
     await page.getByText('Advanced settings').click();
     await page.getByLabel('Number of path traces').fill('11');
     await page.getByLabel('Target').fill('good.example');
@@ -415,7 +414,7 @@ function liveData(session: Session): void {
     const asked = (): number => session.mock.asked.filter((line) => line.includes('/round?at=latest')).length;
     const before = asked();
     session.mock.tell('round', { testId: '1', roundId: 1, agentId: '1' });
-    for (let i = 0; i < 60 && asked() === before; i++) await page.waitForTimeout(50);
+    for (let i = 0; i < 200 && asked() === before; i++) await page.waitForTimeout(50);
     assert(asked() > before, 'the round was fetched again');
     session.mock.tell('round', { testId: '2', roundId: 1, agentId: '1' });
   });
