@@ -22,7 +22,7 @@ if (!hasChromium() || !dist) {
   const session = new Session(browser.context, new MockServer(dist));
   await session.start();
   mockChecks(session);
-  const stopServer = serverChecks(session, root, build, dist);
+  const stopServer = serverChecks(session, build, dist);
   const good = await run(() => session.reset(), process.argv[2]);
   await stopServer();
   await browser.close();
