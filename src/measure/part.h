@@ -49,7 +49,7 @@ struct measure_hop_oculi {
     int32_t sent, received;  /* probes with this TTL; those answered by this address */
     int32_t reply_ttl;       /* TTL of the answer as it arrived here */
     int32_t quoted_ttl;      /* TTL of our probe as the router quotes it */
-    const char *icmp;        /* "11-0", "3-13", "0-0" for the echo reply */
+    const char *icmp;        /* "11-0", "0-0" for the echo reply; of a terminal node what ended the trace: "3-13" */
 };
 
 struct measure_hop { /* v7 PathVisHop */

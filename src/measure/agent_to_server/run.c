@@ -189,7 +189,10 @@ static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow
     route->oculi.flow = number;
     route->oculi.silent_hops = (struct field_list){.items = silent, .count = silent_count};
     if (hop_count) {
-        const struct measure_hop *last = &hops[hop_count - 1];
+        struct measure_hop *last = &hops[hop_count - 1];
+        /* A router that answered for itself before it said "unreachable" is shown with what ended the trace. */
+        if (flow->end == PROBE_TRACE_UNREACHABLE || flow->end == PROBE_TRACE_PROHIBITED)
+            last->oculi.icmp = arena_printf(arena, "%u-%u", flow->end_type, flow->end_code);
         route->ip_address = last->ip_address;
         route->number_of_hops = last->hop;
         if (flow->end == PROBE_TRACE_REACHED)
