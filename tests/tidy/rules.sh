@@ -306,4 +306,4 @@ rule_fields() {
     done
 }
 
-RULES='layers memory calls sizes guards blanks words built manual shell headers clang linked fields'
+RULES='layers memory calls sizes guards blanks words built manual shell links headers clang linked fields'
