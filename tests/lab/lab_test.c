@@ -51,7 +51,7 @@ static struct scene play(const char *scenario, const char *const *targets, const
 {
     struct scene scene = {0};
     struct buf script;
-    char truth[96], path[256], name[16], prefix[32];
+    char truth[96], path[256], name[32], prefix[32];
     snprintf(prefix, sizeof prefix, "oc-check-%d", (int)getpid());
     buf_init(&script, 65536);
     buf_printf(&script, "cd %s && rm -f *.json *.txt\n", folder);
