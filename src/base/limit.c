@@ -17,6 +17,7 @@ static const char *const names[LIMIT_KIND_COUNT] = {
     [LIMIT_KIND_SESSIONS] = "sessions",
     [LIMIT_KIND_REQUEST] = "request",
     [LIMIT_KIND_RESOLVE] = "resolve",
+    [LIMIT_KIND_KNOWN_PATHS] = "known_paths",
 };
 
 void limit_hit(enum limit_kind kind)

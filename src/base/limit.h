@@ -41,6 +41,7 @@
 #define LIMIT_SSE_HISTORY 4096u              /* events kept for readers that come back */
 #define LIMIT_SESSIONS 10000u                /* signed-in browsers */
 #define LIMIT_TIMELINE_POINTS 5000u          /* points of one timeline answer */
+#define LIMIT_KNOWN_PATHS 40000u            /* (test, agent) pairs whose paths the server remembers, some kB each */
 #define LIMIT_RESOLVE_THREADS 16u            /* host names looked up at once by one resolver */
 #define LIMIT_RESOLVE_WAITING 20000u         /* host names waiting to be looked up */
 
@@ -56,6 +57,7 @@ enum limit_kind {
     LIMIT_KIND_SESSIONS,
     LIMIT_KIND_REQUEST,
     LIMIT_KIND_RESOLVE,
+    LIMIT_KIND_KNOWN_PATHS,
     LIMIT_KIND_COUNT
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/limit.h"
 #include "base/mem.h"
+#include "server/known_paths.h"
 #include "server/object.h"
 #include "server/results.h"
 
@@ -17,6 +18,7 @@ struct intake {
     struct plan *plan;
     struct latest *latest;
     struct stream *stream;
+    struct known_paths *paths;
     const struct clock *clock;
     struct intake_counts counts;
 };
@@ -45,6 +47,7 @@ int intake_open(struct store *store, struct plan *plan, struct latest *latest, s
 {
     struct intake *intake = mem_alloc(sizeof *intake);
     *intake = (struct intake){.store = store, .plan = plan, .latest = latest, .stream = stream, .clock = clock};
+    intake->paths = known_paths_new(store, LIMIT_KNOWN_PATHS);
     int rc = warm_up(intake, err);
     if (rc)
         intake_close(intake);
@@ -55,7 +58,13 @@ int intake_open(struct store *store, struct plan *plan, struct latest *latest, s
 
 void intake_close(struct intake *intake)
 {
+    known_paths_free(intake->paths);
     mem_free(intake);
+}
+
+void intake_forget_test(struct intake *intake, uint64_t test_id)
+{
+    known_paths_forget_test(intake->paths, test_id);
 }
 
 const struct intake_counts *intake_counts(const struct intake *intake)
@@ -180,6 +189,7 @@ static int check_round(struct taking *taking, const struct message_round *round,
 static int take_round(struct taking *taking, const struct message_round *round, struct error *err)
 {
     const struct known_test *known = NULL;
+    struct results_paths paths;
     int refusal;
     int rc = check_round(taking, round, &known, &refusal, err);
     if (rc)
@@ -193,7 +203,7 @@ static int take_round(struct taking *taking, const struct message_round *round, 
         .test_version = round->test_version,
     };
     if (refusal < 0)
-        rc = results_pack(known->type, round->parts.items, round->parts.count, taking->arena, &kept, err);
+        rc = results_pack(known->type, round->parts.items, round->parts.count, taking->arena, &kept, &paths, err);
     if (rc == -E_LIMIT)
         return rc; /* the batch is too much for one request, not the round for us */
     if (rc)
@@ -202,6 +212,7 @@ static int take_round(struct taking *taking, const struct message_round *round, 
         taking->refused[refusal]++;
         return 0;
     }
+    known_paths_judge(taking->intake->paths, known->type, &paths, &kept);
     taking->types[taking->count] = known->type;
     taking->runs[taking->count] = round->run_id;
     taking->rounds[taking->count++] = kept;
@@ -277,8 +288,11 @@ int intake_take(struct intake *intake, uint64_t agent_id, uint64_t aid, const st
         rc = take_round(&taking, &rounds[i], err);
     if (!rc)
         rc = keep(&taking, &fresh, is_new, err);
-    if (rc)
+    if (rc) {
+        known_paths_drop(intake->paths);
         return rc;
+    }
+    known_paths_keep(intake->paths);
     intake->counts.batches++;
     intake->counts.accepted += fresh;
     intake->counts.duplicates += taking.count - fresh;

@@ -4,7 +4,8 @@
  * A batch is taken as a whole: every round is checked, the good ones are appended in one transaction, and only when
  * that is durable is there a receipt. Then watchers are told. A round that will never be taken is refused (the agent
  * forgets it), one that is there already is a duplicate; an operating error refuses nothing: the agent keeps the batch
- * and sends it again.
+ * and sends it again. Each round with path traces gets its fingerprint from what is known of its paths (known_paths.h),
+ * which intake owns and which learns from a batch only when that is durable.
  */
 #ifndef OCULI_SERVER_INTAKE_H
 #define OCULI_SERVER_INTAKE_H
@@ -52,6 +53,9 @@ void intake_close(struct intake *intake);
  */
 int intake_take(struct intake *intake, uint64_t agent_id, uint64_t aid, const struct message_batch *batch,
                 struct arena *arena, struct message_receipt *ret_receipt, struct error *err);
+
+/* The test is gone: so is what is known of its paths. */
+void intake_forget_test(struct intake *intake, uint64_t test_id);
 
 const struct intake_counts *intake_counts(const struct intake *intake);
 

@@ -173,37 +173,6 @@ static void results_come_back_as_they_were_measured(void **state)
     assert_int_equal(store_rounds(c->store, &query, keep_round, c, NULL), 0);
 }
 
-static bool keep_fingerprint(void *user, const struct store_round *round)
-{
-    *(uint64_t *)user = round->fingerprint;
-    return true;
-}
-
-static uint64_t fingerprint(struct check *c, int64_t round_id, const uint64_t *ids, size_t count)
-{
-    struct check_round round = {.test_id = 1, .agent_id = 1, .round_id = round_id, .path_count = count};
-    for (size_t i = 0; i < count; i++)
-        round.paths[i] = (struct check_path){.id = ids[i], .hops = {"10.0.0.1"}, .hop_count = 1};
-    assert_int_equal(check_upload(c, &round), 100);
-    struct store_query query = {.test_id = 1, .from_s = round_id, .until_s = round_id + 1, .after_round = -1};
-    uint64_t value = 1234;
-    assert_int_equal(store_rounds(c->store, &query, keep_fingerprint, &value, NULL), 0);
-    return value;
-}
-
-static void fingerprints_tell_sets_of_paths(void **state)
-{
-    struct check *c = *state;
-    int64_t t = CHECK_NOW_S - 6000;
-    uint64_t ab = fingerprint(c, t, (const uint64_t[]){5, 9}, 2);
-    assert_true(ab != 0);
-    assert_true(fingerprint(c, t + 60, (const uint64_t[]){9, 5}, 2) == ab);
-    assert_true(fingerprint(c, t + 120, (const uint64_t[]){9, 5, 9}, 3) == ab);
-    assert_true(fingerprint(c, t + 180, (const uint64_t[]){9}, 1) != ab);
-    assert_true(fingerprint(c, t + 240, (const uint64_t[]){9, 6}, 2) != ab);
-    assert_true(fingerprint(c, t + 300, NULL, 0) == 0);
-}
-
 static void states_follow_the_thresholds(void **state)
 {
     (void)state;
@@ -348,7 +317,6 @@ int main(void)
         CHECK(every_refusal_has_its_reason),
         CHECK(old_versions_are_taken_by_who_had_them),
         CHECK(results_come_back_as_they_were_measured),
-        CHECK(fingerprints_tell_sets_of_paths),
         CHECK(states_follow_the_thresholds),
         CHECK(lists_see_the_latest_state),
         CHECK(agents_that_cannot_measure_are_a_failure),

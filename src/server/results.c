@@ -196,6 +196,86 @@ static int take_fingerprint(const struct results_round *from, struct arena *aren
     return 0;
 }
 
+/* 32 bits of an address: two that meet hide a change once in four billion. */
+static uint32_t address_hash(const char *address)
+{
+    uint64_t hash = str_hash(address, strlen(address), 0);
+    uint32_t folded = (uint32_t)(hash ^ hash >> 32);
+    return folded ? folded : 1;
+}
+
+/* Whether the last hop, which said that it goes no further, stands in its place. A router that forbids or does not know
+ * the way says so to packets that would go on, which is one TTL further than its own; when its own was lost, the place
+ * is not its. Nor is it when the target itself forbids. */
+static bool is_in_place(const struct measure_path_vis *paths, const struct measure_route *route)
+{
+    const struct measure_hop *hops = route->hops.items;
+    size_t last = route->hops.count - 1;
+    if (paths->server_ip && str_equal(hops[last].ip_address, paths->server_ip))
+        return false;
+    return hops[last].hop == 1 || (last > 0 && hops[last - 1].hop == hops[last].hop - 1);
+}
+
+static void read_trace(const struct measure_path_vis *paths, const struct measure_route *route, uint32_t *places,
+                       struct results_trace *trace)
+{
+    const struct measure_hop *hops = route->hops.items;
+    size_t count = route->hops.count;
+    bool is_blocked = route->oculi.end == MEASURE_END_UNREACHABLE || route->oculi.end == MEASURE_END_PROHIBITED ||
+                      route->oculi.end == MEASURE_END_RESET;
+    int32_t nearest = LIMIT_HOPS + 1;
+    trace->is_loop = route->oculi.end == MEASURE_END_LOOP;
+    trace->places = places;
+    if (count && route->oculi.end == MEASURE_END_REACHED) {
+        const struct measure_hop *target = &hops[--count];
+        if (target->hop >= 1 && target->hop <= (int32_t)LIMIT_HOPS && target->ip_address) {
+            trace->target = address_hash(target->ip_address);
+            trace->target_ttl = (uint8_t)target->hop;
+            nearest = target->hop;
+        }
+    } else if (count && is_blocked && !is_in_place(paths, route)) {
+        count--;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (hops[i].hop < 1 || hops[i].hop >= nearest || !hops[i].ip_address)
+            continue;
+        places[hops[i].hop - 1] = address_hash(hops[i].ip_address);
+        if (hops[i].hop > trace->count)
+            trace->count = (uint8_t)hops[i].hop;
+    }
+}
+
+int results_paths(const struct results_round *round, struct arena *arena, struct results_paths *ret_paths,
+                  struct error *err)
+{
+    struct results_paths found = {.traces = arena_alloc_array(arena, RESULTS_TRACES, sizeof *found.traces)};
+    bool is_full = !found.traces;
+    for (size_t i = 0; !is_full && i < round->type->part_count; i++) {
+        const struct measure_part *part = &round->type->parts[i];
+        const struct measure_path_vis *paths = results_part(round, part);
+        if (part->table != &measure_path_vis_table || !paths)
+            continue;
+        const struct measure_route *routes = paths->path_traces.items;
+        uint32_t is_seen = 0; /* bit of each flow: a flow that comes twice counts once */
+        for (size_t j = 0; !is_full && j < paths->path_traces.count && found.count < RESULTS_TRACES; j++) {
+            int32_t flow = routes[j].oculi.flow;
+            if (flow < 1 || flow > (int32_t)LIMIT_PATH_TRACES || is_seen & 1u << flow)
+                continue;
+            is_seen |= 1u << flow;
+            uint32_t *places = arena_alloc_array(arena, LIMIT_HOPS, sizeof *places);
+            is_full = !places;
+            if (is_full)
+                break;
+            found.traces[found.count] = (struct results_trace){.flow = (uint16_t)((uint32_t)i << 8 | (uint32_t)flow)};
+            read_trace(paths, &routes[j], places, &found.traces[found.count++]);
+        }
+    }
+    if (is_full)
+        return error_set(err, E_LIMIT, round->type->name, "the paths do not fit the memory of this request");
+    *ret_paths = found;
+    return 0;
+}
+
 /* --- packing ------------------------------------------------------------------------------------------------------ */
 
 static int pack_body(const struct message_part *parts, size_t count, struct arena *arena, struct store_round *round,
@@ -221,8 +301,9 @@ static int pack_body(const struct message_part *parts, size_t count, struct aren
 }
 
 int results_pack(const struct measure_type *type, const struct message_part *parts, size_t count, struct arena *arena,
-                 struct store_round *round, struct error *err)
+                 struct store_round *round, struct results_paths *ret_paths, struct error *err)
 {
+    struct results_paths paths = {0};
     if (!count)
         return error_set(err, E_REQUIRED, "parts", "the round has no parts");
     struct arena scratch; /* the result unpacked is larger than what is kept of it */
@@ -235,8 +316,14 @@ int results_pack(const struct measure_type *type, const struct message_part *par
         rc = error_set(err, E_RANGE, "parts", "the round is too large when it is unpacked");
     if (!rc)
         rc = extract_metrics(&from, arena, round, err);
+    if (!rc)
+        rc = results_paths(&from, arena, &paths, err);
     arena_done(&scratch);
-    return rc ? rc : pack_body(parts, count, arena, round, err);
+    if (!rc)
+        rc = pack_body(parts, count, arena, round, err);
+    if (!rc)
+        *ret_paths = paths;
+    return rc;
 }
 
 int results_unpack(const struct measure_type *type, const struct store_round *round, struct arena *arena,

@@ -1,9 +1,10 @@
 /*
  * Results as the server keeps them: from the parts an agent sends to a round of the store and back.
  *
- * A round of the store has the values of the type's metrics, a fingerprint of the paths it saw, and the parts as they
- * were sent (CBOR of each part's table, checked when they came in). Metrics and fingerprint answer timelines and lists
- * without opening a body. Everything returned lives in the arena given.
+ * A round of the store has the values of the type's metrics, a fingerprint of its paths, and the parts as they were
+ * sent (CBOR of each part's table, checked when they came in). Metrics and fingerprint answer timelines and lists
+ * without opening a body. The fingerprint made here knows the round alone; known_paths.h compares the round with those
+ * before it and gives it the one that is stored. Everything returned lives in the arena given.
  */
 #ifndef OCULI_SERVER_RESULTS_H
 #define OCULI_SERVER_RESULTS_H
@@ -12,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/limit.h"
 #include "measure/type.h"
 #include "store/store.h"
 #include "wire/message.h"
@@ -34,14 +36,31 @@ char results_digit(const struct measure_metric *metric, double value);
 /* A metric in the store is the metric's index in its type; beyond these are our own. */
 #define RESULTS_METRIC_ERROR 0xfff0u /* present (1) when no metric has a value and a part says why */
 
+#define RESULTS_TRACES (2 * LIMIT_PATH_TRACES) /* compared of one round; a type traces in two directions at most */
+
+/* Where one flow went, as far as this round saw it. */
+struct results_trace {
+    uint16_t flow;          /* its number within its part, and the part */
+    uint8_t count;          /* places up to the last that answered; all are nearer than the target */
+    uint8_t target_ttl;     /* the lowest TTL at which the target answered */
+    bool is_loop;
+    uint32_t target;        /* hash of its address; 0 = not reached */
+    const uint32_t *places; /* hash of the address that answered TTL i + 1; 0 = none */
+};
+
+struct results_paths {
+    struct results_trace *traces;
+    size_t count;
+};
+
 /*
- * Checks the parts of a round and fills round's metrics, fingerprint and body; the caller sets the rest. An unknown
- * part (of an agent newer than we are) is kept unread. -E_INVALID, -E_TYPE: a part does not read as its table,
- * err->where names it. -E_REQUIRED: no part at all. -E_RANGE: larger than LIMIT_RESULT_BYTES. -E_LIMIT: the arena is
- * full.
+ * Checks the parts of a round and fills round's metrics, fingerprint and body and what its traces saw; the caller sets
+ * the rest. An unknown part (of an agent newer than we are) is kept unread. -E_INVALID, -E_TYPE: a part does not read
+ * as its table, err->where names it. -E_REQUIRED: no part at all. -E_RANGE: larger than LIMIT_RESULT_BYTES. -E_LIMIT:
+ * the arena is full.
  */
 int results_pack(const struct measure_type *type, const struct message_part *parts, size_t count, struct arena *arena,
-                 struct store_round *round, struct error *err);
+                 struct store_round *round, struct results_paths *ret_paths, struct error *err);
 
 /* A round read back. */
 struct results_round {
@@ -56,6 +75,10 @@ int results_unpack(const struct measure_type *type, const struct store_round *ro
 
 /* The record of a part, or NULL when it was not measured. */
 const void *results_part(const struct results_round *round, const struct measure_part *part);
+
+/* What the path traces of a round saw. -E_LIMIT: the arena is full. */
+int results_paths(const struct results_round *round, struct arena *arena, struct results_paths *ret_paths,
+                  struct error *err);
 
 /* The first text of that name that is not empty in any part ("errorDetails"); NULL when there is none. */
 const char *results_text(const struct results_round *round, const char *name);

@@ -107,11 +107,13 @@ static void more_rounds_than_points_are_binned(void **state)
 
 static void paths_at(struct check *c, int64_t round_id, uint64_t agent, uint64_t first, uint64_t second)
 {
+    const char *one = arena_printf(&c->arena, "10.0.0.%llu", (unsigned long long)first);
+    const char *two = arena_printf(&c->arena, "10.0.0.%llu", (unsigned long long)second);
     struct check_round round = {.test_id = 1,
                                 .agent_id = agent,
                                 .round_id = round_id,
-                                .paths = {{.id = first, .hops = {"10.0.0.1"}, .hop_count = 1},
-                                          {.id = second, .hops = {"10.0.0.2"}, .hop_count = 1}},
+                                .paths = {{.id = first, .hops = {one}, .hop_count = 1},
+                                          {.id = second, .hops = {two}, .hop_count = 1}},
                                 .path_count = first ? 2 : 0};
     assert_int_equal(check_upload(c, &round), 100);
 }
@@ -122,7 +124,7 @@ static void changes_are_rounds_whose_paths_differ(void **state)
     paths_at(c, T - 60, 1, 5, 6); /* before the window: what its first round is compared with */
     paths_at(c, T, 1, 5, 7);      /* a change */
     paths_at(c, T, 2, 1, 2);      /* first seen: none */
-    paths_at(c, T + 60, 1, 7, 5); /* another order: none */
+    paths_at(c, T + 60, 1, 5, 7); /* the same: none */
     paths_at(c, T + 60, 2, 1, 2);
     paths_at(c, T + 120, 1, 0, 0); /* no trace: nothing to compare */
     paths_at(c, T + 120, 2, 1, 3); /* a change */

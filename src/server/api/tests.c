@@ -7,6 +7,7 @@
 #include "base/limit.h"
 #include "base/str.h"
 #include "server/api/api.h"
+#include "server/intake.h"
 #include "server/latest.h"
 #include "server/paths.h"
 
@@ -473,6 +474,7 @@ static int delete_test(struct request *request, struct error *err)
     if (rc)
         return rc;
     latest_forget_test(request->server->latest, test.head.id);
+    intake_forget_test(request->server->intake, test.head.id);
     paths_cache_forget_test(request->server->paths, test.head.id);
     api_test_changed(request->server, test.head.aid, test.head.id);
     request_answer_empty(request, 204);
@@ -495,6 +497,7 @@ void api_drop_instant_tests(struct server *server, int64_t now_s)
         rc = store_delete(server->store, object_test_kind.name, test[i].head.id, NULL);
         if (!rc) {
             latest_forget_test(server->latest, test[i].head.id);
+            intake_forget_test(server->intake, test[i].head.id);
             api_test_changed(server, test[i].head.aid, test[i].head.id);
         }
     }
