@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "server/config.h"
 #include "wire/json.h"
@@ -221,6 +222,67 @@ static void put_string(struct buf *out, const char *name, const char *text)
     buf_putc(out, ',');
 }
 
+static bool refuses(const struct measure_type *type, const void *settings, const struct field *field)
+{
+    struct error err = {0};
+    return type->supported(settings, &err) == -E_NOT_SUPPORTED && strcmp(err.where, field->name) == 0;
+}
+
+static size_t choices_of(const struct field *field)
+{
+    size_t count = 0;
+    if (field->kind == FIELD_KIND_BOOL)
+        return 2;
+    while (field->kind == FIELD_KIND_ENUM && field->words[count])
+        count++;
+    return count;
+}
+
+static void choose(void *settings, const struct field *field, size_t choice)
+{
+    char *at = (char *)settings + field->offset;
+    if (field->kind == FIELD_KIND_BOOL)
+        *(bool *)at = choice == 1;
+    else
+        *(int *)at = (int)choice;
+}
+
+/* What a type refuses is code, not data: every word of every field is tried, over settings it takes otherwise. */
+static void put_unsupported(const struct measure_type *type, struct buf *out)
+{
+    buf_puts(out, "    unsupported: {");
+    char *settings = mem_alloc(type->settings->size), *tried = mem_alloc(type->settings->size);
+    field_defaults(type->settings, settings);
+    for (size_t i = 0; type->supported && i < type->settings->count; i++) {
+        const struct field *field = &type->settings->fields[i];
+        for (size_t choice = 0; choice < choices_of(field) && refuses(type, settings, field); choice++)
+            choose(settings, field, choice);
+    }
+    const char *between = "";
+    for (size_t i = 0; type->supported && i < type->settings->count; i++) {
+        const struct field *field = &type->settings->fields[i];
+        size_t refused = 0;
+        for (size_t choice = 0; choice < choices_of(field); choice++) {
+            memcpy(tried, settings, type->settings->size);
+            choose(tried, field, choice);
+            if (!refuses(type, tried, field))
+                continue;
+            const char *word = field->kind == FIELD_KIND_ENUM ? field->words[choice] : choice ? "true" : "false";
+            if (refused++)
+                buf_printf(out, ", \"%s\"", word);
+            else
+                buf_printf(out, "%s %s: [\"%s\"", between, field->name, word);
+        }
+        if (refused) {
+            buf_puts(out, "]");
+            between = ",";
+        }
+    }
+    buf_puts(out, *between ? " },\n" : "},\n");
+    mem_free(tried);
+    mem_free(settings);
+}
+
 /* What the UI must know of each measure type as data. */
 static void put_types(struct buf *out)
 {
@@ -233,7 +295,9 @@ static void put_types(struct buf *out)
         put_string(out, "help", type->help);
         put_string(out, "target", type->target_name);
         put_string(out, "defaultView", type->default_view);
-        buf_printf(out, " fields: %s_FIELDS,\n    metrics: [\n", type->settings->name);
+        buf_printf(out, " fields: %s_FIELDS,\n", type->settings->name);
+        put_unsupported(type, out);
+        buf_puts(out, "    metrics: [\n");
         for (size_t i = 0; i < type->metric_count; i++) {
             const struct measure_metric *metric = &type->metrics[i];
             buf_puts(out, "      {");

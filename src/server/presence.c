@@ -8,7 +8,7 @@
 
 struct here {
     uint64_t aid, agent_id;
-    int64_t seen_s;
+    int64_t seen_s, clock_us;
 };
 
 struct presence {
@@ -41,6 +41,8 @@ static void write_down(struct presence *presence, const struct here *here)
     arena_init(&arena, 1u << 20);
     int rc = object_get(presence->store, &object_agent_kind, here->agent_id, 0, &arena, &agent, &err);
     agent.last_seen_s = here->seen_s;
+    if (here->clock_us != FIELD_NO_I64)
+        agent.clock_offset_us = here->clock_us;
     if (rc == 0)
         rc = object_put(presence->store, &object_agent_kind, &agent, now_s(presence), &err);
     if (rc && rc != -E_NOT_FOUND)
@@ -69,6 +71,7 @@ void presence_seen(struct presence *presence, uint64_t aid, uint64_t agent_id)
         here = mem_alloc(sizeof *here);
         here->aid = aid;
         here->agent_id = agent_id;
+        here->clock_us = FIELD_NO_I64;
         map_put(&presence->here, agent_id, here);
         stream_agent(presence->stream, aid, agent_id, "online");
     }
@@ -84,6 +87,19 @@ int64_t presence_last_seen_s(const struct presence *presence, uint64_t agent_id)
 {
     const struct here *here = map_get(&presence->here, agent_id);
     return here ? here->seen_s : 0;
+}
+
+void presence_set_clock(struct presence *presence, uint64_t agent_id, int64_t offset_us)
+{
+    struct here *here = map_get(&presence->here, agent_id);
+    if (here)
+        here->clock_us = offset_us;
+}
+
+int64_t presence_clock_us(const struct presence *presence, uint64_t agent_id)
+{
+    const struct here *here = map_get(&presence->here, agent_id);
+    return here ? here->clock_us : FIELD_NO_I64;
 }
 
 void presence_check(struct presence *presence)

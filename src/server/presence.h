@@ -1,5 +1,5 @@
 /*
- * Which agents are there: when each last spoke, in memory, because writing it at every word would wear out the store.
+ * Which agents are there: when each last spoke and what its clock says, in memory, because writing it at every word would wear out the store.
  * It is written when an agent falls silent and when the server stops.
  */
 #ifndef OCULI_SERVER_PRESENCE_H
@@ -24,6 +24,9 @@ void presence_seen(struct presence *presence, uint64_t aid, uint64_t agent_id); 
 void presence_forget(struct presence *presence, uint64_t agent_id);             /* deleted */
 int64_t presence_last_seen_s(const struct presence *presence, uint64_t agent_id); /* 0 = not since the start */
 void presence_check(struct presence *presence); /* call now and then: tells who fell silent */
+/* The agent's clock minus ours; FIELD_NO_I64 = it has not said since the start. */
+void presence_set_clock(struct presence *presence, uint64_t agent_id, int64_t offset_us);
+int64_t presence_clock_us(const struct presence *presence, uint64_t agent_id);
 size_t presence_count(const struct presence *presence); /* agents that are there */
 
 #endif

@@ -237,7 +237,7 @@ static int write_agents(const struct reports *reports, struct buf *out, struct e
 }
 
 struct place { /* of a round among its neighbours; 0 = none */
-    int64_t previous, next, latest;
+    int64_t first, previous, next, latest;
     size_t index, count;
 };
 
@@ -245,6 +245,8 @@ static int find_place(const struct view *view, int64_t round_id, struct place *r
 {
     struct place place = {.index = 0};
     int rc = round_find(view, INT64_MAX, &place.latest, err);
+    if (!rc)
+        rc = search(view, 0, INT64_MAX, false, &place.first, err);
     if (rc || !round_id) {
         *ret_place = place;
         return rc;
@@ -288,6 +290,7 @@ int round_write(const struct view *view, int64_t round_id, struct buf *out, stru
     else
         buf_puts(out, "null");
     buf_printf(out, ",\"index\":%zu,\"count\":%zu", place.index, place.count);
+    write_round_id(out, "first", place.first);
     write_round_id(out, "previous", place.previous);
     write_round_id(out, "next", place.next);
     write_round_id(out, "latest", place.latest);

@@ -15,7 +15,7 @@
 #define CSP                                                                                                            \
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "                 \
     "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "             \
-    "require-trusted-types-for 'script'"
+    "require-trusted-types-for 'script'; trusted-types svelte-trusted-html oculi"
 
 static const struct {
     const char *suffix, *type;

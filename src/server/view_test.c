@@ -206,7 +206,8 @@ static void a_round_tells_every_agent(void **state)
     check_measured(c, T + 120, 1, 0, 10);
     assert_string_equal(
         round_text(c, NULL, T + 119),
-        "{\"roundId\":1789999860,\"index\":1,\"count\":3,\"previous\":1789999800,\"next\":1789999920,"
+        "{\"roundId\":1789999860,\"index\":1,\"count\":3,\"first\":1789999800,\"previous\":1789999800,"
+        "\"next\":1789999920,"
         "\"latest\":1789999920,"
         "\"layers\":[{\"id\":\"network\",\"title\":\"Network\",\"metric\":\"loss\",\"value\":2,\"unit\":\"%\","
         "\"state\":\"minor\"}],"
@@ -227,17 +228,17 @@ static void rounds_are_found_at_or_before(void **state)
 {
     struct check *c = *state;
     static const char none[] =
-        "{\"roundId\":null,\"index\":0,\"count\":0,\"previous\":null,\"next\":null,\"latest\":null,";
+        "{\"roundId\":null,\"index\":0,\"count\":0,\"first\":null,\"previous\":null,\"next\":null,\"latest\":null,";
     assert_int_equal(strncmp(round_text(c, NULL, INT64_MAX), none, sizeof none - 1), 0);
     check_measured(c, T, 1, 0, 10);
     check_measured(c, T + 60, 2, 0, 10);
     assert_non_null(strstr(round_text(c, NULL, INT64_MAX), "{\"roundId\":1789999860,\"index\":1,\"count\":2,"
-                                                           "\"previous\":1789999800,\"next\":null"));
+                                                           "\"first\":1789999800,\"previous\":1789999800,\"next\":null"));
     assert_non_null(strstr(round_text(c, NULL, T + 59), "{\"roundId\":1789999800,\"index\":0"));
     assert_non_null(strstr(round_text(c, "1", INT64_MAX), "{\"roundId\":1789999800,"));
     assert_null(strstr(round_text(c, "1", INT64_MAX), "Berlin"));
-    assert_non_null(strstr(round_text(c, NULL, T - 1), "{\"roundId\":null,\"index\":0,\"count\":0,\"previous\":null,"
-                                                       "\"next\":null,\"latest\":1789999860"));
+    assert_non_null(strstr(round_text(c, NULL, T - 1), "{\"roundId\":null,\"index\":0,\"count\":0,"
+                                                       "\"first\":1789999800,\"previous\":null,\"next\":null,\"latest\":1789999860"));
 }
 
 static void agents_that_left_are_told_where_they_reported(void **state)

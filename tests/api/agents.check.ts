@@ -50,7 +50,7 @@ describe("v7", () => {
       agentId: String(agent.id), agentName: "Amsterdam", agentType: "enterprise", countryId: "NL", enabled: true,
       location: "Amsterdam, Netherlands", hostname: "amsterdam.example.net", agentState: "online",
       coordinates: { latitude: 52.37, longitude: 4.9 }, ipAddresses: ["192.0.2.7"], publicIpAddresses: ["127.0.0.1"],
-      accountGroups: [{ aid: "1", accountGroupName: "Default" }],
+      accountGroups: [{ aid: "1", accountGroupName: "Default" }], oculi: { version: expect.any(String) },
     });
     for (const name of ["tests", "testIds", "clusterMembers"]) expect(list.agents[0]).not.toHaveProperty(name);
     const one = expectV7(await server.get(`/v7/agents/${agent.id}`), "GET", "/agents/{agentId}", 200);

@@ -121,6 +121,7 @@ describe("what v7 refuses, in its words", () => {
     const tcp = expectProblem(await server.post(TYPE, minimal({ protocol: "tcp" })), 501, "protocol");
     expect(tcp.errors[0].message).toBe("not supported yet by this version: use icmp");
     expectProblem(await server.post(TYPE, minimal({ protocol: undefined })), 501, "protocol");
+    expectProblem(await server.post(TYPE, minimal({ continuousMode: true })), 501, "continuousMode");
     for (const name of ["labels", "tags", "alertRules", "sharedWithAccounts"])
       expectProblem(await server.post(TYPE, minimal({ [name]: ["1"] })), 501, name);
   });

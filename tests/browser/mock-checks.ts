@@ -29,7 +29,7 @@ const pages: PageCase[] = [
   { name: 'view, graph as table', path: '/views/1?as=table', ready: (page) => page.getByRole('region', { name: 'The path graph as a table' }).waitFor() },
   { name: 'view, table', path: '/views/1?tab=table&metric=jitter', ready: (page) => page.getByRole('button', { name: 'Singapore' }).waitFor() },
   { name: 'view, disabled test', path: '/views/4', ready: see('No rounds in this range') },
-  { name: 'views, nothing there', path: '/views', ready: see('Nothing is measured yet'), before: (s) => (s.mock.mode = 'empty') },
+  { name: 'views, nothing there', path: '/views', ready: see('Set up monitoring'), before: (s) => (s.mock.mode = 'empty') },
   { name: 'tests', path: '/tests', ready: see('Customer portal') },
   { name: 'tests, nothing there', path: '/tests', ready: see('No tests yet'), before: (s) => (s.mock.mode = 'empty') },
   { name: 'new test', path: '/tests/new', ready: async (page) => { await see('Amsterdam')(page); await page.getByText('Advanced settings').click(); } },
@@ -174,6 +174,17 @@ function viewState(session: Session): void {
     await page.waitForFunction((round) => Number(new URLSearchParams(location.search).get('round')) < round, first - 10000);
     await page.getByRole('button', { name: 'Latest' }).click();
     await page.getByText('live', { exact: true }).waitFor();
+  });
+  check('without a range in the URL, the age of the test decides', async () => {
+    const page = await session.open('/views/1');
+    await drawn(page);
+    const pressed = page.getByRole('group', { name: 'Range' }).locator('[aria-pressed=true]');
+    const asked = session.mock.asked.find((line) => line.includes('/timeline'));
+    equal([await pressed.textContent(), /from=-24h/.test(asked ?? '')], ['24 h', true], 'range of an old test');
+    session.mock.world.age = 1800;
+    await page.reload();
+    await page.getByText(/first round 3\d min ago/).waitFor();
+    equal(await pressed.textContent(), '1 h', 'range of a young test');
   });
   check('dragging on the timeline zooms, a double click fits', async () => {
     const page = await session.open('/views/1');

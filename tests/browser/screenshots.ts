@@ -36,7 +36,6 @@ async function signIn(): Promise<void> {
   await page.getByRole('button', { name: 'Sign in' }).click();
   if (isFirst) {
     const next = randomBytes(15).toString('base64url');
-    await page.getByLabel('Present password').fill(password);
     await page.getByLabel('New password', { exact: true }).fill(next);
     await page.getByLabel('New password again').fill(next);
     writeFileSync(kept, `email: ${email}\npassword: ${next}\n`, { mode: 0o600 });

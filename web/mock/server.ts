@@ -208,7 +208,7 @@ export class MockServer {
       return this.world.timeline(test, query.get('metric') ?? 'loss', when(query.get('from'), now - 86400), when(query.get('to'), now), only, Number(query.get('maxPoints') ?? 2000));
     }
     if (what === 'round') {
-      if (Number(testId) >= 9) return { roundId: null, index: 0, count: 0, previous: null, next: null, latest: null, layers: [], agents: [] };
+      if (Number(testId) >= 9) return { roundId: null, index: 0, count: 0, first: null, previous: null, next: null, latest: null, layers: [], agents: [] };
       return this.world.round(test, Math.max(when(query.get('at'), now), now - HISTORY), only);
     }
     if (this.mode === 'partial') throw new Refused(500, 'The paths of this round cannot be read');

@@ -51,6 +51,7 @@ function noise(...parts: number[]): number {
 }
 
 export class World {
+  age = HISTORY; /* of the tests */
   readonly start: number;
   tests: Test[];
   agents: Agent[];
@@ -69,7 +70,7 @@ export class World {
       hostname: `probe-${place.name.toLowerCase().replace(' ', '-')}`,
       ipAddresses: [`10.${place.id}.0.2`, `2001:db8:${place.id}::2`],
       lastSeen: new Date(now * 1000 - Number(place.id) * 3000).toISOString(),
-      oculi: { version: '0.1.0' },
+      oculi: { version: '0.1.0', clockOffset: 0.41 },
     }));
     this.tests = [
       this.#test('1', 'Customer portal', 'app.example.net:443', places.map((place) => place.id)),
@@ -189,7 +190,7 @@ export class World {
   }
 
   timeline(test: Test, metric: string, from: number, to: number, only: string[], maxPoints: number): Timeline {
-    const first = Math.ceil(Math.max(from, this.start - HISTORY) / INTERVAL) * INTERVAL;
+    const first = Math.ceil(Math.max(from, this.start - this.age) / INTERVAL) * INTERVAL;
     const rounds = Math.max(0, Math.floor((Math.min(to, this.latest()) - first) / INTERVAL) + 1);
     const bin = Math.max(1, Math.ceil(rounds / Math.max(1, maxPoints)));
     const line: Timeline = { metric, unit: metric === 'loss' ? '%' : 'ms', interval: INTERVAL, from, to, t: [], mean: [], min: [], max: [], p10: [], p90: [], n: [], changes: [] };
@@ -230,7 +231,7 @@ export class World {
   round(test: Test, at: number, only: string[]): Round {
     const latest = test.enabled ? this.latest() : this.start - 40 * 86400;
     const roundId = Math.min(latest, Math.floor(at / INTERVAL) * INTERVAL);
-    const first = this.start - HISTORY;
+    const first = this.start - this.age;
     const chosen = this.of(test).filter((place) => only.length === 0 || only.includes(place.id));
     const agents = chosen.map((place) => {
       const reported = this.reports(test, place, roundId);
@@ -244,7 +245,7 @@ export class World {
     const value = losses.length ? losses.reduce((a, b) => a + b, 0) / losses.length : null;
     return {
       roundId, index: Math.floor((roundId - first) / INTERVAL), count: Math.floor((latest - first) / INTERVAL) + 1,
-      previous: roundId > first ? roundId - INTERVAL : null, next: roundId < latest ? roundId + INTERVAL : null, latest,
+      previous: roundId > first ? roundId - INTERVAL : null, first, next: roundId < latest ? roundId + INTERVAL : null, latest,
       layers: [{ id: 'network', title: 'Network', metric: 'loss', value, unit: '%', state: this.state(value) }], agents,
     };
   }

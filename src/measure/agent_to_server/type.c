@@ -119,6 +119,8 @@ static int check_supported(const void *record, struct error *err)
     const struct agent_to_server_settings *settings = record;
     if (settings->protocol == AGENT_TO_SERVER_TCP)
         return error_set(err, E_NOT_SUPPORTED, "protocol", "not supported yet by this version: use icmp");
+    if (settings->is_continuous)
+        return error_set(err, E_NOT_SUPPORTED, "continuousMode", "not supported yet by this version");
     return 0;
 }
 

@@ -50,6 +50,14 @@ static const struct field_table cluster_member_table =
     FIELD_TABLE("ClusterMember", struct cluster_member, cluster_member_fields, NULL, "A member of a cluster of agents");
 
 #define R (.flags = FIELD_READONLY)
+static const struct field extra_fields[] = {
+    FIELD_STR(struct api_agent_extra, version, "version", R, "Version of its program"),
+    FIELD_F64(struct api_agent_extra, clock_offset_ms, "clockOffset", (.flags = FIELD_READONLY, .unit = "ms"),
+              "Its clock minus the server's"),
+};
+static const struct field_table extra_table =
+    FIELD_TABLE("AgentExtra", struct api_agent_extra, extra_fields, NULL, "What API v7 has no place for");
+
 #define SIMPLE_FIELDS                                                                                                  \
     FIELD_ID(struct api_agent, id, "agentId", R, "Id of the agent"),                                                   \
     FIELD_STR(struct api_agent, name, "agentName", (), "Name of the agent"),                                           \
@@ -87,6 +95,7 @@ static const struct field agent_fields[] = {
     FIELD_STR(struct api_agent, target_for_tests, "targetForTests", (), "Address other agents measure"),
     FIELD_STRS(struct api_agent, local_resolution_prefixes, "localResolutionPrefixes", (),
                "Prefixes whose names it resolves itself"),
+    FIELD_RECORD(struct api_agent, extra, "oculi", &extra_table, R, "What API v7 has no place for"),
 };
 const struct field_table api_agent_table =
     FIELD_TABLE("EnterpriseAgent", struct api_agent, agent_fields, NULL, "An agent");
@@ -126,6 +135,9 @@ void api_agent_fill(struct request *request, const struct object_agent *agent, s
     int64_t seen = presence_last_seen_s(request->server->presence, agent->head.id);
     if (seen < agent->last_seen_s)
         seen = agent->last_seen_s;
+    int64_t clock_us = presence_clock_us(request->server->presence, agent->head.id);
+    if (clock_us == FIELD_NO_I64)
+        clock_us = agent->clock_offset_us;
     bool is_here = server_now_s(request->server) - seen < PRESENCE_SILENT_S;
     *ret_agent = (struct api_agent){
         .id = agent->head.id,
@@ -149,6 +161,7 @@ void api_agent_fill(struct request *request, const struct object_agent *agent, s
         .created_s = agent->created_s,
         .error_details = {"", 0},
         .cluster_members = {"", 0},
+        .extra = {agent->software, clock_us == FIELD_NO_I64 ? NAN : (double)clock_us / 1e3},
     };
     if (isfinite(agent->latitude) && isfinite(agent->longitude)) {
         ret_agent->coordinates = arena_alloc(request->arena, sizeof *ret_agent->coordinates);

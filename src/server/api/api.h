@@ -43,6 +43,10 @@ struct api_agent {
     struct field_list account_groups; /* struct api_named_group */
     struct field_list test_ids;       /* int64_t; under expand=test-ids */
     struct field_list error_details, cluster_members;
+    struct api_agent_extra {
+        const char *version;
+        double clock_offset_ms; /* NaN = not known */
+    } extra;
 };
 
 extern const struct field_table api_agent_table;        /* EnterpriseAgent */

@@ -195,6 +195,8 @@ static int take_results(struct request *request, struct error *err)
     if (rc)
         return rc;
     presence_seen(server->presence, request->agent.head.aid, request->agent.head.id);
+    if (batch.clock_offset_ns != FIELD_NO_I64)
+        presence_set_clock(server->presence, request->agent.head.id, batch.clock_offset_ns / 1000);
     rc = intake_take(server->intake, request->agent.head.id, request->agent.head.aid, &batch, request->arena, &receipt,
                      err);
     api_stream_told(server);

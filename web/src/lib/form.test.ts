@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { checkField, costOf, draftOf, editable, titleOf, typeOf, valuesOf } from './form';
-import type { FieldInfo } from './generated';
+import { checkField, costOf, draftOf, editable, newDraft, refusedWords, titleOf, typeOf, valuesOf } from './form';
+import { MEASURE_TYPES, type FieldInfo } from './generated';
 
-const { fields } = typeOf('agent-to-server');
+const type = typeOf(MEASURE_TYPES[0].name);
+const { fields } = type;
 const field = (name: string): FieldInfo => fields.find((candidate) => candidate.name === name) as FieldInfo;
 
 describe('settings form', () => {
@@ -18,6 +19,13 @@ describe('settings form', () => {
     expect(draft).toMatchObject({ protocol: 'tcp', numPathTraces: '3', port: '', continuousMode: false });
     expect(valuesOf(fields, { ...draft, server: ' a.example ' })).toMatchObject({ server: 'a.example', protocol: 'tcp', numPathTraces: 3, continuousMode: false });
     expect(valuesOf(fields, draft)).not.toHaveProperty('port');
+  });
+  it('begins with what is supported', () => {
+    const limited = { ...type, unsupported: { protocol: ['tcp'], continuousMode: ['true'] } };
+    expect(newDraft(limited)).toMatchObject({ protocol: 'icmp', continuousMode: false });
+    expect(newDraft({ ...type, unsupported: {} })).toMatchObject({ protocol: 'tcp' });
+    expect(refusedWords(limited, 'protocol')).toEqual(['tcp']);
+    expect(refusedWords(limited, 'server')).toEqual([]);
   });
   it('clears a value that was there', () => {
     const before = { server: 'a', port: 443 };

@@ -12,6 +12,7 @@ export interface MeasureType {
   help: string;
   target: string;
   fields: readonly FieldInfo[];
+  unsupported: Readonly<Record<string, readonly string[]>>; /* words of fields that no agent of this version can run */
 }
 
 export function typeOf(name: string): MeasureType {
@@ -30,6 +31,22 @@ export function titleOf(name: string): string {
   const words = name.replace(/([a-z0-9])([A-Z])/g, '$1 $2').split(' ').map((word) => short[word.toLowerCase()] ?? word.toLowerCase());
   const text = words.filter((word) => word !== '').join(' ');
   return text[0].toUpperCase() + text.slice(1);
+}
+
+/* The words of a field that the server would refuse. */
+export function refusedWords(type: MeasureType, field: string): readonly string[] {
+  return type.unsupported[field] ?? [];
+}
+
+/* A new test begins with the presets, but for those which are not supported: there with the first word that is. */
+export function newDraft(type: MeasureType): Draft {
+  const draft = draftOf(type.fields);
+  for (const field of editable(type.fields)) {
+    const refused = refusedWords(type, field.name);
+    const word = field.words?.find((candidate) => !refused.includes(candidate));
+    if (word !== undefined && refused.includes(String(draft[field.name]))) draft[field.name] = word;
+  }
+  return draft;
 }
 
 export function draftOf(fields: readonly FieldInfo[], record: Record<string, unknown> = {}): Draft {

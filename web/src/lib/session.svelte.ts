@@ -5,6 +5,8 @@ import type { Session } from './types';
 class SessionState {
   current = $state.raw<Session | null | undefined>(undefined);
   problem = $state.raw<Problem | null>(null);
+  /* The password just signed in with, as long as another has to be chosen: nobody should have to type it twice. */
+  once = $state('');
 
   async load(): Promise<void> {
     this.problem = null;
@@ -19,10 +21,12 @@ class SessionState {
 
   async signIn(email: string, password: string): Promise<void> {
     this.current = await api<Session>('/oculi/v1/session', { method: 'POST', body: { email, password }, quiet401: true });
+    this.once = this.current.mustChangePassword ? password : '';
   }
 
   async changePassword(current: string, next: string): Promise<void> {
     await api('/oculi/v1/session/password', { method: 'PUT', body: { current, new: next } });
+    this.once = '';
     await this.load();
   }
 
@@ -31,10 +35,12 @@ class SessionState {
       if (asProblem(error).status !== 401) throw error;
     });
     this.current = null;
+    this.once = '';
   }
 }
 
 export const session = new SessionState();
 whenSignedOut(() => {
   if (session.current) session.current = null;
+  session.once = '';
 });

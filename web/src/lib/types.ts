@@ -81,6 +81,7 @@ export interface Round {
   roundId: number | null;
   index: number;
   count: number;
+  first: number | null; /* of everything kept */
   previous: number | null;
   next: number | null;
   latest: number | null;
@@ -139,8 +140,7 @@ export interface Agent {
   createdDate?: string;
   testIds?: string[];
   tests?: { testId: string; testName?: string }[];
-  oculi?: { version?: string; clockOffset?: number; platform?: string };
-  version?: string;
+  oculi?: { version?: string; clockOffset?: number };
 }
 
 /* What we read and write of a v7 test; its settings are described by the field table of its type. */

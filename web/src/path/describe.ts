@@ -1,13 +1,13 @@
 /* What a node is in words: for tooltips, the live region, tables and files. */
-import { formatNumber, formatValue } from '../lib/metric';
+import { formatShare, formatValue } from '../lib/metric';
 import type { Node } from './graph';
 
 export function nodeNotes(node: Node): string[] {
   const notes: string[] = [];
   const loss = node.loss;
-  if (loss && loss.forwarding > 0) notes.push(`${formatNumber(loss.forwarding)}% forwarding loss`);
-  else if (loss?.isLimited) notes.push(`replies limited (${formatNumber(loss.replyLoss)}% unanswered, hops behind answer)`);
-  else if (loss && loss.inherited > 0) notes.push(`${formatNumber(loss.inherited)}% loss begins before it`);
+  if (loss && loss.forwarding > 0) notes.push(`${formatShare(loss.forwarding)} forwarding loss`);
+  else if (loss?.isLimited) notes.push(`replies limited (${formatShare(loss.replyLoss)} unanswered, hops behind answer)`);
+  else if (loss && loss.inherited > 0) notes.push(`${formatShare(loss.inherited)} loss begins before it`);
   if (node.ends > 0) notes.push(`${node.ends} ${node.ends === 1 ? 'trace ends' : 'traces end'} here`);
   if (node.isLoop) notes.push('loop');
   return notes;

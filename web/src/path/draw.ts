@@ -2,7 +2,7 @@
  * Drawing a laid-out graph with a pen: the canvas on the page, or the SVG of an export. What is drawn where is decided
  * here once for both. Labels are placed by importance, and one that would cover another goes below or stays away.
  */
-import { formatNumber } from '../lib/metric';
+import { formatDuration, formatShare } from '../lib/metric';
 import type { State } from '../lib/types';
 import { isProblem, type Graph, type GraphLink, type Node } from './graph';
 import type { Placed } from './layout';
@@ -198,7 +198,7 @@ class Painter {
       const alpha = this.isLit(link.traces) ? 1 : 0.25;
       const isSlow = link.delayMs >= scene.delayLimit;
       const colour = isSlow ? scene.colours.major : link.isMpls ? scene.colours.mpls : scene.colours.line2;
-      const text = isSlow ? `${Math.round(link.delayMs)} ms` : String(link.folded);
+      const text = isSlow ? formatDuration(link.delayMs) : String(link.folded);
       this.pill((a.x + b.x) / 2, (a.y + b.y) / 2, text, colour, isSlow ? scene.colours['major-t'] : scene.colours.fg2, alpha);
     }
   }
@@ -375,7 +375,7 @@ class Painter {
     bad.sort((a, b) => (b.loss?.forwarding ?? 0) - (a.loss?.forwarding ?? 0));
     for (const node of bad) {
       pen.globalAlpha = this.isLit(node.traces) ? 1 : 0.3;
-      this.label(`${node.label}  ${formatNumber(node.loss?.forwarding ?? 0)}%`, `500 11px ${MONO}`, scene.colours['critical-t'], this.around(node), true, 12);
+      this.label(`${node.label}  ${formatShare(node.loss?.forwarding ?? 0)}`, `500 11px ${MONO}`, scene.colours['critical-t'], this.around(node), true, 12);
     }
     pen.globalAlpha = 1;
     for (const node of nodes) {

@@ -2,7 +2,7 @@
  * One sentence on where the loss is, when the traces say so: the hop with the most forwarding loss, which agents with
  * loss cross it, and whether healthy ones do. It never says more than that: "consistent with".
  */
-import { formatNumber } from '../lib/metric';
+import { formatShare } from '../lib/metric';
 import { isProblem, type Graph, type Node } from './graph';
 import type { Paths } from './model';
 
@@ -48,7 +48,7 @@ export function findLoss(paths: Paths, graph: Graph, lossLimit: number): Finding
   const all = crossed === failing.size;
   const who = all ? (failing.size === 1 ? 'The one agent with loss crosses it' : `All ${failing.size} agents with loss cross it`) : `${crossed} of ${count(failing.size, 'agent')} with loss cross it`;
   const others = healthy.size === 0 ? 'no agent is without loss' : spared === 0 ? (healthy.size === 1 ? 'the healthy agent does not' : `none of the ${healthy.size} healthy agents does`) : `so do ${spared} of ${count(healthy.size, 'healthy agent')}`;
-  const share = formatNumber(node.loss?.forwarding ?? 0);
-  const lost = node.loss?.isBehind ? `${share}% of the traces get no further` : `${share}% of the probes are lost from there on`;
+  const share = formatShare(node.loss?.forwarding ?? 0);
+  const lost = node.loss?.isBehind ? `${share} of the traces get no further` : `${share} of the probes are lost from there on`;
   return { node, title: `The loss is consistent with a fault ${placeOf(node, graph)}.`, text: `${who}, ${others}; ${lost}.` };
 }

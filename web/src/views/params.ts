@@ -1,12 +1,13 @@
 /* The state of a view, as its URL says it. `round` absent = the latest one, which moves on as rounds come in. */
 import { flag, ids, text, when, whole, word } from '../lib/codec';
 import { METRICS } from '../lib/metric';
+import { resolveWhen } from '../lib/time';
 
 export const viewSchema = {
   layer: text(),
   tab: word(['path', 'table'], 'path'),
   metric: word(METRICS.map((metric) => metric.id), 'loss'),
-  from: when('-24h'),
+  from: when(''), /* '' = as far back as the test's age asks for */
   to: when('now'),
   round: whole(null, 1, 99_999_999_999),
   agents: ids(),
@@ -27,6 +28,12 @@ export const RANGES: { from: string; label: string }[] = [
   { from: '-24h', label: '24 h' },
   { from: '-7d', label: '7 d' },
 ];
+
+/* The smallest of the ranges that holds everything since the first round; a day where that is longer than all. */
+export function rangeFor(first: number | null, now: number): string {
+  const age = first === null ? 0 : now - first;
+  return RANGES.find((range) => age <= now - resolveWhen(range.from, now))?.from ?? '-24h';
+}
 
 /* Twice as wide around the same middle, not beyond now; the known ranges when that fits. */
 export function zoomOut(from: number, to: number, now: number): { from: string; to: string } {
