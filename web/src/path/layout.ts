@@ -27,7 +27,7 @@ export interface Placed {
 const SWEEPS = 6;
 const PULLS = 6;
 const MARGIN = 30;
-const LEAST_DX = 26;
+const LEAST_DX = 12; /* a telephone is narrow; all columns shall be on it */
 
 class Layout {
   readonly nodes: Node[];

@@ -83,6 +83,6 @@ export class SvgPen implements Pen {
   }
 
   toString(width: number, height: number): string {
-    return `<svg xmlns="http://www.w3.org/2000/svg" width="${n(width)}" height="${n(height)}" viewBox="0 0 ${n(width)} ${n(height)}">\n${this.#out.join('\n')}\n</svg>\n`;
+    return `<svg xmlns="http://www.w3.org/2000/svg" width="${n(width)}" height="${n(height)}" viewBox="0 0 ${n(width)} ${n(height)}" xml:space="preserve">\n${this.#out.join('\n')}\n</svg>\n`;
   }
 }
