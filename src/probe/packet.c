@@ -276,6 +276,13 @@ bool packet_is_prohibited(int family, const struct packet_icmp *icmp)
     return icmp->code == 9 || icmp->code == 10 || icmp->code == 13;
 }
 
+bool packet_is_port_unreachable(int family, const struct packet_icmp *icmp)
+{
+    if (icmp->kind != PACKET_UNREACHABLE)
+        return false;
+    return family == AF_INET6 ? icmp->code == 4 : icmp->code == 2 || icmp->code == 3;
+}
+
 void packet_put_echo(int family, uint16_t id, uint16_t seq, uint16_t checksum,
                      uint8_t out[static PACKET_ICMP_HEADER_BYTES])
 {

@@ -78,6 +78,9 @@ bool packet_quoted_echo(const struct packet_ip *quote, uint16_t *ret_id, uint16_
 /* Unreachable because of a filter: IPv4 codes 9, 10, 13; IPv6 codes 1, 5, 6. */
 bool packet_is_prohibited(int family, const struct packet_icmp *icmp);
 
+/* The host that says so is there, only its port or protocol is not: IPv4 codes 2, 3; IPv6 code 4. */
+bool packet_is_port_unreachable(int family, const struct packet_icmp *icmp);
+
 /*
  * Writes an echo request, returns its size: 8 + payload_size. The checksum is filled in for IPv4; for IPv6 the kernel
  * does it, since it covers the addresses. payload is copied.

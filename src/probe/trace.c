@@ -13,6 +13,7 @@
 #define ESTIMATE_OFFSET (MATCH_FLOW_PROBES - 1)
 #define MAX_ESTIMATE 40u             /* more hops than this are a strange initial TTL rather than a long path */
 #define BEYOND 2u                    /* TTLs probed beyond the estimated distance at once */
+#define USUAL_PATH 30u               /* how far one walks through silence to a target that is known to answer */
 #define MAX_LOOPS 2u                 /* times an address may come again before it is a loop */
 #define MAX_RUN 8u                   /* hops in a row with one address before that is a loop */
 #define PAYLOAD_BYTES 8u
@@ -57,6 +58,7 @@ struct probe_trace {
     int64_t estimate_tx_ns;
     int64_t wait_ns;
     uint8_t distance; /* estimated; 0 = unknown */
+    bool has_answered; /* the target replied to the estimate: it is there, however many hops before it are silent */
     bool has_news, has_stamps;
     bool has_sent; /* the kernel took something */
 };
@@ -119,6 +121,8 @@ static uint32_t goal_of(const struct probe_trace *trace, const struct flow *flow
     uint32_t beyond_last = (uint32_t)flow->last + trace->settings.gap_limit;
     if (flow->stop)
         return goal;
+    if (trace->has_answered && beyond_last < USUAL_PATH)
+        beyond_last = USUAL_PATH;
     if (trace->distance == 0)
         goal = beyond_last;
     else if (flow->high < trace->distance + BEYOND)
@@ -258,13 +262,12 @@ static enum probe_trace_end end_of(const struct probe_trace *trace, const struct
     if (flow->stop) {
         last = hop_at(trace, flow, flow->stop);
         *ret_hops = flow->stop;
-        if (last->is_target && flow->slots[flow->stop - 1].kind != PACKET_UNREACHABLE)
-            return PROBE_TRACE_REACHED;
+        int family = trace->settings.dst.sa.sa_family;
         struct packet_icmp said = {
             .kind = flow->slots[flow->stop - 1].kind, .type = last->icmp_type, .code = last->icmp_code};
-        bool is_prohibited = packet_is_prohibited(trace->settings.dst.sa.sa_family, &said);
-        if (last->is_target && !is_prohibited)
-            return PROBE_TRACE_REACHED; /* it has no such port or protocol, but it is there */
+        if (last->is_target && (said.kind != PACKET_UNREACHABLE || packet_is_port_unreachable(family, &said)))
+            return PROBE_TRACE_REACHED;
+        bool is_prohibited = packet_is_prohibited(family, &said);
         /* A router that answers for itself at one TTL and says "unreachable" at the next is one hop. */
         if (flow->stop > 1 && sock_same_ip(&last->addr, &hop_at(trace, flow, flow->stop - 1u)->addr))
             *ret_hops = flow->stop - 1u;
@@ -402,6 +405,7 @@ static uint8_t distance_from(uint8_t ttl)
 static void step_estimate(struct probe_trace *trace, const struct probe_answer *answer)
 {
     if (answer->icmp->kind == PACKET_ECHO_REPLY) {
+        trace->has_answered = true;
         trace->distance = distance_from(answer->packet->ttl);
         int64_t rtt = answer->packet->rx_ns - trace->estimate_tx_ns;
         if (trace->estimate_tx_ns && 2 * rtt > trace->wait_ns && 2 * rtt <= 10 * CLOCK_S)

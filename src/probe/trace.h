@@ -8,7 +8,8 @@
  *
  * The distance is estimated first, from the TTL of an echo reply or as the caller knows it; then all TTLs up to two
  * beyond it are probed at once, and more when needed. A silent hop is tried again. When nobody answers any more, the
- * trace gives up `gap_limit` TTLs beyond the last that answered.
+ * trace gives up `gap_limit` TTLs beyond the last that answered, or, when the target answered the estimate and must be
+ * somewhere, not before TTL 30.
  *
  * Label stacks are read from the ICMP extensions of RFC 4884 and RFC 4950.
  */

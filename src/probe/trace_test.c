@@ -371,6 +371,50 @@ static void errors_of_the_target_mean_arrival(void **state)
     }
 }
 
+static void target_denies_itself(struct fake *fake, const struct probe_io_packet *packet)
+{
+    if (packet->ttl < 4)
+        expired_at(fake, packet, packet->ttl);
+    else
+        fake_error(fake, packet, TARGET, 3, 1, 4 * CLOCK_MS);
+}
+
+static void target_may_say_unreachable(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, target_denies_itself);
+    run(&world);
+    assert_int_equal(world.result->flows[0].end, PROBE_TRACE_UNREACHABLE);
+    assert_int_equal(world.result->flows[0].end_code, 1);
+    assert_string_equal(path(&world.result->flows[0]), "10.0.0.1 10.0.0.2 10.0.0.3 " TARGET);
+    close_world(&world);
+}
+
+/* Ten silent routers on the way out, and a reply whose TTL tells of three on the way back. */
+static void silent_middle(struct fake *fake, const struct probe_io_packet *packet)
+{
+    if (packet->ttl < 3)
+        expired_at(fake, packet, packet->ttl);
+    else if (packet->ttl > 12)
+        fake_echo(fake, packet, NULL, 61, 13 * CLOCK_MS);
+}
+
+static void answering_target_is_walked_to_through_silence(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, silent_middle);
+    run(&world);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(world.result->flows[i].end, PROBE_TRACE_REACHED);
+        assert_int_equal(world.result->flows[i].hop_count, 13);
+    }
+    for (uint32_t i = 1; i < world.fake->sent; i++)
+        assert_true(world.fake->packets[i].ttl <= 30);
+    close_world(&world);
+}
+
 static void estimate_too_low(struct fake *fake, const struct probe_io_packet *packet)
 {
     if (packet->ttl < 12)
@@ -499,6 +543,8 @@ int main(void)
         cmocka_unit_test(repetition_is_no_loop),
         cmocka_unit_test(reached_target_beats_the_loop),
         cmocka_unit_test(errors_of_the_target_mean_arrival),
+        cmocka_unit_test(target_may_say_unreachable),
+        cmocka_unit_test(answering_target_is_walked_to_through_silence),
         cmocka_unit_test(longer_way_out_than_back),
         cmocka_unit_test(long_paths_need_more_memory),
         cmocka_unit_test(refusal_is_a_result),
