@@ -410,8 +410,12 @@ static void begin(struct agent *agent)
                                                    .user = agent});
     struct plan *plan = NULL;
     int rc = plan_load(options->state_dir, on_unsupported, agent, &plan, &err);
-    if (rc && rc != -E_NOT_FOUND)
-        note_error(agent, &err); /* the server sends it again */
+    if (rc && rc != -E_NOT_FOUND) {
+        struct error damage;
+        (void)error_set(&damage, (enum error_code)-rc, err.where, "%.300s; the server is asked for the plan again",
+                        err.text);
+        note_error(agent, &damage);
+    }
     if (!rc)
         apply_plan(agent, plan);
     agent->poll = plan_poll_start(&(struct plan_poll_settings){.loop = agent->loop,
@@ -483,6 +487,13 @@ static int open_state(struct agent *agent, struct error *err)
     int rc = sealed_lock(agent->options->state_dir, AGENT_LOCK_WAIT_MS, &agent->lock_fd, err);
     if (!rc)
         rc = progress_open(path_of(agent, "progress"), &agent->progress, err);
+    if (!rc && progress_damaged(agent->progress) > 0) {
+        struct error damage;
+        (void)error_set(&damage, E_CORRUPT, path_of(agent, "progress"),
+                        "%u damaged entries are left out: their last rounds may be run again",
+                        progress_damaged(agent->progress));
+        note_error(agent, &damage);
+    }
     struct spool_options spool = {.report = on_spool_report, .seen = on_seen, .user = agent};
     return rc ? rc : spool_open(path_of(agent, "spool"), &spool, &agent->spool, err);
 }
@@ -499,6 +510,8 @@ static int open_all(struct agent *agent, const struct agent_settings *settings, 
         rc = loop_signal(agent->loop, SIGTERM, on_signal, agent, err);
     if (!rc)
         rc = loop_signal(agent->loop, SIGINT, on_signal, agent, err);
+    if (!rc)
+        rc = loop_signal(agent->loop, SIGHUP, on_signal, agent, err);
     if (!rc)
         rc = open_state(agent, err);
     if (!rc)
@@ -533,6 +546,9 @@ static int start(struct agent *agent, struct error *err)
     if (!options->token)
         return error_set(err, E_REQUIRED, "--token-file",
                          "this agent is not registered yet and needs the token of an account group");
+    rc = identity_make_room(options->state_dir, err);
+    if (rc)
+        return rc;
     agent->registration = registration_start(&(struct registration_settings){.loop = agent->loop,
                                                                              .http = agent->http,
                                                                              .rng = &agent->rng,

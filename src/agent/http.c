@@ -131,7 +131,9 @@ static void describe(struct http_job *job, long status, char *text, size_t size)
     if (length > 0 && length < 200)
         (void)snprintf(text, size, "HTTP %ld: %.*s", status, (int)length, detail + 1);
     else
-        (void)snprintf(text, size, "HTTP %ld", status);
+        (void)snprintf(text, size, "HTTP %ld%s", status,
+                       status / 100 == 3 || status == 404 || status == 405 ? ": is this the address of an Oculi server?"
+                                                                           : "");
 }
 
 static void finish_job(struct http_job *job, CURLcode code)
@@ -153,7 +155,9 @@ static void finish_job(struct http_job *job, CURLcode code)
             answer.error = text;
         }
     } else {
-        (void)snprintf(text, sizeof text, "%s", job->error[0] ? job->error : curl_easy_strerror(code));
+        bool is_plain = code == CURLE_SSL_CONNECT_ERROR && strstr(job->error, "wrong version number");
+        (void)snprintf(text, sizeof text, "%s%s", job->error[0] ? job->error : curl_easy_strerror(code),
+                       is_plain ? ": this port speaks no TLS; its address may begin with http://" : "");
         answer.error = text;
     }
     job->fn(job->user, &answer);
@@ -235,9 +239,9 @@ void http_cancel(struct http_job *job)
 int http_check_url(const char *server, struct error *err)
 {
     if (strlen(server) >= HTTP_URL_BYTES)
-        return error_set(err, E_RANGE, "server", "longer than %d characters", HTTP_URL_BYTES - 1);
+        return error_set(err, E_RANGE, "--server", "longer than %d characters", HTTP_URL_BYTES - 1);
     if (!str_starts(server, "http://") && !str_starts(server, "https://"))
-        return error_set(err, E_INVALID, "server", "\"%.200s\" does not begin with https:// or http://", server);
+        return error_set(err, E_INVALID, "--server", "\"%.200s\" does not begin with https:// or http://", server);
     CURLU *url = curl_url();
     assert(url);
     char *query = NULL, *user = NULL;
@@ -249,9 +253,9 @@ int http_check_url(const char *server, struct error *err)
     curl_free(user);
     curl_url_cleanup(url);
     if (code != CURLUE_OK)
-        return error_set(err, E_INVALID, "server", "\"%.200s\" is not a URL: %s", server, curl_url_strerror(code));
+        return error_set(err, E_INVALID, "--server", "\"%.200s\" is not a URL: %s", server, curl_url_strerror(code));
     if (has_query || has_user)
-        return error_set(err, E_INVALID, "server", "a server's URL has no user, query or fragment");
+        return error_set(err, E_INVALID, "--server", "a server's URL has no user, query or fragment");
     return 0;
 }
 

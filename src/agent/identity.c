@@ -9,6 +9,7 @@
 #include "agent/backoff.h"
 #include "agent/sealed.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/limit.h"
 #include "base/mem.h"
 #include "base/sock.h"
@@ -57,6 +58,17 @@ int identity_save(const char *state_dir, const struct message_identity *identity
     int rc = buf.is_overflowed ? error_set(err, E_LIMIT, path, "the identity is too long")
                                : sealed_write(path, buf.data, buf.size, 0600, err);
     buf_done(&buf);
+    return rc;
+}
+
+int identity_make_room(const char *state_dir, struct error *err)
+{
+    static const char room[IDENTITY_BYTES];
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/identity.room", state_dir);
+    int rc = file_write(path, room, sizeof room, 0600, err);
+    if (!rc)
+        (void)unlink(path);
     return rc;
 }
 

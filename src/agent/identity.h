@@ -15,6 +15,9 @@
 /* -E_NOT_FOUND: not registered. -E_CORRUPT: the file is damaged; the text says what to do. */
 int identity_load(const char *state_dir, struct message_identity *ret_identity, struct arena *arena,
                   struct error *err);
+/* Refuses (-E_FULL, …) a state directory that could not take an identity: to ask the server for one first would leave
+ * an agent there that nobody is. */
+int identity_make_room(const char *state_dir, struct error *err);
 int identity_save(const char *state_dir, const struct message_identity *identity, struct error *err);
 
 struct probe_engine;

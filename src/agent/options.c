@@ -52,8 +52,10 @@ static int set_option(const char *name, size_t length, const char *value, const 
     if (!field)
         return error_set(err, E_UNKNOWN, where, "there is no option \"%s\"", kebab);
     int rc = field_from_text(&agent_options_table, field->name, value, options, arena, err);
-    if (rc && err)
+    if (rc && err && str_starts(where, "--"))
         (void)snprintf(err->where, sizeof err->where, "%s", where);
+    else if (rc && err) /* a line of a file */
+        (void)snprintf(err->where, sizeof err->where, "%.100s: %.50s", where, kebab);
     return rc;
 }
 
@@ -115,6 +117,10 @@ static int read_argument(int argc, char **argv, int *i, bool only_config, struct
     }
     const char *name = argument + 2, *equals = strchr(name, '=');
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    char kebab[64];
+    (void)snprintf(kebab, sizeof kebab, "%.*s", (int)(length < sizeof kebab ? length : sizeof kebab - 1), name);
+    if (!field_find_option(&agent_options_table, kebab))
+        return error_set(err, E_UNKNOWN, argument, "there is no such option; see oculi-agent --help");
     const char *value = equals ? equals + 1 : argv[++*i];
     if (!equals && *i >= argc)
         return error_set(err, E_REQUIRED, argument, "a value is missing");

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/loop.h"
 
 #define PARENT_DELAY_MIN_S 1
 #define PARENT_DELAY_MAX_S 60
@@ -29,7 +30,7 @@ static int find_user(const struct parent_settings *settings, uid_t *ret_uid, gid
         errno = 0;
         const struct passwd *entry = getpwnam(settings->user);
         if (!entry)
-            return error_set(err, E_NOT_FOUND, "user", "there is no user \"%s\"", settings->user);
+            return error_set(err, E_NOT_FOUND, "--user", "there is no user \"%s\"", settings->user);
         *ret_uid = entry->pw_uid;
         *ret_gid = entry->pw_gid;
         return 0;
@@ -52,7 +53,7 @@ static int become_user(const struct parent_settings *settings, struct error *err
     if (uid == geteuid() && gid == getegid())
         return 0;
     if (setgroups(1, &gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
-        return error_sys(err, errno, "user", "cannot become user %u", (unsigned)uid);
+        return error_sys(err, errno, "--user", "cannot become user %u", (unsigned)uid);
     return 0;
 }
 
@@ -100,6 +101,8 @@ static sigset_t watched_signals(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
+    if (!loop_is_nohup())
+        (void)sigaddset(&set, SIGHUP);
     (void)sigaddset(&set, SIGCHLD);
     return set;
 }
@@ -158,7 +161,7 @@ static bool run_worker(pid_t pid, int *ret_status)
 {
     for (;;) {
         int signo = wait_signal(-1), status;
-        if (signo == SIGTERM || signo == SIGINT) {
+        if (signo == SIGTERM || signo == SIGINT || signo == SIGHUP) {
             *ret_status = stop_worker(pid);
             return true;
         }
@@ -195,7 +198,7 @@ int parent_run(struct probe_sockets *sockets, parent_worker_fn *worker, void *us
             delay_s = PARENT_DELAY_MIN_S;
         log_warning("agent", "another worker starts in %d s", (int)delay_s);
         int signo = wait_signal(delay_s);
-        if (signo == SIGTERM || signo == SIGINT)
+        if (signo == SIGTERM || signo == SIGINT || signo == SIGHUP)
             return PARENT_EXIT_STOPPED;
         delay_s = delay_s * 2 < PARENT_DELAY_MAX_S ? delay_s * 2 : PARENT_DELAY_MAX_S;
     }

@@ -23,7 +23,7 @@ struct slot {
 struct progress {
     int fd;
     struct slot *slots;
-    uint32_t count;
+    uint32_t count, damaged;
     struct map rounds, runs; /* id -> slot */
 };
 
@@ -111,6 +111,7 @@ int progress_open(const char *path, struct progress **ret_progress, struct error
         bool is_good = (slot.kind == PROGRESS_ROUND || slot.kind == PROGRESS_RUN) && slot.sum == sum_of(&slot) &&
                        map_of(progress, slot.kind)->count <
                            (slot.kind == PROGRESS_ROUND ? LIMIT_PROGRESS_TESTS : LIMIT_PROGRESS_RUNS);
+        progress->damaged += !is_good;
         if (!is_good || map_get(map_of(progress, slot.kind), slot.id))
             continue;
         struct slot *kept = &progress->slots[progress->count++]; /* close the gaps that damaged ones leave */
@@ -122,6 +123,11 @@ int progress_open(const char *path, struct progress **ret_progress, struct error
         (void)!ftruncate(fd, (off_t)bytes); /* what is left over repeats slots that come first */
     *ret_progress = progress;
     return 0;
+}
+
+uint32_t progress_damaged(const struct progress *progress)
+{
+    return progress->damaged;
 }
 
 void progress_close(struct progress *progress)

@@ -13,8 +13,9 @@
 
 struct progress;
 
-/* Slots that are damaged are forgotten. */
+/* Slots that are damaged are forgotten; progress_damaged says how many were. */
 int progress_open(const char *path, struct progress **ret_progress, struct error *err);
+uint32_t progress_damaged(const struct progress *progress);
 void progress_close(struct progress *progress); /* NULL is fine */
 
 void progress_round(struct progress *progress, uint64_t test_id, int64_t round_id);

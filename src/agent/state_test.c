@@ -117,6 +117,7 @@ static void damage_costs_progress_one_slot(void **state)
         assert_int_equal(progress_open(path, &progress, NULL), 0);
         for (uint64_t id = 1; id <= 5; id++)
             assert_int_equal(progress_last(progress, id), id == 3 ? 0 : 60);
+        assert_int_equal(progress_damaged(progress), again ? 0 : 1);
         if (again)
             progress_round(progress, 6, 120);
         progress_close(progress);

@@ -110,6 +110,8 @@ int agent_status_print(const char *state_dir, struct error *err)
     int rc = file_read(path, &buf, err);
     if (rc) {
         buf_done(&buf);
+        if (rc == -E_NOT_FOUND)
+            rc = error_set(err, E_NOT_FOUND, path, "there is no such file: no agent has run with this --state-dir");
         return rc;
     }
     int lock;

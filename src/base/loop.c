@@ -225,9 +225,17 @@ static void on_signal_fd(void *user, int fd, unsigned events)
     }
 }
 
+bool loop_is_nohup(void)
+{
+    struct sigaction action;
+    return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 int loop_signal(struct loop *loop, int signo, loop_signal_fn *fn, void *user, struct error *err)
 {
     assert(loop->signal_count < LOOP_SIGNALS);
+    if (signo == SIGHUP && loop_is_nohup())
+        return 0;
     (void)sigaddset(&loop->signal_set, signo);
     sigset_t one;
     (void)sigemptyset(&one);

@@ -45,8 +45,10 @@ static inline bool loop_timer_is_armed(const struct loop_timer *timer)
     return timer->position != 0;
 }
 
-/* Blocks signo for the process and delivers it here; at most 16 signals. */
+/* Blocks signo for the process and delivers it here; at most 16 signals. SIGHUP that was ignored when the program
+ * started stays ignored: that is what nohup(1) is for. */
 int loop_signal(struct loop *loop, int signo, loop_signal_fn *fn, void *user, struct error *err);
+bool loop_is_nohup(void);
 
 /* fn runs on the loop's thread after any loop_wake, which is safe from other threads and from signal handlers. */
 void loop_on_wake(struct loop *loop, loop_fn *fn, void *user);

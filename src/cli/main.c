@@ -50,9 +50,13 @@ static int help(int argc, char **argv)
     }
     const struct command *command = find(argv[0]);
     char *asked[] = {argc > 1 ? argv[1] : "--help", "--help", NULL};
-    if (!command || command->run == help || command->run == version) {
-        print_usage(command ? stdout : stderr);
-        return command ? CLI_DONE : CLI_USAGE;
+    if (!command) {
+        fprintf(stderr, "oculi: there is no command \"%s\"; oculi help lists them\n", argv[0]);
+        return CLI_USAGE;
+    }
+    if (command->run == help || command->run == version) {
+        print_usage(stdout);
+        return CLI_DONE;
     }
     return command->run(argc > 1 ? 2 : 1, asked);
 }

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "server/http.h"
 
 #define CONFIG_FILE_BYTES (1u << 20)
 
@@ -36,9 +37,23 @@ static const struct field config_fields[] = {
     FIELD_STR(struct config, config_file, "config", (.max = 3000), "Configuration file with these options as NAME = VALUE"),
 };
 
+/* What is wrong with the syntax of an address is told before anything is opened or made. */
+static int check_listen(const char *listen, struct error *err)
+{
+    char host[128];
+    uint16_t port;
+    int rc = http_split_listen(listen, host, sizeof host, &port, err);
+    if (rc && err)
+        (void)str_copy(err->where, sizeof err->where, "listen");
+    return rc;
+}
+
 static int check(const void *record, struct error *err)
 {
     const struct config *config = record;
+    int rc = check_listen(config->listen, err);
+    if (rc)
+        return rc;
     if (!config->tls_cert != !config->tls_key)
         return error_set(err, E_INVALID, config->tls_cert ? "tlsKey" : "tlsCert",
                          "a certificate and its key are given together");
@@ -62,16 +77,21 @@ static const struct field *find(const char *option, size_t length)
     return NULL;
 }
 
+/* Errors name an option as people write it. */
+static void name_option(const char *field, struct error *err)
+{
+    char kebab[64], option[70];
+    str_kebab(field, kebab, sizeof kebab);
+    (void)snprintf(option, sizeof option, "--%s", kebab);
+    (void)str_copy(err->where, sizeof err->where, option);
+}
+
 static int set(struct config *config, const struct field *field, const char *text, struct arena *arena,
                struct error *err)
 {
     int rc = field_from_text(&config_table, field->name, text, config, arena, err);
-    if (rc && err) {
-        char kebab[64], option[70];
-        str_kebab(field->name, kebab, sizeof kebab);
-        (void)snprintf(option, sizeof option, "--%s", kebab);
-        (void)str_copy(err->where, sizeof err->where, option);
-    }
+    if (rc && err)
+        name_option(field->name, err);
     return rc;
 }
 
@@ -96,8 +116,11 @@ static int read_file(const char *path, struct arena *arena, struct config *confi
         const struct field *field = find(line, name);
         char where[160];
         (void)snprintf(where, sizeof where, "%.140s:%d", path, number);
-        if (!field || *value != '=') {
-            rc = error_set(err, E_UNKNOWN, where, field ? "a line is NAME = VALUE" : "there is no option \"%.*s\"",
+        if (!field || *value != '=' || strcmp(field->name, "config") == 0) {
+            rc = error_set(err, E_UNKNOWN, where,
+                           !field           ? "there is no option \"%.*s\""
+                           : *value != '=' ? "a line is NAME = VALUE"
+                                            : "a configuration file cannot name another one",
                            (int)name, line);
             break;
         }
@@ -106,7 +129,7 @@ static int read_file(const char *path, struct arena *arena, struct config *confi
             value[n - 1] = 0;
         rc = set(config, field, value, arena, err);
         if (rc && err)
-            (void)str_copy(err->where, sizeof err->where, where);
+            (void)snprintf(err->where, sizeof err->where, "%.140s: %.*s", where, (int)name, line);
     }
     buf_done(&text);
     return rc;
@@ -135,6 +158,17 @@ static int read_arguments(int count, char **arguments, int first, struct arena *
     return 0;
 }
 
+static int check_fields(const struct config *config, struct error *err)
+{
+    int rc = field_check(&config_table, config, err);
+    if (rc && err) {
+        char field[sizeof err->where];
+        (void)str_copy(field, sizeof field, err->where);
+        name_option(field, err);
+    }
+    return rc;
+}
+
 int config_read(int count, char **arguments, int first, struct arena *arena, struct config *ret_config,
                 struct error *err)
 {
@@ -146,7 +180,7 @@ int config_read(int count, char **arguments, int first, struct arena *arena, str
     if (!rc)
         rc = read_arguments(count, arguments, first, arena, &config, false, err);
     if (!rc)
-        rc = field_check(&config_table, &config, err);
+        rc = check_fields(&config, err);
     if (!rc)
         *ret_config = config;
     return rc;

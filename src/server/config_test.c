@@ -55,8 +55,11 @@ static void what_is_refused_is_named(void **state)
         {{"--log-level", "loud", NULL}, E_UNKNOWN, "--log-level"},
         {{"--api-rate-limit", "-1", NULL}, E_RANGE, "--api-rate-limit"},
         {{"--api-rate-limit", "many", NULL}, E_TYPE, "--api-rate-limit"},
-        {{"--tls-cert", "x", NULL}, E_INVALID, "tlsKey"},
-        {{"--public-url", "example.net", NULL}, E_INVALID, "publicUrl"},
+        {{"--tls-cert", "x", NULL}, E_INVALID, "--tls-key"},
+        {{"--public-url", "example.net", NULL}, E_INVALID, "--public-url"},
+        {{"--listen", "127.0.0.1:65536", NULL}, E_RANGE, "--listen"},
+        {{"--listen", ":8080", NULL}, E_INVALID, "--listen"},
+        {{"--listen", "[::1:80", NULL}, E_INVALID, "--listen"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct config config;
@@ -88,6 +91,33 @@ static void the_command_line_wins_over_the_file(void **state)
     (void)unlink(path);
 }
 
+static void a_line_that_is_refused_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        int code;
+        const char *where;
+    } cases[] = {
+        {"retention-days = -1\n", E_RANGE, "1: retention-days"},
+        {"log-level=loud\n", E_UNKNOWN, "1: log-level"},
+        {"retention-days 7\n", E_UNKNOWN, "1"},
+        {"config = other\n", E_UNKNOWN, "1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char path[] = "/tmp/oculi-config-XXXXXX", where[80];
+        int fd = mkstemp(path);
+        assert_int_equal(write(fd, cases[i].line, strlen(cases[i].line)), (ssize_t)strlen(cases[i].line));
+        struct config config;
+        struct error err;
+        assert_int_equal(read_words((const char *[]){"--config", path, NULL}, &config, &err), -cases[i].code);
+        (void)snprintf(where, sizeof where, "%s:%s", path, cases[i].where);
+        assert_string_equal(err.where, where);
+        (void)close(fd);
+        (void)unlink(path);
+    }
+}
+
 static void the_manual_page_has_every_option(void **state)
 {
     (void)state;
@@ -112,6 +142,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(defaults_and_both_spellings),
         cmocka_unit_test(what_is_refused_is_named),
         cmocka_unit_test(the_command_line_wins_over_the_file),
+        cmocka_unit_test(a_line_that_is_refused_is_named),
         cmocka_unit_test(the_manual_page_has_every_option),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

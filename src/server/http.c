@@ -95,7 +95,8 @@ static bool decode(const char *src, size_t size, bool is_form, char *dst)
     return str_is_utf8(dst, n);
 }
 
-static void parse_query(struct http_request *request)
+/* false when a name or a value is malformed: to leave it out would answer another question than was asked. */
+static bool parse_query(struct http_request *request)
 {
     const char *at = request->query;
     while (*at && request->param_count < HTTP_QUERY_MAX) {
@@ -106,14 +107,16 @@ static void parse_query(struct http_request *request)
             char *value = arena_alloc(&request->arena, length + 2);
             size_t value_at = name_length < length ? name_length + 1 : length;
             if (!name || !value)
-                return;
-            if (decode(at, name_length, true, name) && decode(at + value_at, length - value_at, true, value))
-                request->params[request->param_count++] = (struct http_pair){name, value};
+                return true;
+            if (!decode(at, name_length, true, name) || !decode(at + value_at, length - value_at, true, value))
+                return false;
+            request->params[request->param_count++] = (struct http_pair){name, value};
         }
         at += length;
         if (*at == '&')
             at++;
     }
+    return true;
 }
 
 void http_parse_uri(struct http_request *request, const char *uri)
@@ -123,7 +126,8 @@ void http_parse_uri(struct http_request *request, const char *uri)
     request->query = request->uri[path_length] ? request->uri + path_length + 1 : "";
     char *path = arena_alloc(&request->arena, path_length + 1);
     request->path = decode(uri, path_length, false, path) ? path : NULL;
-    parse_query(request);
+    if (!parse_query(request))
+        request->path = NULL;
 }
 
 static void *on_uri(void *user, const char *uri, struct MHD_Connection *connection)
@@ -383,6 +387,8 @@ static int bind_address(const char *text, int *ret_fd, uint16_t *ret_port, struc
     union sock_addr addr = {0};
     if (sock_parse_ip(host, &addr) != 0) {
         rc = sock_resolve(host, SOCK_PREFER_IPV4, &addr, err);
+        if (rc && err)
+            (void)str_copy(err->where, sizeof err->where, "--listen");
         if (rc)
             return rc;
     }
@@ -451,7 +457,7 @@ int http_start(const struct http_options *options, struct loop *loop, struct htt
     if (!http->daemon) {
         (void)close(fd);
         mem_free(http);
-        return error_set(err, E_INVALID, options->tls_cert_pem ? "tls-cert" : "listen",
+        return error_set(err, E_INVALID, options->tls_cert_pem ? "--tls-cert" : "--listen",
                          options->tls_cert_pem ? "the certificate or its key cannot be used" : "cannot start to serve");
     }
     http->epoll_fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;

@@ -1,6 +1,7 @@
 /*
  * oculid: the server program. Options and configuration in, one loop, until SIGTERM or SIGINT.
  */
+#include <errno.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -107,9 +108,21 @@ static int read_pem(const char *path, const char **ret_text, struct arena *arena
     return rc;
 }
 
+/* A web UI that is not there would only show as 404 to the first person who comes. */
+static int check_web(const char *web, struct error *err)
+{
+    char path[4096];
+    if (!web)
+        return 0;
+    (void)snprintf(path, sizeof path, "%s/index.html", web);
+    return access(path, R_OK) == 0 ? 0 : error_sys(err, errno, path, "--web names no directory of the web UI");
+}
+
 static int serve(struct server *server, struct arena *arena, struct error *err)
 {
     int rc = loop_new(&server->loop, err);
+    if (!rc)
+        rc = check_web(server->config->web, err);
     if (!rc)
         rc = read_pem(server->config->tls_cert, &server->tls_cert_pem, arena, err);
     if (!rc)
@@ -133,6 +146,8 @@ static int serve(struct server *server, struct arena *arena, struct error *err)
         rc = loop_signal(server->loop, SIGTERM, on_signal, server->loop, err);
     if (!rc)
         rc = loop_signal(server->loop, SIGINT, on_signal, server->loop, err);
+    if (!rc)
+        rc = loop_signal(server->loop, SIGHUP, on_signal, server->loop, err);
     if (!rc) {
         server->housekeeping = (struct loop_timer){.fn = keep_house, .user = server};
         keep_house(server);

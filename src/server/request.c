@@ -32,7 +32,7 @@ int request_id(const struct request *request, const char *name, uint64_t *ret_id
 {
     const char *text = request_param(request, name);
     if (str_to_u64(text, INT64_MAX, ret_id) != 0 || *ret_id == 0)
-        return error_set(err, E_NOT_FOUND, name, "there is no %s", name);
+        return error_set(err, E_NOT_FOUND, name, "there is no %s \"%.80s\"", name, text);
     return 0;
 }
 
@@ -331,9 +331,16 @@ static bool is_json_upload(const struct request *request)
     const char *type = http_header(request->http, "Content-Type");
     if (!type)
         return true;
-    size_t length = strcspn(type, "; ");
+    size_t length = strcspn(type, "; \t");
     const char *want = request->route->flags & ROUTE_CBOR ? "application/cbor" : "application/json";
     return length == strlen(want) && strncasecmp(type, want, length) == 0;
+}
+
+/* Agents compress what they upload; body_read knows how. */
+static bool is_packed_json(const struct request *request)
+{
+    const char *encoding = http_header(request->http, "Content-Encoding");
+    return encoding && !(request->route->flags & ROUTE_CBOR) && strcasecmp(encoding, "identity") != 0;
 }
 
 static bool is_within_rate(struct request *request)
@@ -371,6 +378,8 @@ static void begin(struct request *request)
         request_answer_problem(request, 415, NULL,
                                route->flags & ROUTE_CBOR ? "The body must be application/cbor."
                                                          : "The body must be application/json.");
+    else if (route->request && is_packed_json(request))
+        request_answer_problem(request, 415, NULL, "Content-Encoding: the body must not be compressed.");
 }
 
 void request_on_headers(void *user, struct http_request *http)
@@ -387,7 +396,7 @@ void request_on_headers(void *user, struct http_request *http)
     request->number = ++counter + (uint64_t)server->started_s * 1000000u;
     if (!http->path) {
         http->path = "";
-        request_answer_problem(request, 400, NULL, "The path is not valid.");
+        request_answer_problem(request, 400, NULL, "The path or the query is not valid: it is UTF-8, other bytes as %XX.");
         return;
     }
     route_find(&server->routes, http->method, http->path, request->arena, &request->match);
