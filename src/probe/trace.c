@@ -176,6 +176,8 @@ static bool send_probe(struct probe_trace *trace, struct flow *flow, uint32_t tt
     uint32_t offset = offset_of(slot->attempts, ttl);
     int64_t before = slot->give_up_ns;
     slot->give_up_ns = now + trace->wait_ns;
+    if (slot->attempts == 0) /* flows ask again one after the other: a limiter that answered one may answer the next */
+        slot->give_up_ns += trace->wait_ns / 3 * flow->flow.number / trace->settings.flows;
     slot->attempts++;
     if (flow_send(&flow->flow, offset, probe_of(flow, offset), &trace->settings.src, (uint8_t)ttl,
                   (uint8_t)(trace->settings.dscp << 2)))

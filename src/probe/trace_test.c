@@ -391,6 +391,32 @@ static void target_may_say_unreachable(void **state)
     close_world(&world);
 }
 
+/* The second router answers once in 100 ms. */
+static void limited_second(struct fake *fake, const struct probe_io_packet *packet)
+{
+    static int64_t last_ns;
+    int64_t now = fake->now_ns;
+    bool is_limited = packet->ttl == 2 && now >= last_ns && now - last_ns < 100 * CLOCK_MS;
+    if (packet->ttl == 2 && !is_limited)
+        last_ns = now;
+    if (!is_limited)
+        line(fake, packet);
+}
+
+static void rate_limited_hop_is_seen_by_every_flow(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, limited_second);
+    world.hops = 5;
+    run(&world);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_string_equal(path(&world.result->flows[i]), "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 " TARGET);
+        assert_in_range(world.result->flows[i].hops[1].sent, 1, 2);
+    }
+    close_world(&world);
+}
+
 /* Ten silent routers on the way out, and a reply whose TTL tells of three on the way back. */
 static void silent_middle(struct fake *fake, const struct probe_io_packet *packet)
 {
@@ -545,6 +571,7 @@ int main(void)
         cmocka_unit_test(errors_of_the_target_mean_arrival),
         cmocka_unit_test(target_may_say_unreachable),
         cmocka_unit_test(answering_target_is_walked_to_through_silence),
+        cmocka_unit_test(rate_limited_hop_is_seen_by_every_flow),
         cmocka_unit_test(longer_way_out_than_back),
         cmocka_unit_test(long_paths_need_more_memory),
         cmocka_unit_test(refusal_is_a_result),
