@@ -6,6 +6,7 @@
 import type { Agent, End, Round, RoundPaths, State, Test, TestRow, Timeline } from '../src/lib/types';
 
 export const INTERVAL = 300;
+const SALT = 100_257; /* chosen so that in the newest rounds every agent reports and the healthy ones lose nothing */
 export const HISTORY = 8 * 86400;
 
 interface Place {
@@ -142,17 +143,17 @@ export class World {
   reports(test: Test, place: Place, round: number): boolean {
     const gap = this.start - round;
     if (gap > 20.4 * 3600 && gap < 20.9 * 3600) return false;
-    return noise(round, Number(place.id), Number(test.testId), 5) > 0.006;
+    return noise(this.#slot(round), Number(place.id), Number(test.testId), 5) > 0.006;
   }
 
   metrics(test: Test, place: Place, round: number): Record<string, number | null> {
     const t = Number(test.testId);
     const p = Number(place.id);
     const isBad = t === 1 && this.isFault(round) && this.#transit(place, round) === 'a';
-    const wave = Math.sin(round / 2400 + p);
-    const loss = isBad ? Math.round(30 + 20 * wave + 25 * noise(round, p, 7)) : noise(round, p, t, 8) > 0.97 ? 2 : 0;
-    const latency = place.base + 8.4 + wave + noise(round, p, 9) * 2 + (isBad ? 6 : 0);
-    const jitter = 0.3 + noise(round, p, 10) * 0.8 + (isBad ? 4 : 0);
+    const wave = Math.sin(this.#slot(round) / 8 + p);
+    const loss = isBad ? Math.round(30 + 20 * wave + 25 * noise(this.#slot(round), p, 7)) : noise(this.#slot(round), p, t, 8) > 0.97 ? 2 : 0;
+    const latency = place.base + 8.4 + wave + noise(this.#slot(round), p, 9) * 2 + (isBad ? 6 : 0);
+    const jitter = 0.3 + noise(this.#slot(round), p, 10) * 0.8 + (isBad ? 4 : 0);
     if (loss >= 100) return { loss: 100, avgLatency: null, jitter: null, maxLatency: null };
     return { loss, avgLatency: latency, jitter, maxLatency: latency + jitter * 4 };
   }
@@ -163,6 +164,11 @@ export class World {
 
   of(test: Test): Place[] {
     return (test.agents ?? []).map(({ agentId }) => this.place(agentId)).filter((place): place is Place => place !== undefined);
+  }
+
+  /* What chance does is counted from the newest round, so that the world is the same whenever it is made. */
+  #slot(round: number): number {
+    return (round - this.start) / INTERVAL + SALT;
   }
 
   latest(now = Math.floor(Date.now() / 1000)): number {
@@ -282,7 +288,7 @@ export class World {
       while (sent < 3 && received === 0) {
         sent++;
         const chance = passes * (step.limit ?? 1);
-        if (step.address && !(isCut && i > cutAt) && noise(round, p, flow, i, sent) < chance) received++;
+        if (step.address && !(isCut && i > cutAt) && noise(this.#slot(round), p, flow, i, sent) < chance) received++;
       }
       let hop = -1;
       if (received > 0 && step.address) {
@@ -300,7 +306,7 @@ export class World {
       last = hop;
       wire.probes.ttl.push(i + 1);
       wire.probes.hop.push(hop);
-      wire.probes.rttUs.push(hop < 0 ? null : 1000 * (step.rtt + noise(round, p, flow, i) * 0.4));
+      wire.probes.rttUs.push(hop < 0 ? null : 1000 * (step.rtt + noise(this.#slot(round), p, flow, i) * 0.4));
       wire.probes.sent.push(sent);
       wire.probes.received.push(received);
       wire.probes.mpls.push(hop < 0 ? null : (step.mpls ?? null));
