@@ -610,7 +610,8 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return complain_usage("what shall I do?", NULL);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+    bool is_help = strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0;
+    if (is_help || (argc == 3 && strcmp(argv[2], "--help") == 0))
         return fputs(usage, stdout) < 0;
     if (strcmp(argv[1], "--version") == 0)
         return puts("oculi-lab " OCULI_VERSION) < 0;

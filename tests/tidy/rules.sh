@@ -163,7 +163,7 @@ rule_built() {
     done
 }
 
-# Every program that is installed has a manual page without errors.
+# Every program that is installed has a manual page; every page is without errors and installed.
 rule_manual() {
     find . -name 'build*' -prune -o -name meson.build -print | xargs cat 2>/dev/null | tr '\n' ' ' |
         grep -oE "executable\('[a-z-]+'[^)]*install: *true" | sed "s/executable('\([a-z-]*\)'.*/\1/" |
@@ -171,7 +171,10 @@ rule_manual() {
             [ -f "docs/man/$program.1" ] || [ -f "docs/man/$program.8" ] || echo "$program has no page in docs/man"
         done
     for page in docs/man/*.[1-9]; do
-        [ ! -f "$page" ] || mandoc -T lint -W error "$page" 2>&1 || :
+        [ -f "$page" ] || continue
+        mandoc -T lint -W error "$page" 2>&1 || :
+        find . -name 'build*' -prune -o -name meson.build -print | xargs cat 2>/dev/null | tr '\n' ' ' |
+            grep -oE 'install_man\(([^()]|\(\))*\)' | grep -qF "${page##*/}'" || echo "$page is not installed"
     done
 }
 

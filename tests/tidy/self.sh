@@ -40,7 +40,8 @@ make_clean() {
         put "src/measure/$header.h" "#ifndef $name" "#define $name" "#endif"
     done
     put docs/man/oculid.8 '.Dd November 21, 2026' '.Dt OCULID 8' '.Os' '.Sh NAME' '.Nm oculid' '.Nd the server'
-    put meson.build "executable('oculid', 'm.c',"  "  install: true)" "executable('oculi-bench', 'm.c')"
+    put meson.build "executable('oculid', 'm.c',"  "  install: true)" "executable('oculi-bench', 'm.c')" \
+        "install_man(meson.root() / 'docs/man/oculid.8')"
     put README.md 'See [the page](docs/man/oculid.8) and [the web](https://example.net/).'
     put dev '#!/bin/sh' 'echo ok'
     put src/wire/field.h "$(cat "$product/src/wire/field.h")"
@@ -111,6 +112,7 @@ put src/base/b_test.c 'int x;'; finds built 'b_test\.c is in no meson\.build'
 put tests/b/b.c 'int x;'; finds built 'tests/b/b\.c is in no'
 rm docs/man/oculid.8; finds manual 'oculid has no page'
 put docs/man/b.1 '.Dd November 21, 2026' '.Dt B 1' '.Os' '.Sh NAME' '.Bl -nonsense'; finds manual 'b\.1'
+sed -i /install_man/d meson.build; finds manual 'oculid\.8 is not installed'
 put b.md 'See [it](docs/none.md).'; finds links 'docs/none\.md, which is not there'
 put b.sh '#!/bin/sh' 'if true; then'; finds shell 'b\.sh'
 put b.sh '#!/bin/bash' 'echo'; finds shell 'does not begin'
