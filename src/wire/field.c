@@ -35,6 +35,7 @@ size_t field_size(const struct field *f)
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         return sizeof(struct field_list);
     case FIELD_KIND_BYTES:
         return sizeof(struct field_bytes);
@@ -46,14 +47,18 @@ size_t field_size(const struct field *f)
 bool field_is_list(const struct field *f)
 {
     return f->kind == FIELD_KIND_LIST || f->kind == FIELD_KIND_STRS || f->kind == FIELD_KIND_IDS ||
-           f->kind == FIELD_KIND_I64S;
+           f->kind == FIELD_KIND_I64S || f->kind == FIELD_KIND_I64ROWS;
 }
+
+const struct field field_row = {.kind = FIELD_KIND_I64S};
 
 size_t field_item_size(const struct field *f)
 {
     assert(field_is_list(f));
     if (f->kind == FIELD_KIND_LIST)
         return f->table->size;
+    if (f->kind == FIELD_KIND_I64ROWS)
+        return sizeof(struct field_list);
     return f->kind == FIELD_KIND_STRS ? sizeof(const char *) : sizeof(int64_t);
 }
 
@@ -83,6 +88,7 @@ bool field_is_absent(const struct field *f, const void *value)
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         return ((const struct field_list *)value)->items == NULL;
     case FIELD_KIND_BYTES:
         return ((const struct field_bytes *)value)->data == NULL;
@@ -129,6 +135,7 @@ void field_set_absent(const struct field *f, void *value)
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         *(struct field_list *)value = (struct field_list){0};
         return;
     case FIELD_KIND_BYTES:
@@ -339,6 +346,7 @@ int field_check_value(const struct field *f, const void *value, struct error *er
     case FIELD_KIND_LIST:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         return check_length(f, ((const struct field_list *)value)->count, " items", err);
     case FIELD_KIND_BYTES:
         return check_length(f, ((const struct field_bytes *)value)->size, " bytes", err);

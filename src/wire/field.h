@@ -42,10 +42,11 @@ enum field_kind {
     FIELD_KIND_STRS,       /* struct field_list of const char *; with words: each is one of them */
     FIELD_KIND_IDS,        /* struct field_list of uint64_t */
     FIELD_KIND_I64S,       /* struct field_list of int64_t */
+    FIELD_KIND_I64ROWS,    /* struct field_list of struct field_list of int64_t: rows, each of its own length */
     FIELD_KIND_BYTES       /* struct field_bytes, opaque; base64url in JSON, a byte string in CBOR */
 };
 
-/* items NULL = absent; a present empty list has a non-NULL items and count 0. */
+/* items NULL = absent; a present empty list has a non-NULL items and count 0. A row of I64ROWS may have NULL items. */
 struct field_list {
     void *items;
     size_t count;
@@ -140,6 +141,8 @@ struct field_table {
     FIELD_ANY(FIELD_KIND_IDS, FIELD_IS(rec, member, struct field_list), rec, member, name, more, __VA_ARGS__)
 #define FIELD_I64S(rec, member, name, more, ...)                                                                       \
     FIELD_ANY(FIELD_KIND_I64S, FIELD_IS(rec, member, struct field_list), rec, member, name, more, __VA_ARGS__)
+#define FIELD_I64ROWS(rec, member, name, more, ...)                                                                    \
+    FIELD_ANY(FIELD_KIND_I64ROWS, FIELD_IS(rec, member, struct field_list), rec, member, name, more, __VA_ARGS__)
 #define FIELD_BYTES(rec, member, name, more, ...)                                                                      \
     FIELD_ANY(FIELD_KIND_BYTES, FIELD_IS(rec, member, struct field_bytes), rec, member, name, more, __VA_ARGS__)
 #define FIELD_TABLE(name_, rec, fields_, valid_, ...)                                                                  \

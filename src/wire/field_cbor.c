@@ -27,6 +27,8 @@ static void put_list(const struct field *f, const struct field_list *list, struc
             cbor_put_text(buf, text, strlen(text));
         } else if (f->kind == FIELD_KIND_IDS) {
             cbor_put_u64(buf, ((const uint64_t *)list->items)[i]);
+        } else if (f->kind == FIELD_KIND_I64ROWS) {
+            put_list(&field_row, &((const struct field_list *)list->items)[i], buf);
         } else {
             cbor_put_i64(buf, ((const int64_t *)list->items)[i]);
         }
@@ -71,6 +73,7 @@ static void put_value(const struct field *f, const void *value, struct buf *buf)
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         put_list(f, value, buf);
         return;
     case FIELD_KIND_BYTES:
@@ -110,6 +113,7 @@ struct reading {
 };
 
 static int read_record(struct reading *r, const struct field_table *table, struct cbor_item *item, void *record);
+static int read_list(struct reading *r, const struct field *f, struct cbor_item *item, struct field_list *ret_list);
 
 static int malformed(const struct reading *r, const struct field *f, int rc)
 {
@@ -224,6 +228,8 @@ static int read_item(struct reading *r, const struct field *f, struct cbor_item 
         return read_text(r, &string, item, value);
     if (f->kind == FIELD_KIND_IDS)
         return read_id(r, &id, item, value);
+    if (f->kind == FIELD_KIND_I64ROWS)
+        return read_list(r, &field_row, item, value);
     return read_integer(r, &number, item, INT64_MIN + 1, INT64_MAX, value);
 }
 
@@ -245,8 +251,10 @@ static int read_list(struct reading *r, const struct field *f, struct cbor_item 
         struct cbor_item one;
         rc = cbor_read(&r->cbor, &one);
         rc = rc ? malformed(r, NULL, rc) : read_item(r, f, &one, items + i * item_size);
-        if (rc)
-            return field_error_in(r->err, f->name, field_error_at_index(r->err, i, rc));
+        if (rc) {
+            rc = field_error_at_index(r->err, i, rc);
+            return f == &field_row ? rc : field_error_in(r->err, f->name, rc);
+        }
     }
     *ret_list = (struct field_list){.items = items, .count = count};
     return 0;
@@ -299,6 +307,7 @@ static int read_value(struct reading *r, const struct field *f, struct cbor_item
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         return read_list(r, f, item, value);
     case FIELD_KIND_BYTES:
         return read_bytes(r, f, item, value);

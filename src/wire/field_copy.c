@@ -28,6 +28,11 @@ static int copy_list(const struct field *f, const struct field_list *from, struc
             int rc = field_copy(f->table, item, items + i * item_size, arena);
             if (rc)
                 return rc;
+        } else if (f->kind == FIELD_KIND_I64ROWS) {
+            int rc = copy_list(&field_row, (const struct field_list *)(const void *)item,
+                               &((struct field_list *)(void *)items)[i], arena);
+            if (rc)
+                return rc;
         } else {
             memcpy(items + i * item_size, item, item_size);
         }
@@ -97,6 +102,8 @@ static bool list_equal(const struct field *f, const struct field_list *a, const 
         bool same = f->kind == FIELD_KIND_LIST ? field_equal(f->table, x, y)
                     : f->kind == FIELD_KIND_STRS
                         ? str_equal(*(const char *const *)x, *(const char *const *)y)
+                    : f->kind == FIELD_KIND_I64ROWS
+                        ? list_equal(&field_row, x, y)
                         : memcmp(x, y, item_size) == 0;
         if (!same)
             return false;

@@ -28,6 +28,9 @@ void field_set_absent(const struct field *f, void *value); /* RECORD: every fiel
 void field_set_preset(const struct field *f, void *value); /* the preset, or absent */
 bool field_is_bounded(const struct field *f);
 
+/* What one row of an I64ROWS is. */
+extern const struct field field_row;
+
 /* A known name of length bytes; *hint is where to look first and is moved behind the hit. */
 const struct field *field_find_near(const struct field_table *table, const char *name, size_t length, size_t *hint);
 

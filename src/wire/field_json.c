@@ -20,6 +20,8 @@ struct reading {
 
 static int read_object(struct reading *r, const struct field_table *table, const json_t *json, enum field_mode mode,
                        void *record);
+static int read_list(struct reading *r, const struct field *f, const json_t *json, enum field_mode mode,
+                     struct field_list *list);
 
 static const char *type_name(const json_t *json)
 {
@@ -111,6 +113,8 @@ static int read_item(struct reading *r, const struct field *f, const json_t *jso
     }
     if (f->kind == FIELD_KIND_I64S)
         return read_integer(r, &number, json, item);
+    if (f->kind == FIELD_KIND_I64ROWS)
+        return read_list(r, &field_row, json, FIELD_CREATE, item);
     return read_from_string(r, f->kind == FIELD_KIND_IDS ? &id : &string, json, item);
 }
 
@@ -133,8 +137,10 @@ static int read_list(struct reading *r, const struct field *f, const json_t *jso
         } else {
             rc = read_item(r, f, json_array_get(json, i), items + i * item_size);
         }
-        if (rc)
-            return field_error_in(r->err, f->name, field_error_at_index(r->err, i, rc));
+        if (rc) {
+            rc = field_error_at_index(r->err, i, rc);
+            return f == &field_row ? rc : field_error_in(r->err, f->name, rc);
+        }
     }
     *list = (struct field_list){.items = items, .count = count};
     return 0;
@@ -196,6 +202,7 @@ static int read_value(struct reading *r, const struct field *f, const json_t *js
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         return read_list(r, f, json, mode, value);
     case FIELD_KIND_BYTES:
         return read_bytes(r, f, json, value);
@@ -336,6 +343,8 @@ static json_t *list_to_json(const struct field *f, const struct field_list *list
             item = string_to_json(((const char *const *)list->items)[i]);
         else if (f->kind == FIELD_KIND_IDS)
             item = id_to_json(((const uint64_t *)list->items)[i]);
+        else if (f->kind == FIELD_KIND_I64ROWS)
+            item = list_to_json(&field_row, &((const struct field_list *)list->items)[i], expand);
         else
             item = json_integer(((const int64_t *)list->items)[i]);
         json_array_append_new(array, item);
@@ -371,6 +380,7 @@ static json_t *value_to_json(const struct field *f, const void *value, const cha
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         return list_to_json(f, value, expand);
     case FIELD_KIND_BYTES:
         return bytes_to_json(value);

@@ -62,6 +62,7 @@ struct every {
     struct field_list rights;
     struct field_list ids;
     struct field_list numbers;
+    struct field_list rows;
     struct field_bytes blob;
     const char *password;
     const char *hash;
@@ -88,6 +89,7 @@ static const struct field every_fields[] = {
     FIELD_STRS(struct every, rights, "rights", (.words = permissions), "What one may do"),
     FIELD_IDS(struct every, ids, "agentIds", (.expand = "agent"), "Who measures"),
     FIELD_I64S(struct every, numbers, "numbers", (), "Some numbers"),
+    FIELD_I64ROWS(struct every, rows, "rows", (.min = 0, .max = 4), "Rows of numbers"),
     FIELD_BYTES(struct every, blob, "blob", (), "Opaque bytes"),
     FIELD_STR(struct every, password, "password", (.flags = FIELD_SECRET), "The way in"),
     FIELD_STR(struct every, hash, "hash", (.flags = FIELD_INTERNAL), "Of the way in"),

@@ -96,6 +96,8 @@ static json_t *kind_schema(const struct field *f)
         return array_of(typed("string", NULL));
     case FIELD_KIND_I64S:
         return array_of(typed("integer", "int64"));
+    case FIELD_KIND_I64ROWS:
+        return array_of(array_of(typed("integer", "int64")));
     }
     assert(false && "field kind");
     return NULL;
@@ -169,7 +171,8 @@ static const char *const kind_names[] = {
     [FIELD_KIND_F64] = "f64",       [FIELD_KIND_STR] = "str",   [FIELD_KIND_ENUM] = "enum",
     [FIELD_KIND_ID] = "id",         [FIELD_KIND_TIME] = "time", [FIELD_KIND_RECORD] = "record",
     [FIELD_KIND_RECORD_PTR] = "record", [FIELD_KIND_LIST] = "list", [FIELD_KIND_STRS] = "strs",
-    [FIELD_KIND_IDS] = "ids",       [FIELD_KIND_I64S] = "i64s", [FIELD_KIND_BYTES] = "bytes",
+    [FIELD_KIND_IDS] = "ids",       [FIELD_KIND_I64S] = "i64s", [FIELD_KIND_I64ROWS] = "i64rows",
+    [FIELD_KIND_BYTES] = "bytes",
 };
 
 void field_typescript_prelude(struct buf *buf)
@@ -178,7 +181,7 @@ void field_typescript_prelude(struct buf *buf)
                   "export interface FieldInfo {\n"
                   "  name: string;\n"
                   "  kind: 'bool' | 'i32' | 'i64' | 'f64' | 'str' | 'enum' | 'id' | 'time' | 'record' | 'list' | 'strs' |\n"
-                  "    'ids' | 'i64s' | 'bytes';\n"
+                  "    'ids' | 'i64s' | 'i64rows' | 'bytes';\n"
                   "  help: string;\n"
                   "  /** The default, as text. */\n"
                   "  preset?: string;\n"
@@ -259,6 +262,9 @@ static void put_type(const struct field *f, struct buf *buf)
         return;
     case FIELD_KIND_I64S:
         buf_puts(buf, "number[]");
+        return;
+    case FIELD_KIND_I64ROWS:
+        buf_puts(buf, "number[][]");
         return;
     }
 }

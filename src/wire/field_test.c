@@ -66,7 +66,8 @@ static const char full[] =
     "\"name\":\"caf\xc3\xa9 \\\"x\\\"\",\"protocol\":\"icmp\",\"testId\":\"18446744073709551615\","
     "\"since\":\"2026-11-21T02:30:00Z\",\"place\":{\"latitude\":52.37,\"city\":\"Amsterdam\",\"known\":true},"
     "\"sparePlace\":{\"city\":\"Utrecht\",\"known\":false},\"ports\":[{\"number\":80},{\"number\":443,\"label\":\"tls\"}],"
-    "\"tags\":[\"a\",\"b\"],\"rights\":[\"write\"],\"numbers\":[-1,2],\"blob\":\"AAH_\",\"kind\":\"k\",\"extra\":\"e\"}";
+    "\"tags\":[\"a\",\"b\"],\"rights\":[\"write\"],\"numbers\":[-1,2],"
+    "\"rows\":[[],[0],[2,1]],\"blob\":\"AAH_\",\"kind\":\"k\",\"extra\":\"e\"}";
 
 static void tables_are_sound(void **state)
 {
@@ -184,6 +185,11 @@ static void every_json_error_names_its_path(void **state)
          "must be one of read, write"},
         {"{\"agentIds\":[\"1\",2]}", E_TYPE, "agentIds[1]", "must be a string of decimal digits"},
         {"{\"numbers\":[1,\"2\"]}", E_TYPE, "numbers[1]", "must be an integer"},
+        {"{\"rows\":[1]}", E_TYPE, "rows[0]", "must be an array, not a number"},
+        {"{\"rows\":[[],null]}", E_TYPE, "rows[1]", "must be an array, not null"},
+        {"{\"rows\":[[],[0,true]]}", E_TYPE, "rows[1][1]", "must be an integer, not a boolean"},
+        {"{\"name\":\"x\",\"place\":{\"city\":\"c\"},\"rows\":[[],[],[],[],[]]}", E_RANGE, "rows",
+         "must have at most 4 items"},
         {"{\"blob\":\"a+b\"}", E_INVALID, "blob", "is not base64url"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -323,6 +329,12 @@ static void copies_are_deep_and_equal(void **state)
     assert_ptr_not_equal(((struct port *)copy.ports.items)[1].label, ((struct port *)x->record.ports.items)[1].label);
     ((struct port *)copy.ports.items)[1].label = "other";
     assert_false(field_equal(&every_table, &x->record, &copy));
+    ((struct port *)copy.ports.items)[1].label = ((struct port *)x->record.ports.items)[1].label;
+    assert_true(field_equal(&every_table, &x->record, &copy));
+    const struct field_list *row = &((struct field_list *)copy.rows.items)[2];
+    assert_ptr_not_equal(row->items, ((struct field_list *)x->record.rows.items)[2].items);
+    ((int64_t *)row->items)[1] = 2;
+    assert_false(field_equal(&every_table, &x->record, &copy));
     arena_done(&arena);
 }
 
@@ -353,6 +365,7 @@ static void text_sets_fields(void **state)
     field_defaults(&every_table, &x->record);
     assert_int_equal(read_json(x, FIELD_CREATE, full), 0);
     x->record.ports = mine.ports;
+    x->record.rows = mine.rows;
     x->record.ids = mine.ids;
     x->record.password = mine.password;
     assert_true(field_equal(&every_table, &x->record, &mine));
@@ -388,6 +401,7 @@ static void text_errors_name_the_setting(void **state)
         {"name.x", "1", E_UNKNOWN, "name", "has no settings inside"},
         {"place.latitude", "100", E_RANGE, "place.latitude", "must be between -90 and 90"},
         {"ports", "80", E_NOT_SUPPORTED, "ports", "list of objects"},
+        {"rows", "1,2", E_NOT_SUPPORTED, "rows", "list of lists"},
         {"place", "here", E_NOT_SUPPORTED, "place", "cannot be given as text"},
         {"blob", "!", E_TYPE, "blob", "must be base64url"},
     };
@@ -426,6 +440,9 @@ static void cbor_errors_name_the_path(void **state)
         {BYTES("\xa1\x65ports\x9a\x00\x01\x86\xa1\xa0"), E_INVALID, "ports"},
         {BYTES("\xa1\x64tags\x81\x61\xff"), E_INVALID, "tags[0]"},
         {BYTES("\xa1\x64tags\x81\x61\x00"), E_INVALID, "tags[0]"},
+        {BYTES("\xa1\x64rows\x82\x80\x81\x60"), E_TYPE, "rows[1][0]"},
+        {BYTES("\xa1\x64rows\x81\x01"), E_TYPE, "rows[0]"},
+        {BYTES("\xa1\x64rows\x81\x9a\x00\x01\x86\xa1\x01"), E_INVALID, "rows[0]"},
         {BYTES("\xa1\x65place\xa1\x64" "city\x01"), E_TYPE, "place.city"},
         {BYTES("\xa1\x64name\x00rest"), E_TYPE, "name"},
     };

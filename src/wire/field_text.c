@@ -104,6 +104,7 @@ int field_scalar_from_text(const struct field *f, const char *text, void *value,
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
     case FIELD_KIND_BYTES:
         break;
     }
@@ -181,6 +182,8 @@ static int value_from_text(const struct field *f, const char *text, void *value,
         rc = field_read_string(f, text, strlen(text), arena, value, err);
     else if (f->kind == FIELD_KIND_LIST)
         rc = error_set(err, E_NOT_SUPPORTED, f->name, "is a list of objects and cannot be given as text");
+    else if (f->kind == FIELD_KIND_I64ROWS)
+        rc = error_set(err, E_NOT_SUPPORTED, f->name, "is a list of lists and cannot be given as text");
     else if (field_is_list(f))
         rc = list_from_text(f, text, value, arena, err);
     else if (f->kind == FIELD_KIND_BYTES)
@@ -228,7 +231,7 @@ static bool is_option(const struct field *f)
 {
     if (f->flags & (FIELD_READONLY | FIELD_INTERNAL | FIELD_IGNORED))
         return false;
-    return !f->table && f->kind != FIELD_KIND_BYTES;
+    return !f->table && f->kind != FIELD_KIND_I64ROWS && f->kind != FIELD_KIND_BYTES;
 }
 
 static void put_argument(const struct field *f, struct buf *buf)
@@ -260,6 +263,7 @@ static void put_argument(const struct field *f, struct buf *buf)
     case FIELD_KIND_RECORD:
     case FIELD_KIND_RECORD_PTR:
     case FIELD_KIND_LIST:
+    case FIELD_KIND_I64ROWS:
     case FIELD_KIND_BYTES:
         buf_puts(buf, " TEXT");
         return;

@@ -143,8 +143,11 @@ static const char *string_of(size_t length, unsigned variant, struct arena *aren
 
 static void fill_list(const struct field *f, struct field_list *list, unsigned variant, struct arena *arena)
 {
+    static const struct field row = {.kind = FIELD_KIND_I64S};
     size_t count = length_of(f, variant);
-    size_t item_size = f->kind == FIELD_KIND_LIST ? f->table->size : sizeof(int64_t);
+    size_t item_size = f->kind == FIELD_KIND_LIST      ? f->table->size
+                       : f->kind == FIELD_KIND_I64ROWS ? sizeof(struct field_list)
+                                                       : sizeof(int64_t);
     char *items = arena_alloc_array(arena, count, item_size);
     assert(items);
     for (size_t i = 0; i < count; i++) {
@@ -154,6 +157,8 @@ static void fill_list(const struct field *f, struct field_list *list, unsigned v
             fuzz_fill(f->table, item, one, arena);
         else if (f->kind == FIELD_KIND_STRS)
             *(const char **)item = f->words ? f->words[one % count_words(f)] : string_of(1 + one % 9, one, arena);
+        else if (f->kind == FIELD_KIND_I64ROWS)
+            fill_list(&row, item, one, arena);
         else
             *(uint64_t *)item = 1 + one * UINT64_C(1000003);
     }
@@ -200,6 +205,7 @@ static void fill_value(const struct field *f, void *value, unsigned variant, str
     case FIELD_KIND_STRS:
     case FIELD_KIND_IDS:
     case FIELD_KIND_I64S:
+    case FIELD_KIND_I64ROWS:
         fill_list(f, value, variant, arena);
         return;
     case FIELD_KIND_BYTES:

@@ -2,7 +2,7 @@
 export interface FieldInfo {
   name: string;
   kind: 'bool' | 'i32' | 'i64' | 'f64' | 'str' | 'enum' | 'id' | 'time' | 'record' | 'list' | 'strs' |
-    'ids' | 'i64s' | 'bytes';
+    'ids' | 'i64s' | 'i64rows' | 'bytes';
   help: string;
   /** The default, as text. */
   preset?: string;
@@ -79,6 +79,8 @@ export interface Every {
   agentIds?: string[];
   /** Some numbers. */
   numbers?: number[];
+  /** Rows of numbers. */
+  rows?: number[][];
   /** Opaque bytes. */
   blob?: string;
   /** The way in. */
@@ -107,6 +109,7 @@ export const Every_FIELDS: readonly FieldInfo[] = [
   { name: "rights", kind: "strs", help: "What one may do", words: ["read", "write"] },
   { name: "agentIds", kind: "ids", help: "Who measures" },
   { name: "numbers", kind: "i64s", help: "Some numbers" },
+  { name: "rows", kind: "i64rows", help: "Rows of numbers", min: 0, max: 4 },
   { name: "blob", kind: "bytes", help: "Opaque bytes" },
   { name: "password", kind: "str", help: "The way in", secret: true },
   { name: "createdDate", kind: "time", help: "When it was made", readonly: true },
