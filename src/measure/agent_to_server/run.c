@@ -11,6 +11,7 @@
 #include "base/sock.h"
 #include "base/str.h"
 #include "measure/agent_to_server/settings.h"
+#include "measure/paths.h"
 #include "measure/runner.h"
 #include "probe/engine.h"
 #include "probe/ping.h"
@@ -110,107 +111,9 @@ static void fill_network(struct state *state, const struct probe_ping_result *pi
     note_refusal(state, ping->error_text);
 }
 
-/* --- the paths ---------------------------------------------------------------------------------------------------- */
-
-static const char *label_text(const struct probe_trace_hop *hop, struct arena *arena)
-{
-    char text[PACKET_MAX_LABELS * 40];
-    size_t used = 0;
-    for (uint32_t i = 0; i < hop->label_count && used < sizeof text; i++) {
-        const struct packet_label *label = &hop->labels[i];
-        int n = snprintf(text + used, sizeof text - used, "%sL=%u,E=%u,S=%d,T=%u", i ? "; " : "", label->label,
-                         label->exp, label->is_bottom, label->ttl);
-        used += n > 0 ? (size_t)n : 0;
-    }
-    return hop->label_count ? arena_strdup(arena, text) : NULL;
-}
-
-static void fill_hop(const struct probe_trace_hop *hop, struct measure_hop *out, struct arena *arena)
-{
-    char text[SOCK_TEXT_BYTES];
-    field_defaults(&measure_hop_table, out);
-    out->hop = hop->ttl;
-    out->ip_address = arena_strdup(arena, sock_ip_text(&hop->addr, text, sizeof text));
-    out->response_time = (int32_t)((hop->rtt_ns + CLOCK_MS / 2) / CLOCK_MS);
-    out->mpls = label_text(hop, arena);
-    out->oculi.response_time_us = (double)hop->rtt_ns / 1e3;
-    out->oculi.sent = hop->sent;
-    out->oculi.received = hop->received;
-    out->oculi.icmp = arena_printf(arena, "%u-%u", hop->icmp_type, hop->icmp_code);
-    if (hop->reply_ttl)
-        out->oculi.reply_ttl = hop->reply_ttl;
-    if (hop->has_quote)
-        out->oculi.quoted_ttl = hop->quoted_ttl;
-}
-
-/* The target and every address in its place; a silent hop is a place without an address. */
-static uint64_t path_id(const union sock_addr *dst, const struct probe_trace_flow *flow)
-{
-    size_t size;
-    const void *bytes = sock_ip_bytes(dst, &size);
-    uint64_t hash = str_hash(bytes, size, 0);
-    for (uint32_t i = 0; i < flow->hop_count; i++) {
-        const struct probe_trace_hop *hop = &flow->hops[i];
-        hash = str_hash(&hop->ttl, 1, hash);
-        if (sock_is_set(&hop->addr)) {
-            bytes = sock_ip_bytes(&hop->addr, &size);
-            hash = str_hash(bytes, size, hash);
-        }
-    }
-    return hash ? hash : 1;
-}
-
-_Static_assert((int)MEASURE_END_REACHED == (int)PROBE_TRACE_REACHED &&
-                   (int)MEASURE_END_SILENT == (int)PROBE_TRACE_SILENT &&
-                   (int)MEASURE_END_UNREACHABLE == (int)PROBE_TRACE_UNREACHABLE &&
-                   (int)MEASURE_END_PROHIBITED == (int)PROBE_TRACE_PROHIBITED &&
-                   (int)MEASURE_END_RESET == (int)PROBE_TRACE_RESET && (int)MEASURE_END_LOOP == (int)PROBE_TRACE_LOOP,
-               "the tracer's ends are the result's");
-
-static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow *flow, int32_t number,
-                       struct measure_route *route, struct arena *arena)
-{
-    struct measure_hop *hops = arena_alloc_array(arena, LIMIT_HOPS, sizeof *hops);
-    struct measure_silent_hop *silent = arena_alloc_array(arena, LIMIT_HOPS, sizeof *silent);
-    if (!hops || !silent)
-        return false;
-    field_defaults(&measure_route_table, route);
-    size_t hop_count = 0, silent_count = 0;
-    for (uint32_t i = 0; i < flow->hop_count && i < LIMIT_HOPS; i++) {
-        const struct probe_trace_hop *hop = &flow->hops[i];
-        if (sock_is_set(&hop->addr))
-            fill_hop(hop, &hops[hop_count++], arena);
-        else
-            silent[silent_count++] = (struct measure_silent_hop){.hop = hop->ttl, .sent = hop->sent};
-    }
-    route->path_id = path_id(dst, flow);
-    route->hops = (struct field_list){.items = hops, .count = hop_count};
-    route->oculi.end = (int)flow->end;
-    route->oculi.flow = number;
-    route->oculi.silent_hops = (struct field_list){.items = silent, .count = silent_count};
-    if (hop_count) {
-        struct measure_hop *last = &hops[hop_count - 1];
-        /* A router that answered for itself before it said "unreachable" is shown with what ended the trace. */
-        if (flow->end == PROBE_TRACE_UNREACHABLE || flow->end == PROBE_TRACE_PROHIBITED)
-            last->oculi.icmp = arena_printf(arena, "%u-%u", flow->end_type, flow->end_code);
-        route->ip_address = last->ip_address;
-        route->number_of_hops = last->hop;
-        if (flow->end == PROBE_TRACE_REACHED)
-            route->response_time = last->response_time;
-    }
-    return true;
-}
-
 static void fill_paths(struct state *state, const struct probe_trace_result *trace, struct arena *arena)
 {
-    struct measure_path_vis *paths = &state->result->path_vis;
-    struct measure_route *routes = arena_alloc_array(arena, trace->flow_count, sizeof *routes);
-    size_t count = 0;
-    bool is_refused = trace->error_text && trace->received == 0;
-    while (routes && !is_refused && count < trace->flow_count &&
-           fill_route(&state->dst, &trace->flows[count], (int32_t)count + 1, &routes[count], arena))
-        count++;
-    paths->path_traces = (struct field_list){.items = routes, .count = count};
+    measure_paths_fill(trace, &state->dst, &state->result->path_vis, arena);
     note_refusal(state, trace->error_text);
 }
 
