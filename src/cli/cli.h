@@ -38,6 +38,13 @@ struct cli_record {
 int cli_options(int argc, char **argv, const struct cli_record *records, size_t count, struct arena *arena,
                 bool *ret_is_help, struct error *err);
 
+/*
+ * The same for commands that also take words, hosts for instance: whatever is no option, in any place, and all that
+ * follows "--". Letters work as everywhere: "-qn", "-c5", "-c 5". ret_words are const char *, in arena.
+ */
+int cli_arguments(int argc, char **argv, const struct cli_record *records, size_t count, struct arena *arena,
+                  struct field_list *ret_words, bool *ret_is_help, struct error *err);
+
 /* Errors of the tables name the field; who types knows it as an option. */
 void cli_name_option(struct error *err);
 

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,16 +6,12 @@
 
 #include "base/limit.h"
 #include "base/loop.h"
-#include "base/resolve.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "cli/privilege.h"
+#include "cli/place.h"
 #include "cli/show.h"
 #include "measure/part.h"
 #include "measure/runner.h"
-#include "probe/engine.h"
-#include "probe/io.h"
-#include "probe/open.h"
 #include "wire/json.h"
 
 #define DRAW_NS (100 * CLOCK_MS) /* how often the table on the terminal is drawn again */
@@ -44,9 +39,7 @@ static const struct field_table option_table =
 struct session {
     const struct measure_runner *runner;
     struct options options;
-    struct loop *loop;
-    struct resolver *resolver;
-    struct probe_engine *engine;
+    struct place place;
     struct measure_context context;
     struct measure_round round;
     struct loop_timer draw_timer;
@@ -74,14 +67,14 @@ static void on_progress(struct measure_round *round)
 {
     struct session *session = round->user;
     if (!loop_timer_is_armed(&session->draw_timer))
-        loop_timer_start(session->loop, &session->draw_timer, loop_now_ns(session->loop) + DRAW_NS);
+        loop_timer_start(session->place.loop, &session->draw_timer, loop_now_ns(session->place.loop) + DRAW_NS);
 }
 
 static void on_done(struct measure_round *round)
 {
     struct session *session = round->user;
     session->is_over = true;
-    loop_stop(session->loop);
+    loop_stop(session->place.loop);
 }
 
 /* A first interrupt ends the round and prints what there is; a second one ends the program. */
@@ -142,98 +135,22 @@ static int finish(struct session *session)
 
 /* --- setting up --------------------------------------------------------------------------------------------------- */
 
-static void explain_permission(struct error *err)
-{
-    char program[200] = "oculi";
-    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (size > 0)
-        program[size] = 0;
-    size_t used = strlen(err->text);
-    snprintf(err->text + used, sizeof err->text - used,
-             ". Run it as root, or once: setcap cap_net_raw+ep %s", program);
-}
-
-static int open_engine(struct session *session, struct error *err)
-{
-    struct probe_sockets sockets = PROBE_SOCKETS_NONE;
-    struct probe_io *io = NULL;
-    int rc = session->options.netns ? privilege_enter_netns(session->options.netns, err) : 0;
-    if (rc)
-        return rc;
-    rc = probe_open(NULL, &sockets, err);
-    if (rc == -E_PERMISSION)
-        explain_permission(err);
-    if (rc)
-        return rc;
-    rc = privilege_drop(err);
-    if (rc == 0)
-        rc = probe_io_linux_new(session->loop, &sockets, &io, err);
-    if (rc) {
-        probe_close(&sockets);
-        return rc;
-    }
-    rc = probe_engine_new(io, NULL, &session->engine, err);
-    if (rc)
-        io->ops->close(io);
-    return rc;
-}
-
-/* The kernel would only say that the network is unreachable. */
-static int check_source(const char *text, struct error *err)
-{
-    union sock_addr src;
-    if (!text || sock_parse_ip(text, &src) != 0)
-        return 0; /* the measure type says what is wrong with it */
-    int fd = socket(src.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool is_foreign = fd >= 0 && bind(fd, &src.sa, sock_len(&src)) != 0 && errno == EADDRNOTAVAIL;
-    if (fd >= 0)
-        close(fd);
-    return is_foreign ? error_set(err, E_INVALID, "--source-ip", "%s is no address of this machine", text) : 0;
-}
-
-/* Without an agent's policy: IPv6 where this machine has a way to it. */
-static int own_family(void)
-{
-    union sock_addr somewhere;
-    if (sock_parse_ip("2000::1", &somewhere) != 0)
-        return SOCK_PREFER_IPV4;
-    sock_set_port(&somewhere, 9);
-    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool has_route = fd >= 0 && connect(fd, &somewhere.sa, sock_len(&somewhere)) == 0;
-    if (fd >= 0)
-        close(fd);
-    return has_route ? SOCK_PREFER_IPV6 : SOCK_PREFER_IPV4;
-}
-
 static int set_up(struct session *session, struct error *err)
 {
-    int rc = loop_new(&session->loop, err);
+    struct place *place = &session->place;
+    int rc = place_open(place, session->options.netns, session->options.source_ip, err);
     if (rc == 0)
-        rc = open_engine(session, err);
+        rc = loop_signal(place->loop, SIGINT, on_interrupt, session, err);
     if (rc == 0)
-        rc = check_source(session->options.source_ip, err);
-    if (rc == 0)
-        rc = resolver_new(session->loop, &session->resolver, err);
-    if (rc == 0)
-        rc = loop_signal(session->loop, SIGINT, on_interrupt, session, err);
-    if (rc == 0)
-        rc = loop_signal(session->loop, SIGTERM, on_interrupt, session, err);
+        rc = loop_signal(place->loop, SIGTERM, on_interrupt, session, err);
     session->draw_timer = (struct loop_timer){.fn = on_draw, .user = session};
-    session->context = (struct measure_context){.loop = session->loop,
-                                                .engine = session->engine,
-                                                .resolver = session->resolver,
+    session->context = (struct measure_context){.loop = place->loop,
+                                                .engine = place->engine,
+                                                .resolver = place->resolver,
                                                 .clock = &clock_real,
-                                                .ipv6_policy = own_family()};
+                                                .ipv6_policy = (int)place->family};
     show_open(&session->screen);
     return rc;
-}
-
-static void tear_down(struct session *session)
-{
-    probe_engine_free(session->engine);
-    resolver_free(session->resolver);
-    if (session->loop)
-        loop_free(session->loop);
 }
 
 static int run(struct session *session, const void *settings)
@@ -245,7 +162,7 @@ static int run(struct session *session, const void *settings)
         session->round = (struct measure_round){.context = &session->context,
                                                 .settings = settings,
                                                 .source_ip = session->options.source_ip,
-                                                .deadline_ns = loop_now_ns(session->loop) +
+                                                .deadline_ns = loop_now_ns(session->place.loop) +
                                                                session->options.timeout_s * CLOCK_S,
                                                 .progress = session->screen.is_live ? on_progress : NULL,
                                                 .done = on_done,
@@ -255,13 +172,13 @@ static int run(struct session *session, const void *settings)
             cli_name_option(&err);
     }
     if (rc == 0)
-        rc = loop_run(session->loop);
-    loop_timer_stop(session->loop, &session->draw_timer);
+        rc = loop_run(session->place.loop);
+    loop_timer_stop(session->place.loop, &session->draw_timer);
     if (rc == 0)
         status = finish(session);
     else
         cli_complain(&err);
-    tear_down(session);
+    place_close(&session->place);
     return rc == -E_NOT_SUPPORTED || rc == -E_INVALID ? CLI_USAGE : status;
 }
 

@@ -14,16 +14,21 @@ struct record {
     int mode;
     const char *label;
     bool is_future;
+    int32_t port;
+    bool is_quiet;
 };
 
 static const char *const modes[] = {"plain", "fancy", NULL};
 static const struct field fields[] = {
     FIELD_STR(struct record, host, "hostName", (.flags = FIELD_REQUIRED, .min = 1, .max = 10), "A host"),
-    FIELD_I32(struct record, count, "numThings", (.min = 1, .max = 10, .preset = "3"), "A number"),
+    FIELD_I32(struct record, count, "numThings", (.min = 1, .max = 10, .preset = "3", .letter = 'n'),
+              "A number"),
     FIELD_BOOL(struct record, is_loud, "loud", (.preset = "false"), "A switch"),
     FIELD_ENUM(struct record, mode, "mode", modes, (.preset = "plain"), "A word"),
     FIELD_STR(struct record, label, "label", (.flags = FIELD_READONLY), "Ours"),
     FIELD_BOOL(struct record, is_future, "future", (.preset = "false", .flags = FIELD_IGNORED), "Later"),
+    FIELD_I32(struct record, port, "port", (.min = 0, .max = 99, .alone = "80", .letter = 'p'), "A port"),
+    FIELD_BOOL(struct record, is_quiet, "quiet", (.preset = "false", .letter = 'q'), "Another switch"),
 };
 
 static int check_record(const void *record, struct error *err)
@@ -71,6 +76,40 @@ static void options_are_read(void **state)
     arena_done(&arena);
 }
 
+static void words_and_letters(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct record record;
+    struct error err = {0};
+    struct field_list words;
+    bool is_help = false;
+    const struct cli_record records = {&table, &record};
+    arena_init(&arena, 65536);
+    field_defaults(&table, &record);
+    const char *const argv[] = {"one", "-qn5", "--host-name", "a", "true", "-p", "two", "--", "-n", NULL};
+    assert_int_equal(cli_arguments(9, (char **)argv, &records, 1, &arena, &words, &is_help, &err), 0);
+    assert_int_equal(words.count, 4);
+    static const char *const expected[] = {"one", "true", "two", "-n"};
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(((const char **)words.items)[i], expected[i]);
+    assert_true(record.is_quiet);
+    assert_int_equal(record.count, 5);
+    assert_int_equal(record.port, 80);
+    const char *const more[] = {"-n", "6", "--port=7", "-", NULL};
+    assert_int_equal(cli_arguments(4, (char **)more, &records, 1, &arena, &words, &is_help, &err), 0);
+    assert_int_equal(record.count, 6);
+    assert_int_equal(record.port, 7);
+    assert_int_equal(words.count, 1);
+    const char *const bad[] = {"-qx", NULL};
+    assert_int_equal(cli_arguments(1, (char **)bad, &records, 1, &arena, &words, &is_help, &err), -E_UNKNOWN);
+    assert_string_equal(err.where, "-x");
+    const char *const lacking[] = {"-qn", NULL};
+    assert_int_equal(cli_arguments(1, (char **)lacking, &records, 1, &arena, &words, &is_help, &err), -E_REQUIRED);
+    assert_string_equal(err.where, "--num-things");
+    arena_done(&arena);
+}
+
 static void refusals_name_the_option(void **state)
 {
     (void)state;
@@ -107,6 +146,7 @@ static void refusals_name_the_option(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(options_are_read), cmocka_unit_test(refusals_name_the_option)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(options_are_read), cmocka_unit_test(words_and_letters),
+                                       cmocka_unit_test(refusals_name_the_option)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

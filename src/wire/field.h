@@ -83,6 +83,8 @@ struct field {
     const char *const *words;         /* NULL-terminated: enum; allowed values of an I32 or of each string of a STRS */
     const struct field_table *table;  /* record, list */
     const char *expand;               /* present in answers only under ?expand=WORD; NULL = always */
+    const char *alone;                /* on a command line: the value when none is given; NULL = one must be */
+    char letter;                      /* on a command line also "-c"; 0 = none */
 };
 
 struct field_table {
@@ -203,7 +205,7 @@ bool field_equal(const struct field_table *table, const void *a, const void *b);
 /* --- descriptions ------------------------------------------------------------------------------------------------- */
 
 /* "  --num-path-traces N   Path traces per round ... (1-10, default 3)" for every field a user may set as an option;
- * ADVANCED ones follow under their own title. */
+ * ADVANCED ones follow under their own title. A letter goes first: "  -c, --count N". */
 void field_help(const struct field_table *table, struct buf *buf);
 
 /* The OpenAPI 3.0 schema object of the record; nested tables become "$ref": "#/components/schemas/NAME". */

@@ -238,6 +238,8 @@ static int audit_table(const struct field_table *table, struct error *err)
             const struct field *g = &table->fields[j];
             if (strcmp(f->name, g->name) == 0)
                 return error_set(err, E_EXISTS, f->name, "the name is used twice");
+            if (f->letter && f->letter == g->letter)
+                return error_set(err, E_EXISTS, f->name, "the letter is used twice");
             bool is_never_read = f->flags & g->flags & FIELD_READONLY; /* in requests: two may stand for nothing */
             if (!is_never_read && f->offset < g->offset + field_size(g) && g->offset < f->offset + field_size(f))
                 return error_set(err, E_INVALID, f->name, "shares memory with %s", g->name);

@@ -236,6 +236,10 @@ static bool is_option(const struct field *f)
 
 static void put_argument(const struct field *f, struct buf *buf)
 {
+    if (f->alone) {
+        buf_puts(buf, f->kind == FIELD_KIND_STR ? "[=TEXT]" : "[=N]");
+        return;
+    }
     switch (f->kind) {
     case FIELD_KIND_I32:
     case FIELD_KIND_I64:
@@ -257,7 +261,7 @@ static void put_argument(const struct field *f, struct buf *buf)
         buf_puts(buf, " A,B,...");
         return;
     case FIELD_KIND_BOOL:
-        buf_puts(buf, " true|false");
+        buf_puts(buf, f->letter ? "" : " true|false");
         return;
     case FIELD_KIND_STR:
     case FIELD_KIND_RECORD:
@@ -303,7 +307,8 @@ static void put_facts(const struct field *f, struct buf *buf)
         buf_printf(buf, "%sin %s", joint, f->unit);
         joint = ", ";
     }
-    if (f->preset && *f->preset) {
+    bool is_switch = f->kind == FIELD_KIND_BOOL && f->letter; /* off unless it is given */
+    if (f->preset && *f->preset && !is_switch) {
         buf_printf(buf, "%sdefault %s", joint, f->preset);
         joint = ", ";
     }
@@ -339,7 +344,10 @@ static void put_option(const struct field *f, struct buf *buf)
     char option[128];
     str_kebab(f->name, option, sizeof option);
     size_t start = buf->size;
-    buf_printf(buf, "  --%s", option);
+    if (f->letter)
+        buf_printf(buf, "  -%c, --%s", f->letter, option);
+    else
+        buf_printf(buf, "  --%s", option);
     put_argument(f, buf);
     size_t used = buf->size - start;
     if (used + 2 > HELP_COLUMN)
