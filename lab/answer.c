@@ -35,13 +35,26 @@ static bool is_within_rate(struct lab_net *net, const struct lab_packet *packet,
 void lab_answer_send(struct lab_net *net, struct lab_packet *answer, const struct lab_packet *about, int64_t now_ns)
 {
     answer->node = about->node;
-    answer->stream = about->stream;
-    answer->probe = about->probe;
-    answer->number = about->number;
-    answer->sent_ns = about->sent_ns;
-    answer->vantage = about->vantage;
+    answer->mark = about->mark;
     answer->is_answer = true;
-    answer->is_copy = about->is_copy;
+    lab_truth_answered(net->truth, answer);
+    lab_walk(net, answer, now_ns);
+}
+
+void lab_answer_unasked(struct lab_net *net, int64_t now_ns)
+{
+    struct lab_tcp_unasked unasked;
+    if (!lab_tcp_timer(net, now_ns, &unasked))
+        return;
+    struct lab_packet *answer = lab_net_packet(net);
+    if (!answer)
+        return;
+    lab_packet_make_tcp(answer, &unasked.ends, &unasked.header, unasked.ttl);
+    answer->node = unasked.node;
+    answer->mark = unasked.mark;
+    answer->is_answer = true;
+    answer->is_again = unasked.is_again;
+    net->nodes[answer->node].answers_sent++;
     lab_truth_answered(net->truth, answer);
     lab_walk(net, answer, now_ns);
 }
@@ -78,7 +91,8 @@ static void send_reset(struct lab_net *net, const struct lab_packet *packet, str
 {
     struct lab_tcp_header header;
     lab_tcp_reset_for(packet, &header);
-    lab_packet_make_tcp(answer, packet, &header, net->s->nodes[packet->node].ttl);
+    struct lab_tcp_ends ends = lab_packet_turned(packet);
+    lab_packet_make_tcp(answer, &ends, &header, net->s->nodes[packet->node].ttl);
     lab_answer_send(net, answer, packet, now_ns);
 }
 
@@ -145,22 +159,34 @@ static enum lab_reason answer_echo(struct lab_net *net, struct lab_packet *packe
 }
 
 static enum lab_reason answer_tcp(struct lab_net *net, struct lab_packet *packet, struct lab_packet *answer,
-                                  int64_t now_ns)
+                                  int64_t now_ns, bool *ret_is_later)
 {
     const struct lab_node *node = &net->s->nodes[packet->node];
     struct lab_service service = node->service;
     service.tcp_default = state_of(service.tcp, service.tcp_default, lab_packet_port(packet, true));
+    if (service.tcp_default == LAB_PORT_REJECTED) {
+        packet->verdict = LAB_PORT_UNREACHABLE;
+        return LAB_REASON_NONE;
+    }
     struct lab_tcp_header header;
+    struct lab_tcp_ends ends = lab_packet_turned(packet);
     enum lab_reason reason = LAB_REASON_CONSUMED;
-    if (!lab_tcp_segment(net->tcp, &service, packet, now_ns, &header, &reason))
+    switch (lab_tcp_segment(net, &service, packet, now_ns, &header, &reason)) {
+    case LAB_TCP_NONE:
         return reason;
-    lab_packet_make_tcp(answer, packet, &header, node->ttl);
+    case LAB_TCP_LATER:
+        *ret_is_later = true;
+        return LAB_REASON_CONSUMED;
+    case LAB_TCP_NOW:
+        break;
+    }
+    lab_packet_make_tcp(answer, &ends, &header, node->ttl);
     return LAB_REASON_NONE;
 }
 
-/* Fills answer, or says why there is none. A closed UDP port turns the packet into one that draws an error. */
+/* Fills answer, or says why there is none. A closed UDP port or a rejected TCP port turns the packet into one that draws an error. */
 static enum lab_reason make_answer(struct lab_net *net, struct lab_packet *packet, struct lab_packet *answer,
-                                   int64_t now_ns)
+                                   int64_t now_ns, bool *ret_is_later)
 {
     const struct lab_node *node = &net->s->nodes[packet->node];
     if (is_silent_now(net, node, now_ns))
@@ -174,7 +200,7 @@ static enum lab_reason make_answer(struct lab_net *net, struct lab_packet *packe
     if (lab_packet_is_echo_request(packet))
         return answer_echo(net, packet, answer);
     if (packet->protocol == LAB_IPPROTO_TCP)
-        return answer_tcp(net, packet, answer, now_ns);
+        return answer_tcp(net, packet, answer, now_ns, ret_is_later);
     if (packet->protocol != LAB_IPPROTO_UDP)
         return LAB_REASON_CONSUMED;
     switch (state_of(node->service.udp, node->service.udp_default, lab_packet_port(packet, true))) {
@@ -184,6 +210,7 @@ static enum lab_reason make_answer(struct lab_net *net, struct lab_packet *packe
         lab_packet_make_udp_echo(answer, packet, node->ttl);
         return LAB_REASON_NONE;
     case LAB_PORT_CLOSED:
+    case LAB_PORT_REJECTED:
         packet->verdict = LAB_PORT_UNREACHABLE;
         break;
     }
@@ -200,10 +227,13 @@ void lab_answer_arrival(struct lab_net *net, struct lab_packet *packet, int64_t 
     }
     int64_t then_ns = now_ns + net->s->nodes[packet->node].service.think_ns;
     packet->verdict = LAB_PASS;
-    enum lab_reason reason = make_answer(net, packet, answer, now_ns);
+    bool is_later = false; /* answered, only not by this call */
+    enum lab_reason reason = make_answer(net, packet, answer, now_ns, &is_later);
     if (reason != LAB_REASON_NONE || packet->verdict != LAB_PASS)
         slab_put(&net->packets, answer);
-    if (reason != LAB_REASON_NONE) {
+    if (is_later) {
+        slab_put(&net->packets, packet);
+    } else if (reason != LAB_REASON_NONE) {
         lab_net_drop(net, packet, reason, LAB_NONE);
     } else if (packet->verdict != LAB_PASS) {
         packet->tunnel = LAB_NONE;

@@ -260,7 +260,7 @@ static int set_echo_loss(struct lab_reader *r, const char *word, struct lab_node
 
 static int set_tcp(struct lab_reader *r, const char *word, struct lab_node *node)
 {
-    static const char *const words[] = {"closed", "open", "silent", NULL};
+    static const char *const words[] = {"closed", "open", "silent", "rejected", NULL};
     const char *ports = "";
     int i = 0;
     int rc = word_of(r, word, &ports);
@@ -301,10 +301,28 @@ static int set_sack(struct lab_reader *r, const char *word, struct lab_node *nod
 
 static int set_timestamps(struct lab_reader *r, const char *word, struct lab_node *node)
 {
-    static const char *const words[] = {"off", "on", NULL};
+    static const char *const words[] = {"off", "on", "lax", NULL};
     int i = 0;
     int rc = one_of(r, word, words, &i);
-    node->service.has_timestamps = i == 1;
+    node->service.timestamps = (enum lab_timestamps)i;
+    return rc;
+}
+
+static int set_compression(struct lab_reader *r, const char *word, struct lab_node *node)
+{
+    static const char *const words[] = {"off", "on", "warm", NULL};
+    int i = 0;
+    int rc = one_of(r, word, words, &i);
+    node->service.compression = (enum lab_compression)i;
+    return rc;
+}
+
+static int set_handshakes(struct lab_reader *r, const char *word, struct lab_node *node)
+{
+    bool is_backlog = *word == 'b';
+    int64_t value = 0;
+    int rc = lab_lex_count(&r->lex, word, is_backlog ? 1 : 0, is_backlog ? 1000000 : 8, &value, r->err);
+    *(is_backlog ? &node->service.backlog : &node->service.syn_ack_retries) = (uint32_t)value;
     return rc;
 }
 
@@ -348,6 +366,9 @@ static const struct attribute {
     {"udp-echo", FOR_ANSWERING, set_udp},
     {"sack", FOR_ANSWERING, set_sack},
     {"timestamps", FOR_ANSWERING, set_timestamps},
+    {"compressed-acks", FOR_ANSWERING, set_compression},
+    {"backlog", FOR_ANSWERING, set_handshakes},
+    {"syn-ack-retries", FOR_ANSWERING, set_handshakes},
     {"mss", FOR_ANSWERING, set_number},
     {"think", FOR_ANSWERING, set_think},
 };

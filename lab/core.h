@@ -29,6 +29,7 @@ struct lab_node_now {
     uint32_t salt;      /* so that routers in a row do not all balance alike */
     int64_t rate_at_ns; /* theoretical arrival time of the rate limit */
     uint64_t errors_sent, answers_sent;
+    uint32_t half_open; /* TCP connections */
     uint64_t dropped[LAB_REASON_COUNT];
 };
 
@@ -123,6 +124,9 @@ void lab_answer_arrival(struct lab_net *net, struct lab_packet *packet, int64_t 
 /* The node the packet is at must tell its sender that it goes no further. Frees it. */
 void lab_answer_error(struct lab_net *net, struct lab_packet *packet, int64_t now_ns);
 
+/* A TCP end has something to send by itself. */
+void lab_answer_unasked(struct lab_net *net, int64_t now_ns);
+
 /* Sends what was made in answer to `about` from the node `about` is at. */
 void lab_answer_send(struct lab_net *net, struct lab_packet *answer, const struct lab_packet *about, int64_t now_ns);
 
@@ -131,10 +135,26 @@ void lab_answer_send(struct lab_net *net, struct lab_packet *answer, const struc
 struct lab_tcp *lab_tcp_new(void);
 void lab_tcp_free(struct lab_tcp *tcp);
 
-/* A TCP segment has arrived at a node. Fills *ret and returns true when it must be answered; a silent end has
- * *ret_reason say why. */
-bool lab_tcp_segment(struct lab_tcp *tcp, const struct lab_service *service, const struct lab_packet *segment,
-                     int64_t now_ns, struct lab_tcp_header *ret, enum lab_reason *ret_reason);
+/* A TCP segment has arrived at a node. NOW: *ret is the answer. LATER: one comes by lab_tcp_timer, or with the answer to
+ * a later segment; the truth knows. NONE: there is none, and *ret_reason says why. */
+enum lab_tcp_answer { LAB_TCP_NONE, LAB_TCP_NOW, LAB_TCP_LATER };
+enum lab_tcp_answer lab_tcp_segment(struct lab_net *net, const struct lab_service *service,
+                                    const struct lab_packet *segment, int64_t now_ns, struct lab_tcp_header *ret,
+                                    enum lab_reason *ret_reason);
+
+/* What an end sends without a segment that draws it. */
+struct lab_tcp_unasked {
+    struct lab_tcp_ends ends;
+    struct lab_tcp_header header;
+    struct lab_mark mark;
+    uint32_t node;
+    uint8_t ttl;
+    bool is_again; /* it was sent before */
+};
+
+/* When the next end has something to send; then lab_tcp_timer tells what: false when it was only something to forget. */
+int64_t lab_tcp_next_ns(const struct lab_tcp *tcp);
+bool lab_tcp_timer(struct lab_net *net, int64_t now_ns, struct lab_tcp_unasked *ret);
 
 /* The RST a firewall sends in the destination's name. */
 void lab_tcp_reset_for(const struct lab_packet *segment, struct lab_tcp_header *ret);
@@ -148,6 +168,9 @@ void lab_truth_way(struct lab_truth *truth, const struct lab_packet *packet, con
 void lab_truth_arrived(struct lab_truth *truth, const struct lab_packet *packet);
 void lab_truth_answered(struct lab_truth *truth, const struct lab_packet *answer);
 void lab_truth_received(struct lab_truth *truth, const struct lab_packet *answer, int64_t now_ns);
+
+/* The answer that tells of probe `newer` tells of `older` too. Either may be LAB_NONE. */
+void lab_truth_also(struct lab_truth *truth, uint32_t newer, uint32_t older);
 void lab_truth_dropped(struct lab_truth *truth, const struct lab_packet *packet, enum lab_reason reason,
                        uint32_t port);
 

@@ -30,7 +30,8 @@ struct lab_node *lab_model_add_node(struct lab_scenario *s, const char *name, en
     node->dscp_rewrite = -1;
     node->rate_burst = 1;
     node->tunnel = LAB_NONE;
-    node->service.has_timestamps = true;
+    node->service.timestamps = LAB_TIMESTAMPS_ON;
+    node->service.syn_ack_retries = 5;
     return node;
 }
 

@@ -63,8 +63,10 @@ struct lab_route {
     uint32_t port_count;
 };
 
-enum lab_port_state { LAB_PORT_CLOSED, LAB_PORT_OPEN, LAB_PORT_SILENT };
+enum lab_port_state { LAB_PORT_CLOSED, LAB_PORT_OPEN, LAB_PORT_SILENT, LAB_PORT_REJECTED };
 enum lab_sack { LAB_SACK_PERMITTED, LAB_SACK_NOT_PERMITTED, LAB_SACK_NEVER_SENT };
+enum lab_timestamps { LAB_TIMESTAMPS_OFF, LAB_TIMESTAMPS_ON, LAB_TIMESTAMPS_LAX }; /* lax: not insisted on */
+enum lab_compression { LAB_COMPRESSION_OFF, LAB_COMPRESSION_ON, LAB_COMPRESSION_WARM }; /* warm: the RTT is known */
 
 struct lab_ports {
     struct lab_ports *next;
@@ -78,7 +80,10 @@ struct lab_service {
     struct lab_ports *udp; /* open = echo */
     enum lab_port_state tcp_default, udp_default;
     enum lab_sack sack;
-    bool has_timestamps;
+    enum lab_timestamps timestamps;
+    enum lab_compression compression;
+    uint32_t backlog; /* half-open connections at once; 0 = no limit */
+    uint32_t syn_ack_retries;
     uint16_t mss; /* 0 = from the family, for an MTU of 1500 */
     bool is_echo_off;
     double echo_loss; /* share of echo requests not answered */

@@ -104,7 +104,7 @@ struct lab_packet *lab_net_packet(struct lab_net *net)
     if (net->packets.free_count > 0) {
         packet = slab_at(&net->packets, net->packets.free_list[--net->packets.free_count]);
         memset(packet, 0, offsetof(struct lab_packet, bytes));
-        packet->port = packet->tunnel = packet->stream = packet->probe = LAB_NONE;
+        packet->port = packet->tunnel = packet->mark.stream = packet->mark.probe = LAB_NONE;
     } else {
         net->no_buffer++;
     }
@@ -192,14 +192,15 @@ void lab_net_input(struct lab_net *net, unsigned vantage, const void *bytes, siz
     lab_route_refresh(net, now_ns);
     packet->vantage = vantage;
     packet->node = net->s->vantages[vantage];
-    packet->sent_ns = now_ns;
+    packet->mark.sent_ns = now_ns;
     lab_truth_sent(net->truth, packet, now_ns);
     lab_walk(net, packet, now_ns);
 }
 
 int64_t lab_net_next_ns(const struct lab_net *net)
 {
-    return net->heap_count > 0 ? net->heap[0]->due_ns : LAB_NEVER;
+    int64_t packet_ns = net->heap_count > 0 ? net->heap[0]->due_ns : LAB_NEVER, tcp_ns = lab_tcp_next_ns(net->tcp);
+    return packet_ns < tcp_ns ? packet_ns : tcp_ns;
 }
 
 static void output(struct lab_net *net, struct lab_packet *packet)
@@ -214,27 +215,33 @@ static void output(struct lab_net *net, struct lab_packet *packet)
     slab_put(&net->packets, packet);
 }
 
+static void happen(struct lab_net *net, struct lab_packet *packet, int64_t due_ns)
+{
+    switch (packet->event) {
+    case LAB_EVENT_OUT:
+        output(net, packet);
+        break;
+    case LAB_EVENT_ARRIVE:
+        lab_answer_arrival(net, packet, due_ns);
+        break;
+    case LAB_EVENT_ERROR:
+        lab_answer_error(net, packet, due_ns);
+        break;
+    case LAB_EVENT_CONTINUE:
+        lab_walk(net, packet, due_ns);
+        break;
+    }
+}
+
 void lab_net_step(struct lab_net *net, int64_t now_ns)
 {
     if (!net->has_started)
         start(net, now_ns);
-    while (net->heap_count > 0 && net->heap[0]->due_ns <= now_ns) {
-        struct lab_packet *packet = take_first(net);
-        int64_t due = packet->due_ns;
+    for (int64_t due; (due = lab_net_next_ns(net)) <= now_ns;) {
         lab_route_refresh(net, due);
-        switch (packet->event) {
-        case LAB_EVENT_OUT:
-            output(net, packet);
-            break;
-        case LAB_EVENT_ARRIVE:
-            lab_answer_arrival(net, packet, due);
-            break;
-        case LAB_EVENT_ERROR:
-            lab_answer_error(net, packet, due);
-            break;
-        case LAB_EVENT_CONTINUE:
-            lab_walk(net, packet, due);
-            break;
-        }
+        if (net->heap_count > 0 && net->heap[0]->due_ns == due)
+            happen(net, take_first(net), due);
+        else
+            lab_answer_unasked(net, due);
     }
 }

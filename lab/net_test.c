@@ -373,9 +373,14 @@ static void a_firewall_answers_as_told(void **state)
                             "firewall r2 deny echo to 198.18.10.0/24 with prohibited\nnode app tcp 443 open\n");
     struct test_tcp syn = {.source_port = 40000, .port = 443, .seq = 100, .flags = LAB_TCP_SYN};
     test_net_tcp(&t, 0, ME, APP, &syn);
-    test_net_run(&t);
+    test_net_run_until(&t, t.now_ns + 100 * CLOCK_MS);
     const struct lab_packet *p = test_net_take(&t, NULL);
     assert_int_equal(p->bytes[p->l4 + 13], LAB_TCP_SYN | LAB_TCP_ACK);
+    syn.flags = LAB_TCP_RST;
+    syn.seq = 101;
+    test_net_tcp(&t, 0, ME, APP, &syn);
+    syn.flags = LAB_TCP_SYN;
+    syn.seq = 100;
     syn.port = 80;
     test_net_tcp(&t, 0, ME, APP, &syn);
     test_net_run(&t);

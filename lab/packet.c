@@ -16,6 +16,7 @@ const char *const lab_reason_names[LAB_REASON_COUNT] = {
     [LAB_REASON_ECHO_OFF] = "echo-off",
     [LAB_REASON_ECHO_LOSS] = "echo-loss",
     [LAB_REASON_PORT_SILENT] = "port-silent",
+    [LAB_REASON_BACKLOG] = "backlog-full",
     [LAB_REASON_CHECKSUM] = "checksum",
     [LAB_REASON_NO_ERROR] = "no-error-due",
     [LAB_REASON_NO_ROUTE] = "no-route",
@@ -443,17 +444,22 @@ void lab_packet_make_udp_echo(struct lab_packet *ret, const struct lab_packet *r
     finish(ret, header + size, 6);
 }
 
-void lab_packet_make_tcp(struct lab_packet *ret, const struct lab_packet *request, const struct lab_tcp_header *tcp,
+struct lab_tcp_ends lab_packet_turned(const struct lab_packet *request)
+{
+    return (struct lab_tcp_ends){request->dst, request->src, lab_packet_port(request, true),
+                                 lab_packet_port(request, false)};
+}
+
+void lab_packet_make_tcp(struct lab_packet *ret, const struct lab_tcp_ends *ends, const struct lab_tcp_header *tcp,
                          uint8_t ttl)
 {
     assert(tcp->options_size % 4 == 0 && tcp->options_size <= sizeof tcp->options);
     size_t size = 20 + (size_t)tcp->options_size;
-    size_t header = make_ip(ret, &request->dst, &request->src, LAB_IPPROTO_TCP, ttl, size);
-    const uint8_t *from = request->bytes + request->l4;
+    size_t header = make_ip(ret, &ends->src, &ends->dst, LAB_IPPROTO_TCP, ttl, size);
     uint8_t *l4 = ret->bytes + header;
     memset(l4, 0, 20);
-    memcpy(l4, from + 2, 2);
-    memcpy(l4 + 2, from, 2);
+    put16(l4, ends->src_port);
+    put16(l4 + 2, ends->dst_port);
     put32(l4 + 4, tcp->seq);
     put32(l4 + 8, tcp->ack);
     l4[12] = (uint8_t)(size / 4 << 4);

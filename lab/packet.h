@@ -35,6 +35,7 @@ enum lab_reason {
     LAB_REASON_ECHO_OFF,    /* a host that does not answer echo requests */
     LAB_REASON_ECHO_LOSS,   /* a host's share of unanswered echo requests */
     LAB_REASON_PORT_SILENT, /* a port that does not answer */
+    LAB_REASON_BACKLOG,     /* a SYN beyond the half-open connections the host holds */
     LAB_REASON_CHECKSUM,    /* a wrong checksum, as after corruption */
     LAB_REASON_NO_ERROR,    /* nothing may be answered: an ICMP error, a fragment, a multicast */
     LAB_REASON_NO_ROUTE,    /* an answer to an address nobody has */
@@ -59,6 +60,14 @@ struct lab_hop {
 
 enum lab_event { LAB_EVENT_OUT, LAB_EVENT_ARRIVE, LAB_EVENT_ERROR, LAB_EVENT_CONTINUE };
 
+/* What the truth knows a packet as: the probe it is, or which it answers. */
+struct lab_mark {
+    uint32_t stream, probe; /* LAB_NONE = untracked */
+    uint32_t number;        /* of the probe within its stream */
+    bool is_copy;           /* made by a duplicating link */
+    int64_t sent_ns;
+};
+
 struct lab_packet {
     /* Where it is. */
     int64_t due_ns;
@@ -75,13 +84,10 @@ struct lab_packet {
     uint8_t quoted_label_ttl;
     bool is_forced_out;       /* held back on purpose: not kept in order */
 
-    /* What the truth knows it as: the probe it is, or which it answers. */
-    uint32_t stream, probe; /* LAB_NONE = untracked */
-    uint32_t number;        /* of the probe within its stream */
-    int64_t sent_ns;
+    struct lab_mark mark;
     bool is_answer;
     bool is_error; /* an ICMP error; else an answer of the destination */
-    bool is_copy;  /* made by a duplicating link */
+    bool is_again; /* TCP sent it again by itself */
 
     /* What its headers say. */
     bool is_v4, is_fragment, has_l4; /* has_l4: the transport header is whole */
@@ -137,9 +143,14 @@ struct lab_tcp_header {
 #define LAB_TCP_PSH 0x08u
 #define LAB_TCP_ACK 0x10u
 
-/* An answer to `request`: addresses and ports turned round. */
-void lab_packet_make_tcp(struct lab_packet *ret, const struct lab_packet *request, const struct lab_tcp_header *header,
+/* Who sends a segment to whom. */
+struct lab_tcp_ends {
+    struct lab_addr src, dst;
+    uint16_t src_port, dst_port;
+};
+void lab_packet_make_tcp(struct lab_packet *ret, const struct lab_tcp_ends *ends, const struct lab_tcp_header *header,
                          uint8_t ttl);
+struct lab_tcp_ends lab_packet_turned(const struct lab_packet *request); /* the ends of its answer */
 
 /* An echo request with nothing in it. */
 void lab_packet_make_probe(struct lab_packet *ret, const struct lab_addr *from, const struct lab_addr *to);

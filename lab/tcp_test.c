@@ -16,7 +16,10 @@
     "host one address 198.18.10.1 v6 2001:db8:a::1 tcp 80,443 open tcp 25 silent\n"                                   \
     "host two address 198.18.10.2 tcp 80 open sack not-permitted timestamps off mss 1200\n"                           \
     "host three address 198.18.10.3 tcp 80 open sack never-sent\n"                                                    \
-    "link ams r1 delay 5ms\nlink r1 one\nlink r1 two\nlink r1 three\n"
+    "host four address 198.18.10.4 tcp 80 open compressed-acks on\n"                                                   \
+    "host five address 198.18.10.5 tcp 80 open compressed-acks warm\n"                                                 \
+    "host six address 198.18.10.6 tcp 80 open tcp 81 rejected backlog 3 timestamps lax syn-ack-retries 1\n"             \
+    "link ams r1 delay 5ms\nlink r1 one\nlink r1 two\nlink r1 three\nlink r1 four\nlink r1 five\nlink r1 six\n"
 
 #define SYN LAB_TCP_SYN
 #define ACK LAB_TCP_ACK
@@ -71,7 +74,7 @@ static bool talk(struct test_net *t, const char *to, const struct test_tcp *tcp,
 {
     bool is_v6 = strchr(to, ':') != NULL;
     test_net_tcp(t, 0, is_v6 ? "2001:db8:1::2" : ME, to, tcp);
-    test_net_run(t);
+    test_net_run_until(t, t->now_ns + 10 * CLOCK_MS); /* one round trip: nothing is sent again yet */
     const struct lab_packet *p = test_net_take(t, NULL);
     if (!p)
         return false;
@@ -269,9 +272,267 @@ static void agreed_timestamps_are_needed(void **state)
     test_net_close(&t);
 }
 
+/* When the segments that came out since `from` were due, in microseconds after it; returns their number. */
+static unsigned dues_of(struct test_net *t, int64_t from_ns, int64_t *dues, unsigned room)
+{
+    unsigned count = 0;
+    int64_t due;
+    while (test_net_take(t, &due)) {
+        assert_true(count < room);
+        dues[count++] = (due - from_ns) / CLOCK_US;
+    }
+    return count;
+}
+
+static struct lab_truth_sum sum_of(const struct test_net *t, const char *to, enum lab_kind kind)
+{
+    struct lab_truth_sum sum;
+    lab_truth_sum(t->truth, 0, to, kind, 0, &sum);
+    return sum;
+}
+
+static void a_handshake_is_tried_again_until_it_is_ended(void **state)
+{
+    (void)state;
+    static const int64_t all[6] = {10000, 1010000, 3010000, 7010000, 15010000, 31010000};
+    int64_t dues[8];
+    for (int way = 0; way < 3; way++) { /* nothing; a reset after 2 s; an acknowledgement after 2 s */
+        struct test_net t;
+        test_net_open(&t, NET);
+        int64_t begin = t.now_ns;
+        struct test_tcp tcp = {.source_port = 4000, .port = 80, .seq = 1000, .flags = SYN};
+        test_net_tcp(&t, 0, ME, HOST, &tcp);
+        test_net_run_until(&t, begin + 2 * CLOCK_S);
+        uint32_t isn = test_u32(t.kept[0].packet.bytes + 24);
+        assert_int_equal(test_u32(t.kept[1].packet.bytes + 24), isn);
+        tcp.seq = 1001;
+        tcp.flags = way == 1 ? RST : ACK;
+        tcp.ack = way == 1 ? 0 : isn + 1;
+        if (way > 0)
+            test_net_tcp(&t, 0, ME, HOST, &tcp);
+        test_net_run(&t);
+        unsigned count = dues_of(&t, begin, dues, 8);
+        assert_int_equal(count, way == 0 ? 6 : 2);
+        assert_memory_equal(dues, all, count * sizeof *dues);
+        struct lab_truth_sum sum = sum_of(&t, HOST, LAB_KIND_TCP_SYN);
+        assert_int_equal(sum.sent, 1);
+        assert_int_equal(sum.received, 1);
+        assert_int_equal(sum.duplicates, 0);
+        assert_int_equal(sum.again, count - 1);
+        test_net_close(&t);
+    }
+}
+
+static void a_reset_must_have_the_right_number(void **state)
+{
+    (void)state;
+    struct test_net t;
+    struct answer a;
+    test_net_open(&t, NET);
+    struct test_tcp tcp = open_connection(&t, HOST);
+    tcp.flags = RST;
+    tcp.ack = 0;
+    tcp.seq = 1000; /* before the window: nothing */
+    assert_false(talk(&t, HOST, &tcp, &a));
+    tcp.seq = 1005; /* in the window and not expected: a challenge */
+    assert_true(talk(&t, HOST, &tcp, &a));
+    assert_int_equal(a.flags, ACK);
+    assert_int_equal(a.ack, 1001);
+    tcp.seq = 1001;
+    assert_false(talk(&t, HOST, &tcp, &a));
+    tcp.flags = ACK;
+    tcp.ack = 77;
+    assert_true(talk(&t, HOST, &tcp, &a)); /* the connection is gone */
+    assert_int_equal(a.flags, RST);
+    assert_int_equal(a.seq, 77);
+    test_net_close(&t);
+}
+
+static void a_second_syn_meets_the_first(void **state)
+{
+    (void)state;
+    struct test_net t;
+    struct answer a;
+    test_net_open(&t, NET);
+    struct test_tcp tcp = {.source_port = 4000, .port = 80, .seq = 1000, .flags = SYN};
+    assert_true(talk(&t, HOST, &tcp, &a));
+    uint32_t isn = a.seq;
+    tcp.seq = 900; /* before the window: an acknowledgement, one in 500 ms */
+    assert_true(talk(&t, HOST, &tcp, &a));
+    assert_int_equal(a.flags, ACK);
+    assert_int_equal(a.seq, isn + 1);
+    assert_int_equal(a.ack, 1001);
+    assert_false(talk(&t, HOST, &tcp, &a));
+    tcp.seq = 1007; /* within: the half-open connection is reset */
+    assert_true(talk(&t, HOST, &tcp, &a));
+    assert_int_equal(a.flags, RST | ACK);
+    assert_int_equal(a.ack, 1008);
+    assert_true(talk(&t, HOST, &tcp, &a)); /* and is made anew */
+    assert_int_equal(a.flags, SYN | ACK);
+    assert_int_equal(a.ack, 1008);
+    test_net_close(&t);
+}
+
+static void duplicates_behind_the_hole_are_told(void **state)
+{
+    (void)state;
+    struct test_net t;
+    struct answer a;
+    test_net_open(&t, NET);
+    struct test_tcp data = open_connection(&t, HOST);
+    data.payload = 10;
+    data.seq = 1011;
+    assert_true(talk(&t, HOST, &data, &a));
+    data.seq = 1031;
+    assert_true(talk(&t, HOST, &data, &a));
+    data.seq = 1011; /* again: RFC 2883 section 4.1.2 */
+    assert_true(talk(&t, HOST, &data, &a));
+    assert_int_equal(a.block_count, 3);
+    assert_int_equal(a.blocks[0][0], 1011);
+    assert_int_equal(a.blocks[0][1], 1021);
+    assert_int_equal(a.blocks[1][0], 1011);
+    assert_int_equal(a.blocks[1][1], 1021);
+    assert_int_equal(a.blocks[2][0], 1031);
+    test_net_close(&t);
+}
+
+/* Sends probes of one byte behind a hole of one, each by its own, and says how much later than 10 ms each SACK came. */
+static void probe_behind_a_hole(struct test_net *t, const char *host, struct test_tcp *data, unsigned count,
+                                unsigned nudge_every, int64_t *late_us)
+{
+    data->payload = 1;
+    uint32_t hole = data->seq;
+    for (unsigned i = 0; i < count; i++) {
+        int64_t begin = t->now_ns;
+        if (nudge_every > 0 && i % nudge_every == 0) {
+            data->seq = hole - 1;
+            test_net_tcp(t, 0, ME, host, data);
+        }
+        data->seq = hole + 1 + i;
+        test_net_tcp(t, 0, ME, host, data);
+        test_net_run_until(t, begin + 40 * CLOCK_MS);
+        int64_t dues[2];
+        unsigned answers = dues_of(t, begin, dues, 2);
+        assert_int_equal(answers, 1 + (nudge_every > 0 && i % nudge_every == 0));
+        late_us[i] = dues[answers - 1] - 10000;
+    }
+}
+
+static void compressed_acknowledgements_are_late_as_on_linux(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host;
+        bool has_sent;
+        unsigned nudge_every;
+        int64_t late_us; /* from the fourth probe on */
+    } cases[] = {{HOST, false, 0, 0},            {"198.18.10.4", false, 0, 100}, {"198.18.10.4", true, 0, 600},
+                 {"198.18.10.5", false, 0, 600}, {"198.18.10.4", true, 10, 0},   {"198.18.10.5", false, 10, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct test_net t;
+        struct answer a;
+        int64_t late_us[50];
+        test_net_open(&t, NET);
+        struct test_tcp data = open_connection(&t, cases[i].host);
+        if (cases[i].has_sent) {
+            data.payload = 600;
+            assert_true(talk(&t, cases[i].host, &data, &a));
+            data.seq += 600;
+        }
+        probe_behind_a_hole(&t, cases[i].host, &data, 50, cases[i].nudge_every, late_us);
+        for (unsigned k = 0; k < 50; k++)
+            assert_int_equal(late_us[k], k < 3 ? 0 : cases[i].late_us);
+        struct lab_truth_sum sum = sum_of(&t, cases[i].host, LAB_KIND_TCP_DATA);
+        assert_int_equal(sum.sent, 50 + cases[i].has_sent);
+        assert_int_equal(sum.received, sum.sent);
+        assert_int_equal(sum.rtt_max_ns, 10 * CLOCK_MS + cases[i].late_us * CLOCK_US);
+        assert_int_equal(sum_of(&t, cases[i].host, LAB_KIND_TCP_OLD).sent, cases[i].nudge_every ? 5 : 0);
+        test_net_close(&t);
+    }
+}
+
+static void one_compressed_acknowledgement_answers_many(void **state)
+{
+    (void)state;
+    struct test_net t;
+    int64_t dues[64];
+    test_net_open(&t, NET);
+    struct test_tcp data = open_connection(&t, "198.18.10.5");
+    data.payload = 1;
+    int64_t begin = t.now_ns;
+    for (uint32_t i = 0; i < 60; i++) {
+        data.seq = 1002 + i;
+        test_net_tcp(&t, 0, ME, "198.18.10.5", &data);
+    }
+    test_net_run(&t);
+    /* Three at once, the 48th stands for the 44 before it, and the timer for the rest. */
+    assert_int_equal(dues_of(&t, begin, dues, 64), 5);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(dues[i], 10000);
+    assert_int_equal(dues[4], 10600);
+    struct lab_truth_sum sum = sum_of(&t, "198.18.10.5", LAB_KIND_TCP_DATA);
+    assert_int_equal(sum.sent, 60);
+    assert_int_equal(sum.received, 60);
+    assert_int_equal(sum.duplicates + sum.reordered, 0);
+    assert_int_equal(sum.rtt_min_ns, 10 * CLOCK_MS);
+    assert_int_equal(sum.rtt_max_ns, 10 * CLOCK_MS + 600 * CLOCK_US);
+    assert_int_equal(sum.rtt_sum_ns, 60 * 10 * CLOCK_MS + 12 * 600 * CLOCK_US);
+    test_net_close(&t);
+}
+
+static void half_open_connections_are_bounded(void **state)
+{
+    (void)state;
+    struct test_net t;
+    struct answer a;
+    test_net_open(&t, NET);
+    struct test_tcp tcp = {.source_port = 4000, .port = 80, .seq = 1000, .flags = SYN};
+    for (uint16_t i = 0; i < 5; i++) {
+        tcp.source_port = (uint16_t)(4000 + i);
+        assert_int_equal(talk(&t, "198.18.10.6", &tcp, &a), i < 3);
+    }
+    assert_int_equal(sum_of(&t, "198.18.10.6", LAB_KIND_TCP_SYN).suppressed, 2);
+    tcp.source_port = 4001;
+    tcp.flags = RST;
+    tcp.seq = 1001;
+    assert_false(talk(&t, "198.18.10.6", &tcp, &a));
+    tcp.source_port = 4010;
+    tcp.flags = SYN;
+    tcp.seq = 5;
+    assert_true(talk(&t, "198.18.10.6", &tcp, &a));
+    test_net_run(&t); /* tried once more, and forgotten after three seconds */
+    tcp.source_port = 4020;
+    t.taken = t.kept_count;
+    assert_true(talk(&t, "198.18.10.6", &tcp, &a));
+    test_net_close(&t);
+}
+
+static void a_rejected_port_is_unreachable(void **state)
+{
+    (void)state;
+    struct test_net t;
+    test_net_open(&t, NET);
+    struct test_tcp tcp = {.source_port = 4000, .port = 81, .seq = 1000, .flags = SYN};
+    test_net_tcp(&t, 0, ME, "198.18.10.6", &tcp);
+    test_net_run(&t);
+    const struct lab_packet *p = test_net_take(&t, NULL);
+    assert_int_equal(test_icmp_type(p), 3);
+    assert_int_equal(test_icmp_code(p), 3);
+    assert_string_equal(test_source(p), "198.18.10.6");
+    test_net_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest checks[] = {
+        cmocka_unit_test(a_handshake_is_tried_again_until_it_is_ended),
+        cmocka_unit_test(a_reset_must_have_the_right_number),
+        cmocka_unit_test(a_second_syn_meets_the_first),
+        cmocka_unit_test(duplicates_behind_the_hole_are_told),
+        cmocka_unit_test(compressed_acknowledgements_are_late_as_on_linux),
+        cmocka_unit_test(one_compressed_acknowledgement_answers_many),
+        cmocka_unit_test(half_open_connections_are_bounded),
+        cmocka_unit_test(a_rejected_port_is_unreachable),
         cmocka_unit_test(a_handshake_offers_what_was_asked_for),
         cmocka_unit_test(closed_ports_reset_and_silent_ones_do_not),
         cmocka_unit_test(bytes_beyond_a_hole_draw_sacks),

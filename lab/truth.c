@@ -7,6 +7,8 @@
 #include "lab/core.h"
 #include "lab/truth_core.h"
 
+#define ANSWERED_AT_ONCE 64u /* probes by one compressed acknowledgement */
+
 uint32_t lab_index_find(const struct lab_index *index, uint64_t hash, lab_index_same_fn *same, const void *user,
                         uint32_t *ret_slot)
 {
@@ -39,6 +41,7 @@ struct lab_truth *lab_truth_new(struct lab_net *net, uint32_t probes, uint32_t s
     truth->hop_room = truth->path_room * LAB_TRUTH_PATH_HOPS;
     truth->targets = mem_alloc_array(truth->target_room, sizeof *truth->targets);
     truth->flows = mem_alloc_array(truth->flow_room, sizeof *truth->flows);
+    truth->sessions = mem_alloc_array(LAB_TRUTH_SESSIONS, sizeof *truth->sessions);
     truth->paths = mem_alloc_array(truth->path_room, sizeof *truth->paths);
     truth->hops = mem_alloc_array(truth->hop_room, sizeof *truth->hops);
     index_init(&truth->stream_index, streams);
@@ -56,6 +59,7 @@ void lab_truth_free(struct lab_truth *truth)
     mem_free(truth->streams);
     mem_free(truth->targets);
     mem_free(truth->flows);
+    mem_free(truth->sessions);
     mem_free(truth->paths);
     mem_free(truth->hops);
     mem_free(truth->stream_index.slots);
@@ -242,15 +246,29 @@ static bool is_same_stream(const void *user, uint32_t i)
            stream->ttl == key->ttl && lab_addr_is_same(&stream->address, &key->packet->dst);
 }
 
-static enum lab_kind tcp_kind(const struct lab_packet *packet)
+static enum lab_kind tcp_kind(struct lab_truth *truth, const struct lab_packet *packet, uint32_t target)
 {
     const uint8_t *l4 = packet->bytes + packet->l4;
-    if ((l4[13] & (LAB_TCP_SYN | LAB_TCP_ACK)) == LAB_TCP_SYN)
+    uint32_t seq = (uint32_t)l4[4] << 24 | (uint32_t)l4[5] << 16 | (uint32_t)l4[6] << 8 | l4[7];
+    uint32_t size = (uint32_t)(packet->size - packet->l4 - (l4[12] >> 4) * 4), right = seq + size;
+    uint32_t slot = (uint32_t)(mix(target, packet->flow) >> 20) & (LAB_TRUTH_SESSIONS - 1);
+    struct lab_session *session = &truth->sessions[slot];
+    if ((l4[13] & (LAB_TCP_SYN | LAB_TCP_ACK)) == LAB_TCP_SYN) {
+        *session = (struct lab_session){target, packet->flow, seq + 1, true};
         return LAB_KIND_TCP_SYN;
-    return packet->size > packet->l4 + (l4[12] >> 4) * 4 ? LAB_KIND_TCP_DATA : LAB_KIND_TCP;
+    }
+    if (size == 0)
+        return LAB_KIND_TCP;
+    if (!session->is_used || session->target != target || session->flow != packet->flow)
+        return LAB_KIND_TCP_DATA;
+    if ((int32_t)(right - session->next) <= 0)
+        return LAB_KIND_TCP_OLD;
+    if ((int32_t)(seq - session->next) <= 0)
+        session->next = right;
+    return LAB_KIND_TCP_DATA;
 }
 
-static void identify(struct stream_key *key)
+static void identify(struct lab_truth *truth, struct stream_key *key, uint32_t target)
 {
     const struct lab_packet *packet = key->packet;
     const uint8_t *l4 = packet->bytes + packet->l4;
@@ -261,7 +279,7 @@ static void identify(struct stream_key *key)
         key->id = (uint16_t)(l4[4] << 8 | l4[5]);
         key->seq = (uint16_t)(l4[6] << 8 | l4[7]);
     } else if (packet->has_l4 && (packet->protocol == LAB_IPPROTO_TCP || packet->protocol == LAB_IPPROTO_UDP)) {
-        key->kind = packet->protocol == LAB_IPPROTO_UDP ? LAB_KIND_UDP : tcp_kind(packet);
+        key->kind = packet->protocol == LAB_IPPROTO_UDP ? LAB_KIND_UDP : tcp_kind(truth, packet, target);
         key->id = lab_packet_port(packet, true);
         key->seq = lab_packet_port(packet, false);
     }
@@ -290,61 +308,91 @@ static uint32_t find_stream(struct lab_truth *truth, struct stream_key *key)
 void lab_truth_sent(struct lab_truth *truth, struct lab_packet *packet, int64_t now_ns)
 {
     struct stream_key key = {.truth = truth, .packet = packet};
-    identify(&key);
-    packet->stream = find_stream(truth, &key);
     uint32_t target = find_target(truth, packet);
+    identify(truth, &key, target);
+    packet->mark.stream = find_stream(truth, &key);
     if (target != LAB_NONE)
         note_flow(truth, packet, target);
-    if (packet->stream == LAB_NONE)
+    if (packet->mark.stream == LAB_NONE)
         return;
-    struct lab_stream *stream = &truth->streams[packet->stream];
-    packet->number = (uint32_t)stream->sent++;
+    struct lab_stream *stream = &truth->streams[packet->mark.stream];
+    packet->mark.number = (uint32_t)stream->sent++;
     stream->target = target;
     if (truth->probe_count == truth->probe_room) {
         truth->refused_probes++;
         return;
     }
-    packet->probe = truth->probe_count++;
-    truth->probes[packet->probe] = (struct lab_probe){
-        .sent_ns = now_ns, .rtt_ns = -1, .stream = packet->stream, .seq = key.seq, .path = LAB_NONE, .where = LAB_NONE};
+    packet->mark.probe = truth->probe_count++;
+    truth->probes[packet->mark.probe] = (struct lab_probe){
+        .sent_ns = now_ns, .rtt_ns = -1, .stream = packet->mark.stream, .seq = key.seq, .path = LAB_NONE, .where = LAB_NONE,
+        .also = LAB_NONE, .number = packet->mark.number};
 }
 
-static struct lab_stream *stream_of(struct lab_truth *truth, const struct lab_packet *packet)
+static struct lab_stream *stream_of(struct lab_truth *truth, const struct lab_mark *mark)
 {
-    return packet->stream == LAB_NONE ? NULL : &truth->streams[packet->stream];
+    return mark->stream == LAB_NONE ? NULL : &truth->streams[mark->stream];
 }
 
-static struct lab_probe *probe_of(struct lab_truth *truth, const struct lab_packet *packet)
+static struct lab_probe *probe_of(struct lab_truth *truth, const struct lab_mark *mark)
 {
-    return packet->probe == LAB_NONE ? NULL : &truth->probes[packet->probe];
+    return mark->probe == LAB_NONE ? NULL : &truth->probes[mark->probe];
 }
 
 void lab_truth_way(struct lab_truth *truth, const struct lab_packet *packet, const struct lab_path *way)
 {
-    struct lab_probe *probe = probe_of(truth, packet);
+    struct lab_probe *probe = probe_of(truth, &packet->mark);
     if (probe)
         probe->path = intern(truth, way, packet->is_v4, LAB_PASS);
 }
 
 void lab_truth_arrived(struct lab_truth *truth, const struct lab_packet *packet)
 {
-    struct lab_stream *stream = stream_of(truth, packet);
-    if (stream && !packet->is_copy)
+    struct lab_stream *stream = stream_of(truth, &packet->mark);
+    if (stream && !packet->mark.is_copy)
         stream->arrived++;
-    struct lab_probe *probe = probe_of(truth, packet);
+    struct lab_probe *probe = probe_of(truth, &packet->mark);
     if (probe && probe->fate == LAB_FATE_PENDING)
         probe->fate = LAB_FATE_ARRIVED;
 }
 
+void lab_truth_also(struct lab_truth *truth, uint32_t newer, uint32_t older)
+{
+    if (newer != LAB_NONE && older != LAB_NONE && newer != older)
+        truth->probes[newer].also = older;
+}
+
+/* The marks of all probes that an answer answers, the oldest first; returns their number. */
+static unsigned marks_of(const struct lab_truth *truth, const struct lab_packet *answer,
+                         struct lab_mark marks[static ANSWERED_AT_ONCE])
+{
+    unsigned count = 0;
+    uint32_t probes[ANSWERED_AT_ONCE];
+    for (uint32_t i = answer->mark.probe; i != LAB_NONE && count < ANSWERED_AT_ONCE; i = truth->probes[i].also)
+        probes[count++] = i;
+    for (unsigned k = 0; k + 1 < count; k++) {
+        const struct lab_probe *probe = &truth->probes[probes[count - 1 - k]];
+        marks[k] = (struct lab_mark){.stream = probe->stream, .probe = probes[count - 1 - k], .number = probe->number,
+                                     .is_copy = answer->mark.is_copy, .sent_ns = probe->sent_ns};
+    }
+    if (count == 0)
+        count = 1;
+    marks[count - 1] = answer->mark;
+    return count;
+}
+
 void lab_truth_answered(struct lab_truth *truth, const struct lab_packet *answer)
 {
-    struct lab_stream *stream = stream_of(truth, answer);
-    if (!stream)
-        return;
-    if (answer->is_error)
-        stream->errors_made++;
-    else
-        stream->answers_made++;
+    struct lab_mark marks[ANSWERED_AT_ONCE];
+    unsigned count = answer->is_again ? 0 : marks_of(truth, answer, marks);
+    for (unsigned i = 0; i < count; i++) {
+        struct lab_stream *stream = stream_of(truth, &marks[i]);
+        if (!stream)
+            continue;
+        if (answer->is_error)
+            stream->errors_made++;
+        else
+            stream->answers_made++;
+    }
 }
 
 static void note_rtt(struct lab_stream *stream, int64_t rtt_ns)
@@ -356,25 +404,25 @@ static void note_rtt(struct lab_stream *stream, int64_t rtt_ns)
     stream->rtt_sum_ns += rtt_ns;
 }
 
-void lab_truth_received(struct lab_truth *truth, const struct lab_packet *answer, int64_t now_ns)
+static void note_answer(struct lab_truth *truth, const struct lab_mark *mark, bool is_error, int64_t now_ns)
 {
-    struct lab_stream *stream = stream_of(truth, answer);
-    struct lab_probe *probe = probe_of(truth, answer);
+    struct lab_stream *stream = stream_of(truth, mark);
+    struct lab_probe *probe = probe_of(truth, mark);
     if (!stream)
         return;
-    bool is_first = probe ? probe->rtt_ns < 0 : !answer->is_copy;
+    bool is_first = probe ? probe->rtt_ns < 0 : !mark->is_copy;
     if (probe)
         probe->answers++;
     if (!is_first) {
         stream->duplicates++;
         return;
     }
-    int64_t rtt_ns = now_ns - answer->sent_ns;
-    if (answer->number < stream->next_number)
+    int64_t rtt_ns = now_ns - mark->sent_ns;
+    if (mark->number < stream->next_number)
         stream->reordered++;
     else
-        stream->next_number = answer->number + 1;
-    if (answer->is_error) {
+        stream->next_number = mark->number + 1;
+    if (is_error) {
         stream->errors++;
         stream->error_rtt_sum_ns += rtt_ns;
     } else {
@@ -383,10 +431,24 @@ void lab_truth_received(struct lab_truth *truth, const struct lab_packet *answer
     }
     if (probe) {
         probe->rtt_ns = rtt_ns;
-        probe->fate = answer->is_error ? LAB_FATE_ERROR : LAB_FATE_ANSWERED;
+        probe->fate = is_error ? LAB_FATE_ERROR : LAB_FATE_ANSWERED;
         probe->reason = LAB_REASON_NONE;
         probe->where = LAB_NONE;
     }
+}
+
+void lab_truth_received(struct lab_truth *truth, const struct lab_packet *answer, int64_t now_ns)
+{
+    struct lab_mark marks[ANSWERED_AT_ONCE];
+    if (answer->is_again) {
+        struct lab_stream *stream = stream_of(truth, &answer->mark);
+        if (stream)
+            stream->again++;
+        return;
+    }
+    unsigned count = marks_of(truth, answer, marks);
+    for (unsigned i = 0; i < count; i++)
+        note_answer(truth, &marks[i], answer->is_error, now_ns);
 }
 
 /* Did the packet get where it wanted, or far enough to be answered, and was not? */
@@ -399,6 +461,7 @@ static bool is_suppression(enum lab_reason reason)
     case LAB_REASON_ECHO_OFF:
     case LAB_REASON_ECHO_LOSS:
     case LAB_REASON_PORT_SILENT:
+    case LAB_REASON_BACKLOG:
     case LAB_REASON_NO_ERROR:
     case LAB_REASON_CONSUMED:
         return true;
@@ -420,31 +483,44 @@ static bool is_suppression(enum lab_reason reason)
     return false;
 }
 
-void lab_truth_dropped(struct lab_truth *truth, const struct lab_packet *packet, enum lab_reason reason, uint32_t port)
+static void note_drop(struct lab_truth *truth, const struct lab_mark *mark, enum lab_fate fate,
+                      enum lab_reason reason, uint32_t where)
 {
-    struct lab_stream *stream = stream_of(truth, packet);
-    if (!stream || packet->is_copy)
+    struct lab_stream *stream = stream_of(truth, mark);
+    if (!stream)
         return;
-    enum lab_fate fate = LAB_FATE_LOST_FORWARD;
-    if (packet->is_answer) {
+    if (fate == LAB_FATE_LOST_RETURN) {
         stream->lost_return++;
         stream->return_reasons[reason]++;
-        fate = LAB_FATE_LOST_RETURN;
-    } else if (is_suppression(reason)) {
-        if (reason != LAB_REASON_CONSUMED)
+    } else {
+        if (fate == LAB_FATE_LOST_FORWARD)
+            stream->lost_forward++;
+        else if (reason != LAB_REASON_CONSUMED)
             stream->suppressed++;
         stream->forward_reasons[reason]++;
-        fate = LAB_FATE_UNANSWERED;
-    } else {
-        stream->lost_forward++;
-        stream->forward_reasons[reason]++;
     }
-    struct lab_probe *probe = probe_of(truth, packet);
+    struct lab_probe *probe = probe_of(truth, mark);
     if (!probe || probe->rtt_ns >= 0)
         return;
     probe->fate = (uint8_t)fate;
     probe->reason = (uint8_t)reason;
-    probe->where = port != LAB_NONE ? port : LAB_WHERE_NODE | packet->node;
+    probe->where = where;
+}
+
+void lab_truth_dropped(struct lab_truth *truth, const struct lab_packet *packet, enum lab_reason reason, uint32_t port)
+{
+    struct lab_mark marks[ANSWERED_AT_ONCE];
+    uint32_t where = port != LAB_NONE ? port : LAB_WHERE_NODE | packet->node;
+    if (packet->mark.is_copy || packet->is_again)
+        return;
+    if (!packet->is_answer) {
+        enum lab_fate fate = is_suppression(reason) ? LAB_FATE_UNANSWERED : LAB_FATE_LOST_FORWARD;
+        note_drop(truth, &packet->mark, fate, reason, where);
+        return;
+    }
+    unsigned count = marks_of(truth, packet, marks);
+    for (unsigned i = 0; i < count; i++)
+        note_drop(truth, &marks[i], LAB_FATE_LOST_RETURN, reason, where);
 }
 
 void lab_truth_sum(const struct lab_truth *truth, unsigned vantage, const char *destination, enum lab_kind kind,
@@ -465,6 +541,7 @@ void lab_truth_sum(const struct lab_truth *truth, unsigned vantage, const char *
         ret->errors += stream->errors;
         ret->duplicates += stream->duplicates;
         ret->reordered += stream->reordered;
+        ret->again += stream->again;
         ret->lost_forward += stream->lost_forward;
         ret->lost_return += stream->lost_return;
         ret->suppressed += stream->suppressed;

@@ -21,6 +21,7 @@ enum lab_kind {
     LAB_KIND_ECHO,     /* ICMP echo requests; id: the ICMP identifier, seq: the ICMP sequence number */
     LAB_KIND_TCP_SYN,  /* id: destination port, seq: source port */
     LAB_KIND_TCP_DATA, /* segments with data; id: destination port, seq: source port */
+    LAB_KIND_TCP_OLD,  /* segments with data that had been sent in order before; id and seq as above */
     LAB_KIND_TCP,      /* other segments: acknowledgements, FIN, RST */
     LAB_KIND_UDP,      /* id: destination port, seq: source port */
     LAB_KIND_OTHER,
@@ -36,6 +37,7 @@ struct lab_truth_sum {
     uint64_t errors;          /* probes of which an ICMP error came back */
     uint64_t duplicates;      /* answers and errors beyond the first of a probe */
     uint64_t reordered;       /* first answers that came after one of a later probe */
+    uint64_t again;           /* TCP segments that came back and that the destination had sent again by itself */
     uint64_t lost_forward, lost_return;
     uint64_t suppressed;      /* silent nodes, rate limits, echo loss: arrived and not answered */
     int64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns; /* of the received */

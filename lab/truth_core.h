@@ -6,7 +6,8 @@
 #include "lab/truth.h"
 
 #define LAB_TRUTH_TARGETS 16384u /* these are ceilings; a net that remembers few probes or streams has fewer */
-#define LAB_TRUTH_FLOWS 65536u
+#define LAB_TRUTH_FLOWS 262144u
+#define LAB_TRUTH_SESSIONS 65536u /* a power of two */
 #define LAB_TRUTH_PATHS 65536u
 #define LAB_TRUTH_PATH_HOPS 16u /* of a path, on the average */
 #define LAB_TRUTH_TARGET_PATHS 64u
@@ -26,6 +27,8 @@ enum lab_fate {
 struct lab_probe {
     int64_t sent_ns, rtt_ns; /* rtt: -1 = no answer came back */
     uint32_t stream, path, where;
+    uint32_t also; /* an earlier probe that the answer to this one answers too, or LAB_NONE */
+    uint32_t number; /* within the stream */
     uint16_t seq, answers;
     uint8_t fate, reason;
 };
@@ -37,7 +40,7 @@ struct lab_stream {
     uint16_t id;
     uint8_t ttl;
     uint64_t sent, arrived, answers_made, errors_made, received, errors, duplicates, reordered, lost_forward,
-        lost_return, suppressed;
+        lost_return, suppressed, again;
     int64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns, error_rtt_sum_ns;
     uint32_t next_number; /* one more than the highest probe whose answer came */
     uint32_t forward_reasons[LAB_REASON_COUNT], return_reasons[LAB_REASON_COUNT];
@@ -57,6 +60,12 @@ struct lab_target {
 struct lab_flow {
     uint32_t target, flow, topology, path;
     uint16_t first, second;
+};
+
+/* What a vantage has sent in order in a TCP connection. A later connection may take its place. */
+struct lab_session {
+    uint32_t target, flow, next;
+    bool is_used;
 };
 
 struct lab_truth_path {
@@ -80,6 +89,7 @@ struct lab_truth {
     struct lab_stream *streams;
     struct lab_target *targets;
     struct lab_flow *flows;
+    struct lab_session *sessions;
     struct lab_truth_path *paths;
     struct lab_hop *hops;
     uint32_t probe_count, stream_count, target_count, flow_count, path_count, hop_count;

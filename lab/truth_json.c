@@ -3,7 +3,7 @@
 
 #include "lab/truth_core.h"
 
-static const char *const kind_names[LAB_KIND_COUNT] = {"echo", "tcp-syn", "tcp-data", "tcp", "udp", "other"};
+static const char *const kind_names[LAB_KIND_COUNT] = {"echo", "tcp-syn", "tcp-data", "tcp-old", "tcp", "udp", "other"};
 static const char *const fate_names[LAB_FATE_COUNT] = {
     "pending", "arrived", "answered", "error", "lost-forward", "lost-return", "unanswered",
 };
@@ -265,6 +265,7 @@ static void put_stream(const struct lab_truth *truth, struct buf *json, uint32_t
     put_count(json, "errors", stream->errors, false);
     put_count(json, "duplicates", stream->duplicates, false);
     put_count(json, "reordered", stream->reordered, false);
+    put_count(json, "retransmitted", stream->again, false);
     put_count(json, "lostForward", stream->lost_forward, false);
     put_count(json, "lostReturn", stream->lost_return, false);
     put_count(json, "suppressed", stream->suppressed, false);

@@ -384,7 +384,7 @@ static void duplicate(struct lab_net *net, const struct lab_packet *packet, uint
     copy->node = lab_port_to(net->s, port);
     copy->port = port;
     copy->event = LAB_EVENT_CONTINUE;
-    copy->is_copy = true;
+    copy->mark.is_copy = true;
     net->copies++;
     lab_net_schedule(net, copy, out_ns);
 }
@@ -440,7 +440,7 @@ static void arrive(struct walk *walk)
 void lab_walk(struct lab_net *net, struct lab_packet *packet, int64_t now_ns)
 {
     struct walk walk = {.net = net, .packet = packet, .now_ns = now_ns};
-    bool is_probe = !packet->is_answer && !packet->is_copy && packet->port == LAB_NONE;
+    bool is_probe = !packet->is_answer && !packet->mark.is_copy && packet->port == LAB_NONE;
     if (is_probe) {
         walk.way = &net->way;
         net->way.count = 0;
@@ -483,7 +483,7 @@ enum lab_verdict lab_walk_way(struct lab_net *net, const struct lab_packet *pack
     copy->tunnel = LAB_NONE;
     lab_packet_set_ttl(copy, 255);
     struct walk walk = {.net = net, .packet = copy, .way = ret_way, .choices = choices, .is_dry = true};
-    walk.now_ns = packet->sent_ns;
+    walk.now_ns = packet->mark.sent_ns;
     ret_way->count = 0;
     for (unsigned i = 0; i < LAB_STEPS && ret_way->count < LAB_PATH_HOPS; i++) {
         enum step step = step_node(&walk, copy->port == LAB_NONE);
