@@ -283,7 +283,7 @@ int main(int argc, char **argv)
         return rc;
     if (probe_open(options.netns, &sockets, &err) || loop_new(&bench.loop, &err))
         fail(&err);
-    if (options.rcvbuf && setsockopt(sockets.icmp4, SOL_SOCKET, SO_RCVBUF, &(int){(int)options.rcvbuf}, sizeof(int)) != 0)
+    if (options.rcvbuf && setsockopt(sockets.icmp[0], SOL_SOCKET, SO_RCVBUF, &(int){(int)options.rcvbuf}, sizeof(int)) != 0)
         return usage();
     if (io_linux_new(bench.loop, &sockets, options.without, &io, &err) ||
         probe_engine_new(io, NULL, &bench.engine, &err))

@@ -13,6 +13,8 @@
 #define RECEIVE_ROOM 16384u
 #define STAMP_ROOM 4096u
 #define READ_AT_ONCE 64u
+#define QUIET_PORTS 64u
+#define QUIET_PORT_LOW 61000u
 #define BOOT_NS 1000000000LL /* a host's monotonic clock when the simulation begins */
 
 struct received {
@@ -34,6 +36,7 @@ struct sim_io {
     size_t handed_count;
     struct probe_io_stamp stamps[STAMP_ROOM]; /* tx_ns in wall time of the host */
     size_t stamp_count;
+    uint16_t quiet[QUIET_PORTS];
     uint64_t dropped;
     int64_t due_ns; /* monotonic time of the host */
     bool wants_input;
@@ -108,6 +111,7 @@ static size_t put_ip4(uint8_t *p, const struct probe_io_packet *packet, const un
     p[0] = 0x45;
     p[1] = packet->tos;
     put16(p + 2, packet->size + 20u);
+    put16(p + 4, packet->ip_id);
     p[6] = 0x40; /* do not fragment */
     p[8] = packet->ttl;
     p[9] = packet->protocol;
@@ -130,10 +134,6 @@ static size_t put_ip6(uint8_t *p, const struct probe_io_packet *packet, const un
     memcpy(p + 8, &src->in6.sin6_addr, 16);
     memcpy(p + 24, &packet->dst.in6.sin6_addr, 16);
     memcpy(p + 40, packet->bytes, packet->size);
-    /* What the kernel does for raw ICMPv6 sockets: the checksum over the pseudo header. */
-    uint32_t sum = packet_sum(p + 8, 32, (uint32_t)packet->size + packet->protocol);
-    put16(p + 42, 0);
-    put16(p + 42, (uint16_t)~packet_fold(packet_sum(p + 40, packet->size, sum)));
     return 40u + packet->size;
 }
 
@@ -146,7 +146,7 @@ static void send_one(struct sim_io *self, struct probe_io_packet *packet)
     packet->error = 0;
     if (!sock_is_set(own))
         packet->error = ENETUNREACH;
-    else if (sock_is_set(&packet->src) && !sock_same_ip(&packet->src, own))
+    else if (packet->has_own_src && !sock_same_ip(&packet->src, own))
         packet->error = EINVAL;
     if (packet->error)
         return;
@@ -200,6 +200,32 @@ static void on_output(void *user, unsigned vantage, const void *packet, size_t s
     }
 }
 
+/* What the kernel of the host does with a segment that belongs to no connection of its own (RFC 9293 section 3.10.7.1). */
+static void reset(struct sim_io *self, const struct packet_ip *ip)
+{
+    struct packet_tcp tcp;
+    uint8_t bytes[PACKET_MAX_BYTES];
+    if (packet_parse_tcp(ip->payload, ip->payload_size, &tcp) != 0 || tcp.flags & PACKET_RST ||
+        (tcp.dport >= QUIET_PORT_LOW && tcp.dport < QUIET_PORT_LOW + QUIET_PORTS))
+        return;
+    bool has_ack = (tcp.flags & PACKET_ACK) != 0;
+    uint32_t size = (uint32_t)tcp.payload_size + ((tcp.flags & (PACKET_SYN | PACKET_FIN)) != 0);
+    struct packet_tcp rst = {.sport = tcp.dport,
+                             .dport = tcp.sport,
+                             .seq = has_ack ? tcp.ack : 0,
+                             .ack = has_ack ? 0 : tcp.seq + size,
+                             .flags = has_ack ? PACKET_RST : PACKET_RST | PACKET_ACK};
+    struct probe_io_packet packet = {.dst = ip->src,
+                                     .protocol = IPPROTO_TCP,
+                                     .ttl = 64,
+                                     .ip_id = 1,
+                                     .size = (uint16_t)packet_build_tcp(&rst, &ip->dst, &ip->src, bytes),
+                                     .bytes = bytes};
+    uint8_t whole[LAB_PACKET_BYTES];
+    size_t length = ip->src.sa.sa_family == AF_INET6 ? put_ip6(whole, &packet, &ip->dst) : put_ip4(whole, &packet, &ip->dst);
+    lab_net_input(self->sim->net, self->host.vantage, whole, length, self->sim->now_ns);
+}
+
 static size_t sim_receive(struct probe_io *io, struct probe_io_reply *out, size_t room)
 {
     struct sim_io *self = sim_of(io);
@@ -216,9 +242,10 @@ static size_t sim_receive(struct probe_io *io, struct probe_io_reply *out, size_
             self->last = &self->first;
         self->handed[self->handed_count++] = received;
         int family = received->bytes[0] >> 4 == 6 ? AF_INET6 : AF_INET;
-        if (packet_parse_ip(family, received->bytes, received->size, &ip) != 0 ||
-            ip.protocol != (family == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+        if (packet_parse_ip(family, received->bytes, received->size, &ip) != 0)
             continue;
+        if (ip.protocol == IPPROTO_TCP)
+            reset(self, &ip);
         out[count++] = (struct probe_io_reply){.src = ip.src,
                                                .rx_ns = stamp_to_mono(&self->clock, received->stamp_ns),
                                                .protocol = ip.protocol,
@@ -249,6 +276,12 @@ static bool sim_find_source(const struct probe_io *io, const union sock_addr *ds
     return true;
 }
 
+static size_t sim_quiet_ports(const struct probe_io *io, const uint16_t **ret_ports)
+{
+    *ret_ports = sim_of(io)->quiet;
+    return QUIET_PORTS;
+}
+
 static void sim_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
 {
     struct sim_io *self = sim_of(io);
@@ -272,6 +305,7 @@ static const struct probe_io_ops sim_ops = {
     .wall_ns = sim_wall_ns,
     .has_family = sim_has_family,
     .find_source = sim_find_source,
+    .quiet_ports = sim_quiet_ports,
     .send = sim_send,
     .stamps = sim_stamps,
     .receive = sim_receive,
@@ -324,6 +358,8 @@ struct probe_io *sim_io_new(struct sim *sim, const struct sim_host *host)
     self->last = &self->first;
     set_address(&self->addresses[0], AF_INET, &node->v4);
     set_address(&self->addresses[1], AF_INET6, &node->v6);
+    for (unsigned i = 0; i < QUIET_PORTS; i++)
+        self->quiet[i] = (uint16_t)(QUIET_PORT_LOW + i);
     slab_init(&self->buffer, sizeof(struct received), host->receive_room ? host->receive_room : RECEIVE_ROOM);
     read_clocks(self);
     sim->ios[sim->io_count++] = self;

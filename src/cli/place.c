@@ -22,7 +22,7 @@ static void explain_permission(struct error *err)
 
 static int open_engine(struct place *place, const char *netns, struct error *err)
 {
-    struct probe_sockets sockets = PROBE_SOCKETS_NONE;
+    struct probe_sockets sockets = probe_sockets_none;
     struct probe_io *io = NULL;
     int rc = netns ? privilege_enter_netns(netns, err) : 0;
     if (rc)

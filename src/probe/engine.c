@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/slab.h"
+#include "base/str.h"
 #include "probe/packet.h"
 #include "probe/round.h"
 
@@ -22,7 +23,6 @@
 #define RATE_WINDOW_NS (50 * CLOCK_MS)
 #define SENDS_PER_WAKE 256u    /* more at once would overrun the queues of this host and of slow links */
 #define READS_PER_WAKE 256u    /* batches; what is left is read in the next tick */
-#define FLOW_KEYS (1u << 22)   /* identifier (16 bits) and the upper 6 bits of the sequence number */
 
 struct sent {
     struct probe_round *round;
@@ -38,9 +38,11 @@ struct probe_engine {
     uint64_t serial;
     struct probe_round **heap; /* 1-based */
     size_t heap_count;
-    struct map flows;          /* protocol << 32 | key -> struct probe_flow */
+    struct map flows;          /* by flow_key */
+    struct map ports;          /* TCP and UDP flows by port_key: the second way to find them */
     uint32_t next_flow;
-    uint32_t next_turn; /* of the sequence numbers of seeded flows */
+    uint32_t next_turn;        /* of the sequence numbers of seeded flows */
+    uint32_t tcp_base;         /* added to all sequence numbers */
     struct rng rng;
 
     struct probe_io_packet packets[BATCH]; /* waiting to be sent; owners beside them */
@@ -224,8 +226,35 @@ static void flush(struct probe_engine *engine)
     engine->packet_count = left;
 }
 
-bool flow_send(struct probe_flow *flow, uint32_t offset, uint32_t probe, const union sock_addr *src, uint8_t ttl,
-               uint8_t tos)
+static size_t header_bytes(const struct probe_flow *flow)
+{
+    return flow->match.dst.sa.sa_family == AF_INET6 ? 40 : 20;
+}
+
+static size_t build(const struct probe_flow *flow, const struct probe_send *send, uint8_t *out)
+{
+    const struct match_flow *match = &flow->match;
+    size_t size = send->size > header_bytes(flow) ? send->size - header_bytes(flow) : 0;
+    if (!match->is_session)
+        return match_build(match, send->offset, size, out);
+    struct packet_tcp segment = *send->segment;
+    segment.sport = match->id;
+    segment.dport = sock_port(&match->dst);
+    return packet_build_tcp(&segment, &match->src, &match->dst, out);
+}
+
+static uint8_t ip_protocol(const struct match_flow *match)
+{
+    if (match->protocol == PROBE_TCP)
+        return IPPROTO_TCP;
+    if (match->protocol == PROBE_UDP)
+        return IPPROTO_UDP;
+    return match->dst.sa.sa_family == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+}
+
+static void list_port(struct probe_flow *flow, uint32_t offset);
+
+bool flow_send(struct probe_flow *flow, const struct probe_send *send)
 {
     struct probe_engine *engine = flow->round->engine;
     if (engine->packet_count == BATCH && !engine->is_full)
@@ -236,27 +265,64 @@ bool flow_send(struct probe_flow *flow, uint32_t offset, uint32_t probe, const u
     }
     engine->wake_sends++;
     size_t at = engine->packet_count++;
-    bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
+    if (flow->match.has_port_per_probe)
+        list_port(flow, send->offset);
     engine->packets[at] = (struct probe_io_packet){
         .dst = flow->match.dst,
-        .src = *src,
-        .protocol = is_ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
-        .ttl = ttl,
-        .tos = tos,
+        .src = flow->match.src,
+        .has_own_src = flow->has_own_src,
+        .protocol = ip_protocol(&flow->match),
+        .ttl = send->ttl,
+        .tos = send->tos,
+        .ip_id = match_ip_id(&flow->match, send->offset),
         .flow_label = flow->label,
-        .size = (uint16_t)match_build(&flow->match, offset, engine->bytes[at]),
+        .size = (uint16_t)build(flow, send, engine->bytes[at]),
         .token = engine->next_token,
     };
-    engine->owners[at] = (struct sent){flow->round, flow->round->serial, probe};
+    engine->owners[at] = (struct sent){flow->round, flow->round->serial, send->probe};
     engine->sent[engine->next_token++ % TOKEN_RING] = engine->owners[at];
     return true;
 }
 
 /* --- flows ---------------------------------------------------------------------------------------------------------- */
 
-static uint64_t flow_key(bool is_ip6, uint32_t key)
+static uint64_t flow_key(bool is_ip6, enum probe_protocol protocol, uint32_t key)
 {
-    return (uint64_t)(is_ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) << 32 | key;
+    return ((uint64_t)protocol << 1 | is_ip6) << 32 | key;
+}
+
+static uint64_t key_of(const struct probe_flow *flow)
+{
+    return flow_key(flow->match.dst.sa.sa_family == AF_INET6, flow->match.protocol, flow->match.key);
+}
+
+static uint64_t port_key(enum probe_protocol protocol, uint16_t sport, const union sock_addr *dst)
+{
+    size_t size;
+    const void *bytes = sock_ip_bytes(dst, &size);
+    uint32_t other = (uint32_t)sock_port(dst) << 16 | sport;
+    return str_hash(&other, sizeof other, str_hash(bytes, size, 1 + (uint64_t)protocol));
+}
+
+/* What another flow is listed under is left to it. */
+static void list_port(struct probe_flow *flow, uint32_t offset)
+{
+    struct probe_engine *engine = flow->round->engine;
+    uint64_t key = port_key(flow->match.protocol, match_sport(&flow->match, offset), &flow->match.dst);
+    if (offset >= flow->ports)
+        flow->ports = offset + 1;
+    if (!map_get(&engine->ports, key))
+        map_put(&engine->ports, key, flow);
+}
+
+static void unlist_ports(struct probe_flow *flow)
+{
+    struct probe_engine *engine = flow->round->engine;
+    for (uint32_t offset = 0; offset < flow->ports; offset++) {
+        uint64_t key = port_key(flow->match.protocol, match_sport(&flow->match, offset), &flow->match.dst);
+        if (map_get(&engine->ports, key) == flow)
+            (void)map_remove(&engine->ports, key);
+    }
 }
 
 uint16_t flow_random_sum(struct probe_engine *engine)
@@ -264,41 +330,85 @@ uint16_t flow_random_sum(struct probe_engine *engine)
     return (uint16_t)(1 + rng_below(&engine->rng, 0xfffe));
 }
 
-/* A free key. Without a seed numbers are given in turn, so that one is not used again for millions of flows: an answer
- * that comes after its round has ended finds nobody. With a seed the identifier is given and the sequence numbers take
- * turns. */
-static uint32_t free_key(struct probe_engine *engine, bool is_ip6, uint64_t seed)
+/* A free key. Without a seed numbers are given in turn, so that one is not used again for as long as can be: an answer that
+ * comes after its round has ended finds nobody. With a seed what is hashed of the key is given (the identifier, the port of
+ * UDP) and the rest takes turns; the port of TCP is no part of the key. */
+static uint32_t free_key(struct probe_engine *engine, const struct probe_flow *flow, uint64_t seed)
 {
-    uint32_t key;
-    for (uint32_t turn = 0; seed && turn < FLOW_KEYS >> 16; turn++) {
-        key = (engine->next_turn++ << 16 | (uint16_t)seed) % FLOW_KEYS;
-        if (!map_get(&engine->flows, flow_key(is_ip6, key)))
+    enum probe_protocol protocol = flow->match.protocol;
+    bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
+    uint32_t keys = protocol == PROBE_UDP ? MATCH_UDP_KEYS : MATCH_KEYS;
+    uint32_t bits = protocol == PROBE_UDP ? 12 : 16, key;
+    for (uint32_t turn = 0; seed && protocol != PROBE_TCP && turn < keys >> bits; turn++) {
+        key = (uint32_t)((engine->next_turn++ % (keys >> bits)) << bits | (seed & ((1u << bits) - 1)));
+        if (!map_get(&engine->flows, flow_key(is_ip6, protocol, key)))
             return key;
     }
     do
-        key = engine->next_flow++ % FLOW_KEYS;
-    while (map_get(&engine->flows, flow_key(is_ip6, key)));
+        key = engine->next_flow++ % keys;
+    while (map_get(&engine->flows, flow_key(is_ip6, protocol, key)));
     return key;
+}
+
+/* 0 = none is left. */
+static uint16_t free_quiet_port(struct probe_engine *engine, const union sock_addr *dst)
+{
+    const uint16_t *ports;
+    size_t count = engine->io->ops->quiet_ports(engine->io, &ports);
+    size_t first = count ? (size_t)rng_below(&engine->rng, count) : 0;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t port = ports[(first + i) % count];
+        if (!map_get(&engine->ports, port_key(PROBE_TCP, port, dst)))
+            return port;
+    }
+    return 0;
+}
+
+static int give_port(struct probe_engine *engine, struct match_flow *match, uint64_t seed, struct error *err)
+{
+    uint32_t random = (uint32_t)rng_below(&engine->rng, MATCH_PORTS);
+    if (match->protocol == PROBE_ICMP)
+        match->id = (uint16_t)match->key;
+    else if (match->protocol == PROBE_UDP)
+        match->id = (uint16_t)(MATCH_PORT_LOW | match->key % MATCH_PORTS);
+    else if (match->is_session)
+        match->id = free_quiet_port(engine, &match->dst);
+    else if (match->has_port_per_probe)
+        match->id = (uint16_t)(MATCH_PORT_LOW | random);
+    else
+        match->id = (uint16_t)(MATCH_PORT_LOW | (seed ? (uint32_t)seed : match->key) % MATCH_PORTS);
+    if (match->id == 0 && match->is_session)
+        return error_set(err, E_LIMIT, "", "no quiet TCP port is left for another session with this target");
+    return 0;
 }
 
 int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, uint64_t seed,
               struct error *err)
 {
     struct probe_engine *engine = round->engine;
-    bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
-    if (engine->flows.count >= FLOW_KEYS / 2)
+    struct match_flow *match = &flow->match;
+    flow->has_own_src = sock_is_set(&match->src);
+    if (!flow->has_own_src && (match->protocol != PROBE_ICMP || match->dst.sa.sa_family == AF_INET6))
+        (void)probe_engine_source(engine, &match->dst, &match->src);
+    sock_set_port(&match->src, 0);
+    if (engine->flows.count >= MATCH_UDP_KEYS / 2)
         return error_set(err, E_LIMIT, "", "the probe engine has no identifier left");
-    uint32_t key = free_key(engine, is_ip6, seed);
+    match->key = free_key(engine, flow, seed);
+    int rc = give_port(engine, match, seed, err);
+    if (rc)
+        return rc;
     flow->round = round;
     flow->number = number;
-    flow->key = key;
+    flow->ports = 0;
     flow->label = (uint32_t)(1 + (seed ? seed >> 32 : rng_u64(&engine->rng)) % 0xfffff);
-    flow->match.id = (uint16_t)key;
-    flow->match.seq_base = (uint16_t)((key >> 16) * MATCH_FLOW_PROBES);
+    match->base = engine->tcp_base + match->key * MATCH_FLOW_PROBES;
+    match->ip_id = (uint16_t)(1 + rng_below(&engine->rng, 0xffff - MATCH_FLOW_PROBES));
     uint64_t nonce = rng_u64(&engine->rng);
-    memcpy(flow->match.nonce, &nonce, sizeof flow->match.nonce);
-    match_flow_init(&flow->match, sum ? sum : flow_random_sum(engine));
-    map_put(&engine->flows, flow_key(is_ip6, key), flow);
+    memcpy(match->nonce, &nonce, sizeof match->nonce);
+    match_flow_init(match, sum ? sum : flow_random_sum(engine));
+    map_put(&engine->flows, key_of(flow), flow);
+    if (match->protocol != PROBE_ICMP && !match->has_port_per_probe)
+        list_port(flow, 0);
     return 0;
 }
 
@@ -306,7 +416,8 @@ void flow_close(struct probe_flow *flow)
 {
     if (!flow->round)
         return;
-    (void)map_remove(&flow->round->engine->flows, flow_key(flow->match.dst.sa.sa_family == AF_INET6, flow->key));
+    (void)map_remove(&flow->round->engine->flows, key_of(flow));
+    unlist_ports(flow);
     flow->round = NULL;
 }
 
@@ -380,31 +491,72 @@ static void read_stamps(struct probe_engine *engine)
     }
 }
 
-static void take_reply(struct probe_engine *engine, const struct probe_io_reply *reply)
+/* Finds whose it is, by key or by ports. */
+static struct probe_flow *find_flow(const struct probe_engine *engine, const struct match_reply *reply,
+                                    struct probe_answer *answer)
+{
+    enum probe_protocol protocol;
+    uint32_t key;
+    uint16_t sport;
+    union sock_addr dst;
+    struct probe_flow *flow;
+    bool is_ip6 = reply->from->sa.sa_family == AF_INET6;
+    if (match_key(reply, engine->tcp_base, &protocol, &key, &answer->offset)) {
+        flow = map_get(&engine->flows, flow_key(is_ip6, protocol, key));
+        answer->quality = flow ? match_answer(&flow->match, answer->offset, reply, &answer->rewritten) : MATCH_NONE;
+        if (answer->quality != MATCH_NONE)
+            return flow;
+    }
+    if (!match_ports(reply, &protocol, &sport, &dst))
+        return NULL;
+    flow = map_get(&engine->ports, port_key(protocol, sport, &dst));
+    if (!flow || !match_offset(&flow->match, reply, &answer->offset))
+        return NULL;
+    answer->quality = match_answer(&flow->match, answer->offset, reply, &answer->rewritten);
+    return answer->quality == MATCH_NONE ? NULL : flow;
+}
+
+static int parse(const struct probe_io_reply *packet, struct probe_answer *answer, struct packet_icmp *icmp,
+                 struct packet_tcp *tcp, struct packet_udp *udp)
+{
+    int rc;
+    if (packet->protocol == IPPROTO_TCP) {
+        rc = packet_parse_tcp(packet->bytes, packet->size, tcp);
+        answer->kind = rc ? PACKET_OTHER : packet_tcp_kind(tcp);
+        answer->tcp = tcp;
+    } else if (packet->protocol == IPPROTO_UDP) {
+        rc = packet_parse_udp(packet->bytes, packet->size, udp);
+        answer->kind = PACKET_DATAGRAM;
+        answer->udp = udp;
+    } else {
+        rc = packet_parse_icmp(packet->src.sa.sa_family, packet->bytes, packet->size, icmp);
+        answer->kind = rc ? PACKET_OTHER : icmp->kind;
+        answer->icmp = icmp;
+    }
+    return rc;
+}
+
+static void take_reply(struct probe_engine *engine, const struct probe_io_reply *packet)
 {
     struct packet_icmp icmp;
-    uint16_t id, seq;
-    int family = reply->src.sa.sa_family;
+    struct packet_tcp tcp;
+    struct packet_udp udp;
+    struct probe_answer answer = {.packet = packet};
     engine->stats.received++;
-    if (packet_parse_icmp(family, reply->bytes, reply->size, &icmp) != 0) {
+    if (parse(packet, &answer, &icmp, &tcp, &udp) != 0) {
         engine->stats.malformed++;
         return;
     }
-    struct probe_flow *flow = NULL;
-    if (match_key(&icmp, &id, &seq))
-        flow = map_get(&engine->flows, flow_key(family == AF_INET6, (uint32_t)(seq / MATCH_FLOW_PROBES) << 16 | id));
-    enum match_quality quality = flow ? match_answer(&flow->match, &reply->src, &icmp) : MATCH_NONE;
-    if (quality == MATCH_NONE) {
+    struct match_reply reply = {
+        .kind = answer.kind, .from = &packet->src, .icmp = answer.icmp, .tcp = answer.tcp, .udp = answer.udp};
+    struct probe_flow *flow = find_flow(engine, &reply, &answer);
+    if (!flow) {
         engine->stats.foreign++;
         return;
     }
     engine->stats.matched++;
-    engine->stats.loose += quality == MATCH_LOOSE;
-    struct probe_answer answer = {.icmp = &icmp,
-                                  .packet = reply,
-                                  .quality = quality,
-                                  .flow = flow->number,
-                                  .offset = seq % MATCH_FLOW_PROBES};
+    engine->stats.loose += answer.quality == MATCH_LOOSE;
+    answer.flow = flow->number;
     struct probe_event event = {.kind = PROBE_EVENT_ANSWER, .answer = &answer};
     flow->round->step(flow->round, &event);
 }
@@ -502,7 +654,8 @@ int probe_engine_new(struct probe_io *io, const struct probe_engine_settings *se
     if (engine->settings.seed == 0)
         rng_secret(&engine->settings.seed, sizeof engine->settings.seed);
     rng_seed(&engine->rng, engine->settings.seed);
-    engine->next_flow = (uint32_t)rng_below(&engine->rng, FLOW_KEYS);
+    engine->next_flow = (uint32_t)rng_below(&engine->rng, MATCH_KEYS);
+    engine->tcp_base = (uint32_t)rng_u64(&engine->rng);
     slab_init(&engine->rounds, ROUND_BYTES, engine->settings.max_rounds);
     engine->heap = mem_alloc_array(engine->settings.max_rounds + 1, sizeof *engine->heap);
     engine->sent = mem_alloc_array(TOKEN_RING, sizeof *engine->sent);
@@ -525,6 +678,7 @@ void probe_engine_free(struct probe_engine *engine)
     assert(!engine->is_awake);
     engine->io->ops->close(engine->io);
     map_done(&engine->flows);
+    map_done(&engine->ports);
     slab_done(&engine->rounds);
     mem_free(engine->heap);
     mem_free(engine->sent);

@@ -30,6 +30,9 @@
 struct probe_engine;
 struct probe_io;
 
+/* What a probe is: an echo request, a TCP segment (a SYN, mostly), a UDP datagram. */
+enum probe_protocol { PROBE_ICMP, PROBE_TCP, PROBE_UDP };
+
 /* Zero means: the ceiling of limit.h. */
 struct probe_engine_settings {
     uint32_t max_rounds; /* at most LIMIT_ENGINE_ROUNDS */
@@ -41,7 +44,7 @@ struct probe_engine_settings {
 struct probe_engine_stats {
     uint64_t sent;           /* packets the kernel took */
     uint64_t refused;        /* packets it refused: no route, not permitted */
-    uint64_t received;       /* ICMP packets read */
+    uint64_t received;       /* packets read */
     uint64_t matched;        /* of those, answers to probes of rounds that still run */
     uint64_t loose;          /* of those, matched although something on the way had rewritten them */
     uint64_t foreign;        /* answers to somebody else, or to rounds that are over */

@@ -90,6 +90,14 @@ static bool fake_find_source(const struct probe_io *io, const union sock_addr *d
     return false;
 }
 
+static size_t fake_quiet_ports(const struct probe_io *io, const uint16_t **ret_ports)
+{
+    static const uint16_t ports[] = {61000, 61001, 61002, 61003};
+    (void)io;
+    *ret_ports = ports;
+    return sizeof ports / sizeof ports[0];
+}
+
 static void fake_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
 {
     fake_of(io)->due_ns = due_ns;
@@ -106,6 +114,7 @@ static const struct probe_io_ops fake_ops = {
     .wall_ns = fake_wall_ns,
     .has_family = fake_has_family,
     .find_source = fake_find_source,
+    .quiet_ports = fake_quiet_ports,
     .send = fake_send,
     .stamps = fake_stamps,
     .receive = fake_receive,

@@ -24,13 +24,16 @@
 
 struct loop;
 
-/* One packet to send: the transport header and what follows, without IP header. */
+/* One packet to send: the transport header and what follows, checksum included, without IP header. It is never cut into
+ * fragments, by nobody. */
 struct probe_io_packet {
     union sock_addr dst;  /* family chooses IPv4 or IPv6; ports are in the bytes */
     union sock_addr src;  /* unset = the system's choice */
-    uint8_t protocol;     /* IPPROTO_ICMP, IPPROTO_ICMPV6 */
+    bool has_own_src;     /* src was asked for: the way is looked up for it, and an address that is not ours is refused */
+    uint8_t protocol;     /* IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP */
     uint8_t ttl, tos;     /* ttl 1..255 */
-    uint32_t flow_label;  /* IPv6, 20 bits; 0 = the system's choice */
+    uint16_t ip_id;       /* IPv4; not 0 */
+    uint32_t flow_label;  /* IPv6, 20 bits */
     uint16_t size;
     uint32_t token;       /* comes back with the transmit stamp */
     const uint8_t *bytes; /* valid during the call */
@@ -45,7 +48,8 @@ struct probe_io_reply {
     bool is_estimated;    /* no stamp came with it: rx_ns is the time of reading */
     uint8_t protocol;
     uint8_t ttl, tos;     /* of the packet itself; ttl 0 = unknown */
-    const uint8_t *bytes; /* after the IP header; valid until the next receive */
+    const uint8_t *bytes; /* after the IP header; valid until the next receive. Checksums of TCP and UDP are not verified:
+                             those from this very machine may not have been filled in */
     size_t size;
 };
 
@@ -62,12 +66,16 @@ struct probe_io_ops {
     bool (*has_family)(const struct probe_io *io, int family);
     /* The address that packets to dst leave from, as the system would choose it: false when there is no way to dst. */
     bool (*find_source)(const struct probe_io *io, const union sock_addr *dst, union sock_addr *ret_src);
+    /* Local TCP ports at which this host keeps silent, whatever comes: no RST answers for it. The same ports for as long as
+     * the side lives. */
+    size_t (*quiet_ports)(const struct probe_io *io, const uint16_t **ret_ports);
     /* Sends in order, sets sent_ns and error of each, returns how many were dealt with: fewer than count when the
      * transmit buffer is full, in which case the rest is to be offered again later. */
     size_t (*send)(struct probe_io *io, struct probe_io_packet *packets, size_t count);
     /* Transmit stamps that have come, at most room. The token tells the packet. */
     size_t (*stamps)(struct probe_io *io, struct probe_io_stamp *out, size_t room);
-    /* Packets that have come, at most room; 0 = none left. */
+    /* Packets that have come, at most room; 0 = none left: answers to echo requests, ICMP errors, and TCP and UDP packets to
+     * the ports of match.h and the quiet ones. */
     size_t (*receive)(struct probe_io *io, struct probe_io_reply *out, size_t room);
     /* Received packets dropped by this host because our buffer was full, since the side was made. */
     uint64_t (*dropped)(struct probe_io *io);

@@ -1,15 +1,21 @@
 /*
- * The Linux side of the seam: one raw socket for each family, batches both ways, stamps from the kernel.
+ * The Linux side of the seam: for each family one raw socket that sends (a mouth) and one for each protocol that receives
+ * (an ear), batches both ways, stamps from the kernel.
+ *
+ * Packets leave with an IP header of our own: that is cheaper than telling the kernel what to write into one, and the
+ * identification is ours to choose.
  *
  * Which packet a transmit stamp belongs to: since Linux 6.13 the sender names it in a control message; before that the
  * kernel counts the packets of a socket, and we count along. A packet that fails on the way may or may not have been
  * counted, so after a failure the count is started afresh (turning SOF_TIMESTAMPING_OPT_ID off and on does that).
  *
+ * Stamps wake nobody: they are read whenever something else does, and always before the answers are.
+ *
  * Drops: SO_MEMINFO tells the same counter that SO_RXQ_OVFL attaches to packets, and tells it also when no further
  * packet comes.
  *
- * A socket that has not sent for a while hears nothing (a filter that refuses all), so that an idle agent costs nothing
- * on a machine that gets other people's answers.
+ * An ear whose protocol has not been sent for a while hears nothing (a filter that refuses all), so that an idle agent
+ * costs nothing on a machine that gets other people's answers.
  */
 #include "probe/io_linux.h"
 
@@ -37,29 +43,36 @@
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
 #endif
-#ifndef IPV6_FLOWINFO_SEND
-#define IPV6_FLOWINFO_SEND 33
-#endif
 #define MEMINFO_DROPS 8 /* SK_MEMINFO_DROPS of linux/sock_diag.h */
 #define MEMINFO_COUNT 9
 
 #define BATCH 64u
+#define EARS 6u /* ICMP, TCP, UDP; IPv4 and IPv6 of each */
+#define IP4_HEADER_BYTES 20u
+#define IP6_HEADER_BYTES 40u
 #define CONTROL_BYTES 256u
 #define KEY_RING 65536u           /* packets whose transmit stamp may still be out, when we count */
 #define DEAF_AFTER_NS (30 * CLOCK_S) /* no round waits that long after its last packet */
 
 enum own_ids { OWN_IDS_UNKNOWN, OWN_IDS_YES, OWN_IDS_NO };
 
-struct raw {
+struct mouth {
     int fd; /* -1 = no such family */
     int family;
-    bool is_deaf, is_watched, has_tx_stamps;
+    bool has_tx_stamps;
     enum own_ids own_ids; /* unknown until a packet was sent on machines without IPv4 */
     uint32_t next_key;  /* the number the kernel gives the next packet, when we count */
     uint32_t *tokens;   /* by key % KEY_RING, when we count */
     bool has_lost_count; /* a failed packet may or may not have been counted */
     uint32_t unstamped; /* packets whose transmit stamp has not come */
-    int64_t last_send_ns;
+};
+
+struct ear {
+    int fd; /* -1 = no such family */
+    int family;
+    uint8_t protocol;
+    bool is_deaf, is_watched;
+    int64_t last_send_ns; /* of what may be answered here */
     uint64_t dropped;
     uint32_t drop_counter; /* the kernel's, which wraps */
 };
@@ -69,15 +82,19 @@ struct io_linux {
     struct loop *loop;
     struct loop_timer timer;
     struct stamp_clock clock;
-    struct raw raws[2]; /* IPv4, IPv6 */
-    int routes[2];      /* of the same families */
+    struct mouth mouths[2]; /* IPv4, IPv6 */
+    struct ear ears[EARS];  /* by ear_of */
+    int routes[2];
+    int quiet[PROBE_QUIET_PORTS];
+    uint16_t quiet_ports[PROBE_QUIET_PORTS];
+    size_t quiet_count;
     unsigned stamp_at, receive_at; /* the socket read next */
-    bool wants_input;
     unsigned without;
     struct mmsghdr messages[BATCH];
-    struct iovec vectors[BATCH];
+    struct iovec vectors[BATCH][2];
     union sock_addr names[BATCH];
     _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL_BYTES];
+    uint8_t headers[BATCH][IP6_HEADER_BYTES];
     uint8_t bytes[BATCH][PACKET_MAX_BYTES + 60];
 };
 
@@ -118,7 +135,7 @@ static int64_t read_clocks(struct io_linux *self)
 
 static bool linux_has_family(const struct probe_io *io, int family)
 {
-    return linux_of(io)->raws[family == AF_INET6].fd >= 0;
+    return linux_of(io)->mouths[family == AF_INET6].fd >= 0;
 }
 
 /* --- filters ------------------------------------------------------------------------------------------------------- */
@@ -130,7 +147,7 @@ static int attach(int fd, struct sock_filter *code, size_t count)
 }
 
 /* Only what can answer a probe: echo replies and errors. On the loopback interface our own requests come by too. */
-static int hear(struct raw *raw)
+static int hear_icmp(const struct ear *ear)
 {
     struct sock_filter answers4[] = {
         BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = length of the IPv4 header */
@@ -142,35 +159,60 @@ static int hear(struct raw *raw)
         BPF_STMT(BPF_RET | BPF_K, 0),
         BPF_STMT(BPF_RET | BPF_K, 0xffff),
     };
-    raw->is_deaf = false;
-    if (raw->family == AF_INET)
-        return attach(raw->fd, answers4, sizeof answers4 / sizeof answers4[0]);
+    if (ear->family == AF_INET)
+        return attach(ear->fd, answers4, sizeof answers4 / sizeof answers4[0]);
     int none = 0;
-    (void)setsockopt(raw->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+    (void)setsockopt(ear->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
     struct icmp6_filter filter;
     memset(&filter, 0xff, sizeof filter); /* a bit set = refused */
     static const unsigned answers6[] = {1, 2, 3, 4, 129};
     for (size_t i = 0; i < sizeof answers6 / sizeof answers6[0]; i++)
         filter.data[answers6[i] / 32] &= ~(1u << answers6[i] % 32);
-    return setsockopt(raw->fd, IPPROTO_ICMPV6, ICMPV6_FILTER, &filter, sizeof filter);
+    return setsockopt(ear->fd, IPPROTO_ICMPV6, ICMPV6_FILTER, &filter, sizeof filter);
 }
 
-static void deafen(struct raw *raw)
+/* Only what goes to our ports. A filter sees IPv4 packets with their header, IPv6 packets without. */
+static int hear_ports(const struct ear *ear)
+{
+    struct sock_filter ports4[] = {
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = length of the IPv4 header */
+        BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),  /* A = destination port */
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, PROBE_PORT_LOW, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0xffff),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_filter ports6[] = {
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 2),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, PROBE_PORT_LOW, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0xffff),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    return ear->family == AF_INET ? attach(ear->fd, ports4, sizeof ports4 / sizeof ports4[0])
+                                  : attach(ear->fd, ports6, sizeof ports6 / sizeof ports6[0]);
+}
+
+static int hear(struct ear *ear)
+{
+    ear->is_deaf = false;
+    return ear->protocol == IPPROTO_TCP || ear->protocol == IPPROTO_UDP ? hear_ports(ear) : hear_icmp(ear);
+}
+
+static void deafen(struct ear *ear)
 {
     struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
-    raw->is_deaf = attach(raw->fd, nothing, 1) == 0;
+    ear->is_deaf = attach(ear->fd, nothing, 1) == 0;
 }
 
 /* --- transmit stamps ------------------------------------------------------------------------------------------------ */
 
-static int set_stamping(const struct raw *raw, bool has_ids)
+static int set_stamping(const struct mouth *mouth, bool has_ids)
 {
-    unsigned flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-    if (raw->has_tx_stamps)
+    unsigned flags = SOF_TIMESTAMPING_SOFTWARE;
+    if (mouth->has_tx_stamps)
         flags |= SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY;
-    if (raw->has_tx_stamps && has_ids)
+    if (mouth->has_tx_stamps && has_ids)
         flags |= SOF_TIMESTAMPING_OPT_ID;
-    return setsockopt(raw->fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags);
+    return setsockopt(mouth->fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags);
 }
 
 static void put_control(struct msghdr *message, int level, int type, const void *data, size_t size)
@@ -184,28 +226,28 @@ static void put_control(struct msghdr *message, int level, int type, const void 
     message->msg_controllen += CMSG_SPACE(size);
 }
 
-static void count_afresh(struct raw *raw)
+static void count_afresh(struct mouth *mouth)
 {
-    (void)set_stamping(raw, false);
-    (void)set_stamping(raw, true);
-    raw->next_key = 0;
+    (void)set_stamping(mouth, false);
+    (void)set_stamping(mouth, true);
+    mouth->next_key = 0;
 }
 
-static void count_ourselves(struct raw *raw)
+static void count_ourselves(struct mouth *mouth)
 {
-    raw->own_ids = OWN_IDS_NO;
-    raw->tokens = mem_alloc_array(KEY_RING, sizeof *raw->tokens);
-    count_afresh(raw);
+    mouth->own_ids = OWN_IDS_NO;
+    mouth->tokens = mem_alloc_array(KEY_RING, sizeof *mouth->tokens);
+    count_afresh(mouth);
 }
 
 /*
  * Whether the kernel lets us name packets ourselves, asked by a packet that is refused for another reason: a broadcast
  * from a socket that may not broadcast. Nothing is sent.
  */
-static enum own_ids ask_for_own_ids(const struct raw *raw)
+static enum own_ids ask_for_own_ids(const struct mouth *mouth)
 {
     union sock_addr everybody = {.in4 = {.sin_family = AF_INET, .sin_addr.s_addr = INADDR_BROADCAST}};
-    uint8_t bytes[PACKET_ICMP_HEADER_BYTES] = {0};
+    uint8_t bytes[IP4_HEADER_BYTES] = {0x45, [8] = 1, [9] = IPPROTO_RAW, [16] = 255, 255, 255, 255};
     struct iovec vector = {bytes, sizeof bytes};
     _Alignas(struct cmsghdr) uint8_t control[64] = {0};
     struct msghdr message = {.msg_name = &everybody,
@@ -215,7 +257,7 @@ static enum own_ids ask_for_own_ids(const struct raw *raw)
                              .msg_control = control};
     uint32_t id = 0;
     put_control(&message, SOL_SOCKET, SCM_TS_OPT_ID, &id, sizeof id);
-    return sendmsg(raw->fd, &message, MSG_DONTWAIT) < 0 && errno == EINVAL ? OWN_IDS_NO : OWN_IDS_YES;
+    return sendmsg(mouth->fd, &message, MSG_DONTWAIT) < 0 && errno == EINVAL ? OWN_IDS_NO : OWN_IDS_YES;
 }
 
 static int64_t stamp_of(const struct scm_timestamping *stamping)
@@ -223,7 +265,7 @@ static int64_t stamp_of(const struct scm_timestamping *stamping)
     return (int64_t)stamping->ts[0].tv_sec * CLOCK_S + stamping->ts[0].tv_nsec;
 }
 
-static bool read_stamp(const struct raw *raw, struct msghdr *message, struct probe_io_stamp *ret_stamp)
+static bool read_stamp(const struct mouth *mouth, struct msghdr *message, struct probe_io_stamp *ret_stamp)
 {
     int64_t stamp = 0;
     bool has_key = false;
@@ -241,9 +283,9 @@ static bool read_stamp(const struct raw *raw, struct msghdr *message, struct pro
             key = extended.ee_data;
         }
     }
-    if (stamp == 0 || !has_key || (raw->own_ids == OWN_IDS_NO && key - raw->next_key < UINT32_MAX / 2))
+    if (stamp == 0 || !has_key || (mouth->own_ids == OWN_IDS_NO && key - mouth->next_key < UINT32_MAX / 2))
         return false;
-    ret_stamp->token = raw->own_ids == OWN_IDS_NO ? raw->tokens[key % KEY_RING] : key;
+    ret_stamp->token = mouth->own_ids == OWN_IDS_NO ? mouth->tokens[key % KEY_RING] : key;
     ret_stamp->tx_ns = stamp;
     return true;
 }
@@ -252,10 +294,10 @@ static unsigned prepare_receive(struct io_linux *self, size_t room)
 {
     unsigned count = room < BATCH ? (unsigned)room : BATCH;
     for (unsigned i = 0; i < count; i++) {
-        self->vectors[i] = (struct iovec){self->bytes[i], sizeof self->bytes[i]};
+        self->vectors[i][0] = (struct iovec){self->bytes[i], sizeof self->bytes[i]};
         self->messages[i].msg_hdr = (struct msghdr){.msg_name = &self->names[i],
                                                     .msg_namelen = sizeof self->names[i],
-                                                    .msg_iov = &self->vectors[i],
+                                                    .msg_iov = self->vectors[i],
                                                     .msg_iovlen = 1,
                                                     .msg_control = self->control[i],
                                                     .msg_controllen = CONTROL_BYTES};
@@ -267,22 +309,22 @@ static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size
 {
     struct io_linux *self = linux_of(io);
     for (; self->stamp_at < 2; self->stamp_at++) {
-        struct raw *raw = &self->raws[self->stamp_at];
-        if (raw->fd < 0 || raw->is_deaf || raw->unstamped == 0)
+        struct mouth *mouth = &self->mouths[self->stamp_at];
+        if (mouth->fd < 0 || mouth->unstamped == 0)
             continue;
         unsigned asked = prepare_receive(self, room);
-        int n = recvmmsg(raw->fd, self->messages, asked, MSG_ERRQUEUE | MSG_DONTWAIT, NULL);
+        int n = recvmmsg(mouth->fd, self->messages, asked, MSG_ERRQUEUE | MSG_DONTWAIT, NULL);
         if (n <= 0)
             continue;
         (void)read_clocks(self);
         size_t count = 0;
         for (int i = 0; i < n; i++) {
-            if (read_stamp(raw, &self->messages[i].msg_hdr, &out[count])) {
+            if (read_stamp(mouth, &self->messages[i].msg_hdr, &out[count])) {
                 out[count].tx_ns = stamp_to_mono(&self->clock, out[count].tx_ns);
                 count++;
             }
         }
-        raw->unstamped -= raw->unstamped < count ? raw->unstamped : (uint32_t)count;
+        mouth->unstamped -= mouth->unstamped < count ? mouth->unstamped : (uint32_t)count;
         if ((unsigned)n < asked)
             self->stamp_at++; /* there was no more */
         if (count > 0)
@@ -295,40 +337,73 @@ static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size
 
 /* --- sending --------------------------------------------------------------------------------------------------------- */
 
-static void put_options(const struct raw *raw, const struct probe_io_packet *packet, struct msghdr *message)
+static void put16(uint8_t *p, size_t value)
 {
-    bool is_ip6 = raw->family == AF_INET6;
-    int level = is_ip6 ? SOL_IPV6 : SOL_IP;
-    int ttl = packet->ttl, tos = packet->tos;
-    put_control(message, level, is_ip6 ? IPV6_HOPLIMIT : IP_TTL, &ttl, sizeof ttl);
-    if (tos)
-        put_control(message, level, is_ip6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof tos);
-    if (sock_is_set(&packet->src) && is_ip6) {
+    p[0] = (uint8_t)(value >> 8);
+    p[1] = (uint8_t)value;
+}
+
+/* The kernel fills in the checksum, and the source when it is 0. */
+static size_t put_ip4(uint8_t *p, const struct probe_io_packet *packet)
+{
+    memset(p, 0, IP4_HEADER_BYTES);
+    p[0] = 0x45;
+    p[1] = packet->tos;
+    put16(p + 2, IP4_HEADER_BYTES + packet->size);
+    put16(p + 4, packet->ip_id);
+    p[6] = 0x40; /* never to be cut */
+    p[8] = packet->ttl;
+    p[9] = packet->protocol;
+    if (sock_is_set(&packet->src))
+        memcpy(p + 12, &packet->src.in4.sin_addr, 4);
+    memcpy(p + 16, &packet->dst.in4.sin_addr, 4);
+    return IP4_HEADER_BYTES;
+}
+
+static size_t put_ip6(uint8_t *p, const struct probe_io_packet *packet)
+{
+    memset(p, 0, IP6_HEADER_BYTES);
+    p[0] = (uint8_t)(0x60 | packet->tos >> 4);
+    p[1] = (uint8_t)(packet->tos << 4 | (int)(packet->flow_label >> 16 & 15));
+    put16(p + 2, packet->flow_label & 0xffff);
+    put16(p + 4, packet->size);
+    p[6] = packet->protocol;
+    p[7] = packet->ttl;
+    if (sock_is_set(&packet->src))
+        memcpy(p + 8, &packet->src.in6.sin6_addr, 16);
+    memcpy(p + 24, &packet->dst.in6.sin6_addr, 16);
+    return IP6_HEADER_BYTES;
+}
+
+static void put_options(const struct mouth *mouth, const struct probe_io_packet *packet, struct msghdr *message)
+{
+    if (packet->has_own_src && mouth->family == AF_INET6) {
         struct in6_pktinfo info = {.ipi6_addr = packet->src.in6.sin6_addr};
-        put_control(message, level, IPV6_PKTINFO, &info, sizeof info);
-    } else if (sock_is_set(&packet->src)) {
+        put_control(message, SOL_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    } else if (packet->has_own_src) {
         struct in_pktinfo info = {.ipi_spec_dst = packet->src.in4.sin_addr};
-        put_control(message, level, IP_PKTINFO, &info, sizeof info);
+        put_control(message, SOL_IP, IP_PKTINFO, &info, sizeof info);
     }
-    if (raw->has_tx_stamps && raw->own_ids != OWN_IDS_NO)
+    if (mouth->has_tx_stamps && mouth->own_ids != OWN_IDS_NO)
         put_control(message, SOL_SOCKET, SCM_TS_OPT_ID, &packet->token, sizeof packet->token);
 }
 
-static void prepare_send(struct io_linux *self, const struct raw *raw, const struct probe_io_packet *packet, unsigned i)
+static void prepare_send(struct io_linux *self, const struct mouth *mouth, const struct probe_io_packet *packet, unsigned i)
 {
     union sock_addr *name = &self->names[i];
     *name = packet->dst;
     sock_set_port(name, 0);
-    if (raw->family == AF_INET6)
-        name->in6.sin6_flowinfo = htonl(packet->flow_label & 0xfffff);
-    self->vectors[i] = (struct iovec){(void *)(uintptr_t)packet->bytes, packet->size};
+    uint8_t *header = self->headers[i];
+    self->vectors[i][0] =
+        (struct iovec){header, mouth->family == AF_INET6 ? put_ip6(header, packet) : put_ip4(header, packet)};
+    self->vectors[i][1] = (struct iovec){(void *)(uintptr_t)packet->bytes, packet->size};
     struct msghdr *message = &self->messages[i].msg_hdr;
     *message = (struct msghdr){.msg_name = name,
                                .msg_namelen = sock_len(name),
-                               .msg_iov = &self->vectors[i],
-                               .msg_iovlen = 1,
+                               .msg_iov = self->vectors[i],
+                               .msg_iovlen = 2,
                                .msg_control = self->control[i]};
-    put_options(raw, packet, message);
+    put_options(mouth, packet, message);
 }
 
 static bool is_full(int sys_errno)
@@ -336,70 +411,87 @@ static bool is_full(int sys_errno)
     return sys_errno == EAGAIN || sys_errno == ENOBUFS || sys_errno == ENOMEM;
 }
 
-/* The kernel looks the way up before it counts a packet. */
+/* The kernel looks at the way and at the size before it counts a packet. */
 static bool is_before_counting(int sys_errno)
 {
-    return sys_errno == ENETUNREACH || sys_errno == EHOSTUNREACH || sys_errno == EACCES || sys_errno == EINVAL;
+    return sys_errno == ENETUNREACH || sys_errno == EHOSTUNREACH || sys_errno == EACCES || sys_errno == EINVAL ||
+           sys_errno == EMSGSIZE;
 }
 
 /* Hands over packets of one family; returns how many were dealt with, the failed one included. */
-static size_t send_run(struct io_linux *self, struct raw *raw, struct probe_io_packet *packets, size_t count)
+static size_t send_run(struct io_linux *self, struct mouth *mouth, struct probe_io_packet *packets, size_t count)
 {
     for (unsigned i = 0; i < count; i++)
-        prepare_send(self, raw, &packets[i], i);
+        prepare_send(self, mouth, &packets[i], i);
     int64_t now = clock_mono_ns(&clock_real);
-    int n = sendmmsg(raw->fd, self->messages, (unsigned)count, MSG_DONTWAIT);
+    int n = sendmmsg(mouth->fd, self->messages, (unsigned)count, MSG_DONTWAIT);
     int failure = n < 0 ? errno : 0;
-    if (failure == EINVAL && raw->has_tx_stamps && raw->own_ids == OWN_IDS_UNKNOWN) {
+    if (failure == EINVAL && mouth->has_tx_stamps && mouth->own_ids == OWN_IDS_UNKNOWN) {
         /* Either this kernel does not know the control message, or the packet is bad: without it we shall see. */
-        count_ourselves(raw);
-        return send_run(self, raw, packets, count);
+        count_ourselves(mouth);
+        return send_run(self, mouth, packets, count);
     }
     size_t done = n > 0 ? (size_t)n : 0;
     for (size_t i = 0; i < done; i++) {
         packets[i].sent_ns = now;
         packets[i].error = 0;
-        if (raw->own_ids == OWN_IDS_NO && raw->tokens)
-            raw->tokens[raw->next_key++ % KEY_RING] = packets[i].token;
+        if (mouth->own_ids == OWN_IDS_NO && mouth->tokens)
+            mouth->tokens[mouth->next_key++ % KEY_RING] = packets[i].token;
     }
-    if (raw->has_tx_stamps)
-        raw->unstamped += (uint32_t)done;
-    raw->last_send_ns = now;
-    if (done > 0 && raw->own_ids == OWN_IDS_UNKNOWN)
-        raw->own_ids = OWN_IDS_YES;
+    if (mouth->has_tx_stamps)
+        mouth->unstamped += (uint32_t)done;
+    if (done > 0 && mouth->own_ids == OWN_IDS_UNKNOWN)
+        mouth->own_ids = OWN_IDS_YES;
     if (n < 0 && !is_full(failure)) {
         packets[0].sent_ns = now;
         packets[0].error = failure;
         done = 1;
     }
-    raw->has_lost_count = n < 0 && raw->own_ids == OWN_IDS_NO && raw->has_tx_stamps && !is_before_counting(failure);
+    mouth->has_lost_count = n < 0 && mouth->own_ids == OWN_IDS_NO && mouth->has_tx_stamps && !is_before_counting(failure);
     return done;
+}
+
+static unsigned ear_of(uint8_t protocol, int family)
+{
+    unsigned kind = protocol == IPPROTO_TCP ? 1 : protocol == IPPROTO_UDP ? 2 : 0;
+    return 2 * kind + (family == AF_INET6);
+}
+
+/* Errors may answer everything. */
+static void listen_for(struct io_linux *self, const struct probe_io_packet *packet, int64_t now)
+{
+    int family = packet->dst.sa.sa_family;
+    struct ear *ears[2] = {&self->ears[ear_of(packet->protocol, family)], &self->ears[ear_of(IPPROTO_ICMP, family)]};
+    for (unsigned i = 0; i < 2; i++) {
+        ears[i]->last_send_ns = now;
+        if (ears[i]->fd >= 0 && ears[i]->is_deaf)
+            (void)hear(ears[i]);
+    }
 }
 
 static size_t linux_send(struct probe_io *io, struct probe_io_packet *packets, size_t count)
 {
     struct io_linux *self = linux_of(io);
+    int64_t now = clock_mono_ns(&clock_real);
     size_t at = 0;
     while (at < count) {
         int family = packets[at].dst.sa.sa_family;
-        struct raw *raw = &self->raws[family == AF_INET6];
-        size_t run = 1;
-        while (at + run < count && run < BATCH && packets[at + run].dst.sa.sa_family == family)
-            run++;
-        if (raw->fd < 0) {
-            packets[at].sent_ns = clock_mono_ns(&clock_real);
+        struct mouth *mouth = &self->mouths[family == AF_INET6];
+        size_t run = 0;
+        for (; at + run < count && run < BATCH && packets[at + run].dst.sa.sa_family == family; run++)
+            listen_for(self, &packets[at + run], now);
+        if (mouth->fd < 0) {
+            packets[at].sent_ns = now;
             packets[at++].error = EAFNOSUPPORT;
             continue;
         }
-        if (raw->is_deaf)
-            (void)hear(raw);
-        if (raw->has_lost_count) {
-            count_afresh(raw);
-            raw->has_lost_count = false;
+        if (mouth->has_lost_count) {
+            count_afresh(mouth);
+            mouth->has_lost_count = false;
         }
-        size_t done = send_run(self, raw, packets + at, run);
+        size_t done = send_run(self, mouth, packets + at, run);
         at += done;
-        if (done == 0 || raw->has_lost_count)
+        if (done == 0 || mouth->has_lost_count)
             break; /* the stamps that are due are read first */
     }
     return at;
@@ -426,14 +518,14 @@ static void read_reply_control(struct msghdr *message, struct probe_io_reply *re
 }
 
 /* False when it is not a packet we can use. */
-static bool read_reply(struct io_linux *self, const struct raw *raw, unsigned i, int64_t now, struct probe_io_reply *reply)
+static bool read_reply(struct io_linux *self, const struct ear *ear, unsigned i, int64_t now, struct probe_io_reply *reply)
 {
     size_t size = self->messages[i].msg_len;
-    *reply = (struct probe_io_reply){.bytes = self->bytes[i], .size = size, .protocol = IPPROTO_ICMPV6};
+    *reply = (struct probe_io_reply){.bytes = self->bytes[i], .size = size, .protocol = ear->protocol};
     read_reply_control(&self->messages[i].msg_hdr, reply);
     reply->is_estimated = reply->rx_ns == 0;
     reply->rx_ns = reply->is_estimated ? now : stamp_to_mono(&self->clock, reply->rx_ns);
-    if (raw->family == AF_INET6) {
+    if (ear->family == AF_INET6) {
         reply->src = self->names[i];
         sock_set_port(&reply->src, 0);
         return true;
@@ -453,18 +545,18 @@ static bool read_reply(struct io_linux *self, const struct raw *raw, unsigned i,
 static size_t linux_receive(struct probe_io *io, struct probe_io_reply *out, size_t room)
 {
     struct io_linux *self = linux_of(io);
-    for (; self->receive_at < 2; self->receive_at++) {
-        struct raw *raw = &self->raws[self->receive_at];
-        if (raw->fd < 0 || raw->is_deaf)
+    for (; self->receive_at < EARS; self->receive_at++) {
+        struct ear *ear = &self->ears[self->receive_at];
+        if (ear->fd < 0 || ear->is_deaf)
             continue;
         unsigned asked = prepare_receive(self, room);
-        int n = recvmmsg(raw->fd, self->messages, asked, MSG_DONTWAIT, NULL);
+        int n = recvmmsg(ear->fd, self->messages, asked, MSG_DONTWAIT, NULL);
         if (n <= 0)
             continue;
         int64_t now = read_clocks(self);
         size_t count = 0;
         for (unsigned i = 0; i < (unsigned)n; i++) {
-            if (read_reply(self, raw, i, now, &out[count]))
+            if (read_reply(self, ear, i, now, &out[count]))
                 count++;
         }
         if ((unsigned)n < asked)
@@ -481,15 +573,15 @@ static uint64_t linux_dropped(struct probe_io *io)
 {
     struct io_linux *self = linux_of(io);
     uint64_t sum = 0;
-    for (unsigned i = 0; i < 2; i++) {
-        struct raw *raw = &self->raws[i];
+    for (unsigned i = 0; i < EARS; i++) {
+        struct ear *ear = &self->ears[i];
         uint32_t info[MEMINFO_COUNT] = {0};
         socklen_t size = sizeof info;
-        if (raw->fd >= 0 && !raw->is_deaf && getsockopt(raw->fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0) {
-            raw->dropped += info[MEMINFO_DROPS] - raw->drop_counter;
-            raw->drop_counter = info[MEMINFO_DROPS];
+        if (ear->fd >= 0 && !ear->is_deaf && getsockopt(ear->fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0) {
+            ear->dropped += info[MEMINFO_DROPS] - ear->drop_counter;
+            ear->drop_counter = info[MEMINFO_DROPS];
         }
-        sum += raw->dropped;
+        sum += ear->dropped;
     }
     return sum;
 }
@@ -505,13 +597,8 @@ static void on_timer(void *user)
 static void on_ready(void *user, int fd, unsigned events)
 {
     struct io_linux *self = user;
-    struct raw *raw = &self->raws[fd == self->raws[1].fd];
-    /* A stamp that comes when nobody listens any more would wake us for ever. */
-    while (raw->is_deaf && (events & LOOP_HANGUP) &&
-           recvmmsg(fd, self->messages, prepare_receive(self, BATCH), MSG_ERRQUEUE | MSG_DONTWAIT, NULL) > 0)
-        continue;
-    if ((events & LOOP_HANGUP) && raw->unstamped == 0)
-        raw->unstamped = 1; /* something is there, expected or not: it must be read */
+    (void)fd;
+    (void)events;
     self->io.wake(self->io.user);
 }
 
@@ -519,21 +606,27 @@ static void linux_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
 {
     struct io_linux *self = linux_of(io);
     int64_t now = clock_mono_ns(&clock_real);
-    for (unsigned i = 0; i < 2; i++) {
-        struct raw *raw = &self->raws[i];
-        if (raw->fd < 0)
+    bool is_idle = due_ns == PROBE_IO_NEVER && !wants_input;
+    for (unsigned i = 0; i < EARS; i++) {
+        struct ear *ear = &self->ears[i];
+        if (ear->fd < 0)
             continue;
-        bool is_idle = due_ns == PROBE_IO_NEVER && !wants_input;
-        if (!raw->is_deaf && (is_idle || now - raw->last_send_ns > DEAF_AFTER_NS))
-            deafen(raw);
-        bool watch = wants_input && !raw->is_deaf;
-        if (watch != raw->is_watched && loop_change(self->loop, raw->fd, watch ? LOOP_READ : 0) == 0)
-            raw->is_watched = watch;
+        if (!ear->is_deaf && (is_idle || now - ear->last_send_ns > DEAF_AFTER_NS))
+            deafen(ear);
+        bool watch = wants_input && !ear->is_deaf;
+        if (watch != ear->is_watched && loop_change(self->loop, ear->fd, watch ? LOOP_READ : 0) == 0)
+            ear->is_watched = watch;
     }
     if (due_ns == PROBE_IO_NEVER)
         loop_timer_stop(self->loop, &self->timer);
     else if (!loop_timer_is_armed(&self->timer) || self->timer.due_ns != due_ns)
         loop_timer_start(self->loop, &self->timer, due_ns);
+}
+
+static size_t linux_quiet_ports(const struct probe_io *io, const uint16_t **ret_ports)
+{
+    *ret_ports = linux_of(io)->quiet_ports;
+    return linux_of(io)->quiet_count;
 }
 
 /* --- making and closing ---------------------------------------------------------------------------------------------- */
@@ -554,44 +647,66 @@ static bool linux_find_source(const struct probe_io *io, const union sock_addr *
     return true;
 }
 
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static void linux_close(struct probe_io *io)
 {
     struct io_linux *self = linux_of(io);
     loop_timer_stop(self->loop, &self->timer);
-    for (unsigned i = 0; i < 2; i++) {
-        if (self->raws[i].fd >= 0) {
-            loop_remove(self->loop, self->raws[i].fd);
-            (void)close(self->raws[i].fd);
-        }
-        mem_free(self->raws[i].tokens);
-        if (self->routes[i] >= 0)
-            (void)close(self->routes[i]);
+    for (unsigned i = 0; i < EARS; i++) {
+        loop_remove(self->loop, self->ears[i].fd);
+        close_if_open(self->ears[i].fd);
     }
+    for (unsigned i = 0; i < 2; i++) {
+        close_if_open(self->mouths[i].fd);
+        close_if_open(self->routes[i]);
+        mem_free(self->mouths[i].tokens);
+    }
+    for (unsigned i = 0; i < PROBE_QUIET_PORTS; i++)
+        close_if_open(self->quiet[i]);
     mem_free(self);
 }
 
-static int prepare_raw(struct io_linux *self, struct raw *raw, struct error *err)
+static int prepare_mouth(struct io_linux *self, struct mouth *mouth, struct error *err)
+{
+    mouth->has_tx_stamps = (self->without & IO_LINUX_NO_TX_STAMPS) == 0;
+    if (set_stamping(mouth, true) != 0)
+        return error_sys(err, errno, "", "cannot have the kernel stamp packets");
+    mouth->own_ids = mouth->family == AF_INET ? ask_for_own_ids(mouth) : self->mouths[0].own_ids;
+    if (mouth->has_tx_stamps && (mouth->own_ids == OWN_IDS_NO || self->without & IO_LINUX_NO_OWN_IDS))
+        count_ourselves(mouth);
+    return 0;
+}
+
+static int prepare_ear(struct io_linux *self, struct ear *ear, struct error *err)
 {
     static const int on = 1;
-    int probe4 = IP_PMTUDISC_PROBE, probe6 = IPV6_PMTUDISC_PROBE; /* never cut a probe, never heed a learned MTU */
-    raw->has_tx_stamps = (self->without & IO_LINUX_NO_TX_STAMPS) == 0;
-    if (set_stamping(raw, true) != 0)
+    unsigned flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    if (setsockopt(ear->fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags) != 0)
         return error_sys(err, errno, "", "cannot have the kernel stamp packets");
-    raw->own_ids = raw->family == AF_INET ? ask_for_own_ids(raw) : self->raws[0].own_ids;
-    if (raw->has_tx_stamps && (raw->own_ids == OWN_IDS_NO || self->without & IO_LINUX_NO_OWN_IDS))
-        count_ourselves(raw);
-    if (raw->family == AF_INET)
-        (void)setsockopt(raw->fd, SOL_IP, IP_MTU_DISCOVER, &probe4, sizeof probe4);
-    if (raw->family == AF_INET6) {
-        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof probe6);
-        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof on);
-        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
-        (void)setsockopt(raw->fd, SOL_IPV6, IPV6_FLOWINFO_SEND, &on, sizeof on);
+    if (ear->family == AF_INET6) {
+        (void)setsockopt(ear->fd, SOL_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof on);
+        (void)setsockopt(ear->fd, SOL_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
     }
-    if (hear(raw) != 0)
+    if (hear(ear) != 0)
         return error_sys(err, errno, "", "cannot filter the packets of a raw socket");
-    deafen(raw);
-    return loop_add(self->loop, raw->fd, 0, on_ready, self, err);
+    deafen(ear);
+    return loop_add(self->loop, ear->fd, 0, on_ready, self, err);
+}
+
+static void take_quiet(struct io_linux *self, const struct probe_sockets *sockets)
+{
+    for (unsigned i = 0; i < PROBE_QUIET_PORTS; i++) {
+        union sock_addr own = {0};
+        socklen_t size = sizeof own;
+        self->quiet[i] = sockets->quiet[i];
+        if (sockets->quiet[i] >= 0 && getsockname(sockets->quiet[i], &own.sa, &size) == 0)
+            self->quiet_ports[self->quiet_count++] = sock_port(&own);
+    }
 }
 
 static const struct probe_io_ops linux_ops = {
@@ -599,6 +714,7 @@ static const struct probe_io_ops linux_ops = {
     .wall_ns = linux_wall_ns,
     .has_family = linux_has_family,
     .find_source = linux_find_source,
+    .quiet_ports = linux_quiet_ports,
     .send = linux_send,
     .stamps = linux_stamps,
     .receive = linux_receive,
@@ -616,25 +732,32 @@ int io_linux_new(struct loop *loop, struct probe_sockets *sockets, unsigned with
     self->without = without;
     self->timer.fn = on_timer;
     self->timer.user = self;
-    self->raws[0] = (struct raw){.fd = sockets->icmp4, .family = AF_INET};
-    self->raws[1] = (struct raw){.fd = sockets->icmp6, .family = AF_INET6};
-    self->routes[0] = self->routes[1] = -1;
     int rc = 0;
-    for (unsigned i = 0; i < 2 && !rc; i++) {
-        if (self->raws[i].fd >= 0)
-            rc = prepare_raw(self, &self->raws[i], err);
+    for (unsigned i = 0; i < 2; i++) {
+        int family = i ? AF_INET6 : AF_INET;
+        self->mouths[i] = (struct mouth){.fd = sockets->send[i], .family = family};
+        self->ears[i] = (struct ear){sockets->icmp[i], family, i ? IPPROTO_ICMPV6 : IPPROTO_ICMP, .is_deaf = true};
+        self->ears[2 + i] = (struct ear){sockets->tcp[i], family, IPPROTO_TCP, .is_deaf = true};
+        self->ears[4 + i] = (struct ear){sockets->udp[i], family, IPPROTO_UDP, .is_deaf = true};
+        self->routes[i] = sockets->route[i];
+        if (!rc && self->mouths[i].fd >= 0)
+            rc = prepare_mouth(self, &self->mouths[i], err);
     }
-    if (rc) {
-        self->raws[0].fd = self->raws[1].fd = -1; /* still the caller's */
-        loop_remove(loop, sockets->icmp4);
-        loop_remove(loop, sockets->icmp6);
-        linux_close(&self->io);
+    for (unsigned i = 0; i < EARS && !rc; i++) {
+        if (self->ears[i].fd >= 0)
+            rc = prepare_ear(self, &self->ears[i], err);
+    }
+    if (rc) { /* the descriptors are still the caller's */
+        for (unsigned i = 0; i < EARS; i++)
+            loop_remove(loop, self->ears[i].fd);
+        mem_free(self->mouths[0].tokens);
+        mem_free(self->mouths[1].tokens);
+        mem_free(self);
         return rc;
     }
+    take_quiet(self, sockets);
     (void)read_clocks(self);
-    self->routes[0] = sockets->route4;
-    self->routes[1] = sockets->route6;
-    *sockets = PROBE_SOCKETS_NONE;
+    *sockets = probe_sockets_none;
     *ret_io = &self->io;
     return 0;
 }

@@ -59,9 +59,9 @@ static void open_machine(struct machine *machine, unsigned without, int rcvbuf)
     assert_int_equal(loop_new(&machine->loop, &err), 0);
     assert_int_equal(probe_open(NULL, &sockets, &err), 0);
     if (rcvbuf)
-        assert_int_equal(setsockopt(sockets.icmp4, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf), 0);
+        assert_int_equal(setsockopt(sockets.icmp[0], SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf), 0);
     assert_int_equal(io_linux_new(machine->loop, &sockets, without, &io, &err), 0);
-    assert_int_equal(sockets.icmp4, -1); /* taken over */
+    assert_int_equal(sockets.icmp[0], -1); /* taken over */
     assert_int_equal(probe_engine_new(io, NULL, &machine->engine, &err), 0);
 }
 
@@ -186,6 +186,83 @@ static void traces_of_this_host_have_one_hop(void **state)
     close_machine(&machine);
 }
 
+/* A port that listens, or one that does not, of this host. */
+static union sock_addr tcp_port(const char *address, bool is_open, int *ret_fd)
+{
+    union sock_addr addr;
+    socklen_t size = sizeof addr;
+    assert_int_equal(sock_parse_ip(address, &addr), 0);
+    *ret_fd = socket(addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(*ret_fd, &addr.sa, sock_len(&addr)), 0);
+    if (is_open)
+        assert_int_equal(listen(*ret_fd, 100), 0);
+    assert_int_equal(getsockname(*ret_fd, &addr.sa, &size), 0);
+    return addr;
+}
+
+static void syns_are_answered_and_leave_nothing_open(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"127.0.0.1", "::1"};
+    for (size_t i = 0; i < 4; i++) {
+        struct machine machine;
+        struct probe_ping_settings settings;
+        struct probe_ping *ping;
+        int fd;
+        bool is_open = i / 2 == 0;
+        open_machine(&machine, 0, 0);
+        probe_ping_defaults(&settings);
+        settings.protocol = PROBE_TCP;
+        settings.dst = tcp_port(targets[i % 2], is_open, &fd);
+        settings.count = 30;
+        settings.rate_pps = 1000;
+        assert_int_equal(
+            probe_ping_start(machine.engine, &settings, &machine.arena, NULL, on_ping, &machine, &ping, NULL), 0);
+        machine.waiting++;
+        assert_int_equal(loop_run(machine.loop), 0);
+        assert_int_equal(machine.ping->sent, 30);
+        assert_int_equal(machine.ping->received, 30);
+        assert_int_equal(machine.ping->duplicates, 0);
+        assert_int_equal(machine.ping->resets, is_open ? 0 : 30);
+        assert_int_equal(machine.ping->mss != 0, is_open);
+        for (uint32_t p = 0; p < 30; p++)
+            assert_false(machine.ping->probes[p].is_tx_estimated);
+        assert_int_equal(probe_engine_stats(machine.engine)->loose, 0);
+        if (is_open) { /* no connection was completed */
+            assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+            assert_int_equal(accept(fd, NULL, NULL), -1);
+        }
+        (void)close(fd);
+        close_machine(&machine);
+    }
+}
+
+static void traces_of_every_protocol_reach_this_host(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"127.0.0.1", "::1"};
+    for (size_t i = 0; i < 6; i++) {
+        struct machine machine;
+        struct probe_trace_settings settings;
+        struct probe_trace *trace;
+        int fd;
+        open_machine(&machine, 0, 0);
+        probe_trace_defaults(&settings);
+        settings.protocol = i / 2 == 0 ? PROBE_UDP : PROBE_TCP;
+        settings.dst = tcp_port(targets[i % 2], i / 2 == 1, &fd);
+        assert_int_equal(
+            probe_trace_start(machine.engine, &settings, &machine.arena, NULL, on_trace, &machine, &trace, NULL), 0);
+        machine.waiting++;
+        assert_int_equal(loop_run(machine.loop), 0);
+        for (uint32_t j = 0; j < 3; j++) {
+            assert_int_equal(machine.trace->flows[j].end, PROBE_TRACE_REACHED);
+            assert_int_equal(machine.trace->flows[j].hop_count, 1);
+        }
+        (void)close(fd);
+        close_machine(&machine);
+    }
+}
+
 static void own_drops_are_counted_by_the_kernel_and_told(void **state)
 {
     (void)state;
@@ -222,7 +299,7 @@ static void other_namespaces_are_entered_and_left(void **state)
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", first_network);
     assert_int_equal(probe_open(path, &sockets, NULL), 0);
     probe_close(&sockets);
-    assert_int_equal(sockets.icmp4, -1);
+    assert_int_equal(sockets.icmp[0], -1);
     assert_true(readlink("/proc/thread-self/ns/net", after, sizeof after - 1) > 0);
     assert_string_equal(before, after);
 }
@@ -233,6 +310,8 @@ int main(void)
         cmocka_unit_test(echoes_come_back_stamped),
         cmocka_unit_test(no_route_is_a_result),
         cmocka_unit_test(traces_of_this_host_have_one_hop),
+        cmocka_unit_test(syns_are_answered_and_leave_nothing_open),
+        cmocka_unit_test(traces_of_every_protocol_reach_this_host),
         cmocka_unit_test(own_drops_are_counted_by_the_kernel_and_told),
         cmocka_unit_test(namespaces_that_do_not_exist_are_named),
         cmocka_unit_test(other_namespaces_are_entered_and_left),

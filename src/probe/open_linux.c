@@ -2,13 +2,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/sock.h"
+#include "probe/match.h"
+
+static const int families[2] = {AF_INET, AF_INET6};
+
+const struct probe_sockets probe_sockets_none = {.send = {-1, -1},
+                                                 .icmp = {-1, -1},
+                                                 .tcp = {-1, -1},
+                                                 .udp = {-1, -1},
+                                                 .route = {-1, -1},
+                                                 .quiet = {[0 ... PROBE_QUIET_PORTS - 1] = -1}};
+
+/* *ret_fd stays -1 when the machine lacks the family. */
 static int open_one(int family, int protocol, int *ret_fd, struct error *err)
 {
     int fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
@@ -28,22 +43,61 @@ static int open_one(int family, int protocol, int *ret_fd, struct error *err)
     return 0;
 }
 
+static int open_family(unsigned i, struct probe_sockets *sockets, struct error *err)
+{
+    int rc = open_one(families[i], IPPROTO_RAW, &sockets->send[i], err); /* sends with headers of our own */
+    if (rc || sockets->send[i] < 0)
+        return rc;
+    rc = open_one(families[i], i ? IPPROTO_ICMPV6 : IPPROTO_ICMP, &sockets->icmp[i], err);
+    if (!rc)
+        rc = open_one(families[i], IPPROTO_TCP, &sockets->tcp[i], err);
+    if (!rc)
+        rc = open_one(families[i], IPPROTO_UDP, &sockets->udp[i], err);
+    sockets->route[i] = socket(families[i], SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return rc;
+}
+
+/* A port for both families, or for the only one there is. -1 = taken, or none to be had. */
+static int open_quiet(bool has_ip6, uint16_t port)
+{
+    struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = nothing};
+    union sock_addr any = {0};
+    static const int off = 0;
+    if (has_ip6)
+        any.in6.sin6_family = AF_INET6;
+    else
+        any.in4.sin_family = AF_INET;
+    sock_set_port(&any, port);
+    int fd = socket(any.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (has_ip6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 &&
+        bind(fd, &any.sa, sock_len(&any)) == 0 && listen(fd, 1) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
 static int open_here(struct probe_sockets *ret_sockets, struct error *err)
 {
-    struct probe_sockets sockets = PROBE_SOCKETS_NONE;
-    int rc = open_one(AF_INET, IPPROTO_ICMP, &sockets.icmp4, err);
+    struct probe_sockets sockets = probe_sockets_none;
+    int rc = open_family(0, &sockets, err);
     if (!rc)
-        rc = open_one(AF_INET6, IPPROTO_ICMPV6, &sockets.icmp6, err);
-    if (!rc && sockets.icmp4 < 0 && sockets.icmp6 < 0)
+        rc = open_family(1, &sockets, err);
+    if (!rc && sockets.send[0] < 0 && sockets.send[1] < 0)
         rc = error_set(err, E_NOT_SUPPORTED, "", "this machine has neither IPv4 nor IPv6");
     if (rc) {
         probe_close(&sockets);
         return rc;
     }
-    if (sockets.icmp4 >= 0)
-        sockets.route4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (sockets.icmp6 >= 0)
-        sockets.route6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    uint16_t port = PROBE_PORT_LOW;
+    for (unsigned i = 0; i < PROBE_QUIET_PORTS && port < MATCH_PORT_LOW; port++) {
+        sockets.quiet[i] = open_quiet(sockets.send[1] >= 0, port);
+        i += sockets.quiet[i] >= 0;
+    }
     *ret_sockets = sockets;
     return rc;
 }
@@ -85,10 +139,16 @@ int probe_open(const char *netns, struct probe_sockets *ret_sockets, struct erro
 
 void probe_close(struct probe_sockets *sockets)
 {
-    const int fds[] = {sockets->icmp4, sockets->icmp6, sockets->route4, sockets->route6};
-    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
-        if (fds[i] >= 0)
-            (void)close(fds[i]);
+    for (unsigned i = 0; i < 2; i++) {
+        const int fds[] = {sockets->send[i], sockets->icmp[i], sockets->tcp[i], sockets->udp[i], sockets->route[i]};
+        for (size_t j = 0; j < sizeof fds / sizeof fds[0]; j++) {
+            if (fds[j] >= 0)
+                (void)close(fds[j]);
+        }
     }
-    *sockets = PROBE_SOCKETS_NONE;
+    for (unsigned i = 0; i < PROBE_QUIET_PORTS; i++) {
+        if (sockets->quiet[i] >= 0)
+            (void)close(sockets->quiet[i]);
+    }
+    *sockets = probe_sockets_none;
 }

@@ -36,6 +36,12 @@ static void write16(uint8_t *p, uint16_t value)
     p[1] = (uint8_t)value;
 }
 
+static void write32(uint8_t *p, uint32_t value)
+{
+    write16(p, (uint16_t)(value >> 16));
+    write16(p + 2, (uint16_t)value);
+}
+
 /* --- one's complement arithmetic --------------------------------------------------------------------------------- */
 
 uint32_t packet_sum(const void *bytes, size_t size, uint32_t sum)
@@ -243,6 +249,10 @@ int packet_parse_icmp(int family, const void *bytes, size_t size, struct packet_
     case PACKET_PARAMETER:
         parse_error_body(family, body, body_size, told, family == AF_INET, &icmp);
         break;
+    case PACKET_SYN_ACK:
+    case PACKET_RESET:
+    case PACKET_SEGMENT:
+    case PACKET_DATAGRAM:
     case PACKET_OTHER:
         break;
     }
@@ -288,7 +298,7 @@ void packet_put_echo(int family, uint16_t id, uint16_t seq, uint16_t checksum,
 {
     out[0] = family == AF_INET6 ? ICMP6_ECHO : ICMP4_ECHO;
     out[1] = 0;
-    write16(out + 2, family == AF_INET6 ? 0 : checksum);
+    write16(out + 2, checksum);
     write16(out + 4, id);
     write16(out + 6, seq);
 }
@@ -303,5 +313,188 @@ size_t packet_build_echo(int family, uint16_t id, uint16_t seq, const void *payl
         memcpy(out + PACKET_ICMP_HEADER_BYTES, payload, payload_size);
     if (family != AF_INET6)
         write16(out + 2, (uint16_t)~packet_fold(packet_sum(out, size, 0)));
+    return size;
+}
+
+/* --- TCP and UDP --------------------------------------------------------------------------------------------------- */
+
+enum { OPTION_END, OPTION_NOTHING, OPTION_MSS, OPTION_SCALE, OPTION_SACK_PERMITTED, OPTION_SACK, OPTION_TIMESTAMPS = 8 };
+
+static void parse_sacks(const uint8_t *p, size_t size, struct packet_tcp *tcp)
+{
+    tcp->sack_count = 0;
+    for (size_t at = 0; at + 8 <= size && tcp->sack_count < PACKET_MAX_SACKS; at += 8) {
+        tcp->sacks[tcp->sack_count].left = read32(p + at);
+        tcp->sacks[tcp->sack_count++].right = read32(p + at + 4);
+    }
+}
+
+static void parse_option(uint8_t kind, const uint8_t *body, size_t size, struct packet_tcp *tcp)
+{
+    if (kind == OPTION_MSS && size == 2) {
+        tcp->mss = read16(body);
+    } else if (kind == OPTION_SCALE && size == 1) {
+        tcp->has_scale = true;
+        tcp->scale = body[0];
+    } else if (kind == OPTION_SACK_PERMITTED && size == 0) {
+        tcp->has_sack_permitted = true;
+    } else if (kind == OPTION_TIMESTAMPS && size == 8) {
+        tcp->has_timestamps = true;
+        tcp->ts_value = read32(body);
+        tcp->ts_echo = read32(body + 4);
+    } else if (kind == OPTION_SACK) {
+        parse_sacks(body, size, tcp);
+    }
+}
+
+static void parse_options(const uint8_t *p, size_t size, struct packet_tcp *tcp)
+{
+    for (size_t at = 0; at < size && p[at] != OPTION_END;) {
+        if (p[at] == OPTION_NOTHING) {
+            at++;
+            continue;
+        }
+        if (size - at < 2 || p[at + 1] < 2 || p[at + 1] > size - at)
+            return;
+        parse_option(p[at], p + at + 2, p[at + 1] - 2u, tcp);
+        at += p[at + 1];
+    }
+}
+
+int packet_parse_tcp(const void *bytes, size_t size, struct packet_tcp *ret_tcp)
+{
+    const uint8_t *p = bytes;
+    if (size < PACKET_TCP_HEADER_BYTES)
+        return -E_CORRUPT;
+    size_t header = (size_t)(p[12] >> 4) * 4;
+    if (header < PACKET_TCP_HEADER_BYTES || header > size)
+        return -E_CORRUPT;
+    struct packet_tcp tcp = {.sport = read16(p),
+                             .dport = read16(p + 2),
+                             .seq = read32(p + 4),
+                             .ack = read32(p + 8),
+                             .flags = p[13],
+                             .window = read16(p + 14),
+                             .checksum = read16(p + 16),
+                             .payload = p + header,
+                             .payload_size = size - header};
+    parse_options(p + PACKET_TCP_HEADER_BYTES, header - PACKET_TCP_HEADER_BYTES, &tcp);
+    *ret_tcp = tcp;
+    return 0;
+}
+
+int packet_parse_udp(const void *bytes, size_t size, struct packet_udp *ret_udp)
+{
+    const uint8_t *p = bytes;
+    if (size < PACKET_UDP_HEADER_BYTES)
+        return -E_CORRUPT;
+    *ret_udp = (struct packet_udp){.sport = read16(p),
+                                   .dport = read16(p + 2),
+                                   .checksum = read16(p + 6),
+                                   .payload = p + PACKET_UDP_HEADER_BYTES,
+                                   .payload_size = size - PACKET_UDP_HEADER_BYTES};
+    return 0;
+}
+
+enum packet_kind packet_tcp_kind(const struct packet_tcp *tcp)
+{
+    if (tcp->flags & PACKET_RST)
+        return PACKET_RESET;
+    return (tcp->flags & (PACKET_SYN | PACKET_ACK)) == (PACKET_SYN | PACKET_ACK) ? PACKET_SYN_ACK : PACKET_SEGMENT;
+}
+
+bool packet_quoted_tcp(const struct packet_ip *quote, uint16_t *ret_sport, uint16_t *ret_dport, uint32_t *ret_seq,
+                       uint16_t *ret_checksum)
+{
+    const uint8_t *p = quote->payload;
+    if (quote->is_fragment || quote->protocol != IPPROTO_TCP || quote->payload_size < 8)
+        return false;
+    *ret_sport = read16(p);
+    *ret_dport = read16(p + 2);
+    *ret_seq = read32(p + 4);
+    *ret_checksum = quote->payload_size >= 18 ? read16(p + 16) : 0;
+    return true;
+}
+
+bool packet_quoted_udp(const struct packet_ip *quote, uint16_t *ret_sport, uint16_t *ret_dport, uint16_t *ret_checksum)
+{
+    struct packet_udp udp;
+    if (quote->is_fragment || quote->protocol != IPPROTO_UDP ||
+        packet_parse_udp(quote->payload, quote->payload_size, &udp) != 0)
+        return false;
+    *ret_sport = udp.sport;
+    *ret_dport = udp.dport;
+    *ret_checksum = udp.checksum;
+    return true;
+}
+
+uint32_t packet_pseudo_sum(const union sock_addr *src, const union sock_addr *dst, uint8_t protocol, size_t size)
+{
+    size_t src_size, dst_size;
+    const void *from = sock_is_set(src) ? sock_ip_bytes(src, &src_size) : NULL;
+    const void *to = sock_ip_bytes(dst, &dst_size);
+    uint32_t sum = (uint32_t)size + protocol;
+    if (from)
+        sum = packet_sum(from, src_size, sum);
+    return packet_sum(to, dst_size, sum);
+}
+
+/* Padded with NOPs so that every option begins where stacks put it. */
+static size_t put_options(const struct packet_tcp *tcp, uint8_t *p)
+{
+    size_t at = 0;
+    if (tcp->mss) {
+        p[at] = OPTION_MSS;
+        p[at + 1] = 4;
+        write16(p + at + 2, tcp->mss);
+        at += 4;
+    }
+    if (tcp->has_sack_permitted) {
+        p[at] = OPTION_SACK_PERMITTED;
+        p[at + 1] = 2;
+        at += 2;
+    } else if (tcp->has_timestamps) {
+        p[at++] = OPTION_NOTHING;
+        p[at++] = OPTION_NOTHING;
+    }
+    if (tcp->has_timestamps) {
+        p[at] = OPTION_TIMESTAMPS;
+        p[at + 1] = 10;
+        write32(p + at + 2, tcp->ts_value);
+        write32(p + at + 6, tcp->ts_echo);
+        at += 10;
+    } else if (tcp->has_sack_permitted) {
+        p[at++] = OPTION_NOTHING;
+        p[at++] = OPTION_NOTHING;
+    }
+    if (tcp->has_scale) {
+        p[at++] = OPTION_NOTHING;
+        p[at] = OPTION_SCALE;
+        p[at + 1] = 3;
+        p[at + 2] = tcp->scale;
+        at += 3;
+    }
+    return at;
+}
+
+size_t packet_build_tcp(const struct packet_tcp *tcp, const union sock_addr *src, const union sock_addr *dst,
+                        uint8_t out[static PACKET_MAX_BYTES])
+{
+    size_t header = PACKET_TCP_HEADER_BYTES + put_options(tcp, out + PACKET_TCP_HEADER_BYTES);
+    size_t size = header + tcp->payload_size;
+    assert(header % 4 == 0 && size <= PACKET_MAX_BYTES);
+    write16(out, tcp->sport);
+    write16(out + 2, tcp->dport);
+    write32(out + 4, tcp->seq);
+    write32(out + 8, tcp->ack);
+    out[12] = (uint8_t)(header << 2);
+    out[13] = tcp->flags;
+    write16(out + 14, tcp->window);
+    memset(out + 16, 0, 4); /* checksum, urgent pointer */
+    if (tcp->payload)
+        memcpy(out + header, tcp->payload, tcp->payload_size);
+    else
+        memset(out + header, 0, tcp->payload_size);
+    write16(out + 16, (uint16_t)~packet_fold(packet_sum(out, size, packet_pseudo_sum(src, dst, IPPROTO_TCP, size))));
     return size;
 }

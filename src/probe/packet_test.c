@@ -58,12 +58,22 @@ static size_t put_ip6(uint8_t *p, const char *src, const char *dst, uint8_t hops
 static struct match_flow flow_to(const char *dst, uint32_t payload_size)
 {
     struct match_flow flow = {.dst = ip(dst),
+                              .key = 1 << 16 | 0x1234,
                               .id = 0x1234,
-                              .seq_base = 1024,
+                              .ip_id = 0xbeef - 3,
                               .nonce = {9, 8, 7, 6},
                               .payload_size = payload_size};
+    flow.src = ip(flow.dst.sa.sa_family == AF_INET6 ? "2001:db8::9" : "10.0.0.1");
     match_flow_init(&flow, 0xabcd);
     return flow;
+}
+
+static enum match_quality answer_to(const struct match_flow *flow, uint32_t offset, const union sock_addr *from,
+                                    const struct packet_icmp *icmp)
+{
+    struct match_reply reply = {.kind = icmp->kind, .from = from, .icmp = icmp};
+    uint8_t rewritten;
+    return match_answer(flow, offset, &reply, &rewritten);
 }
 
 /* What a router sends back for a probe: header, quoted IP header, first bytes of the probe. */
@@ -101,7 +111,7 @@ static void checksum_stays_constant_within_a_flow(void **state)
         struct match_flow flow = flow_to("192.0.2.1", sizes[i]);
         for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++) {
             uint8_t bytes[PACKET_MAX_BYTES];
-            size_t size = match_build(&flow, offset, bytes);
+            size_t size = match_build(&flow, offset, 0, bytes);
             assert_int_equal(size, 8 + sizes[i]);
             assert_int_equal(bytes[2] << 8 | bytes[3], (uint16_t)~0xabcd);
             assert_int_equal(bytes[4] << 8 | bytes[5], 0x1234);
@@ -117,9 +127,10 @@ static void checksum_of_ipv6_stays_constant_too(void **state)
     struct match_flow flow = flow_to("2001:db8::1", 8);
     for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++) {
         uint8_t bytes[PACKET_MAX_BYTES];
-        size_t size = match_build(&flow, offset, bytes);
-        assert_int_equal(bytes[2] | bytes[3], 0); /* the kernel's to fill in */
-        assert_int_equal(packet_fold(packet_sum(bytes, size, 0)), 0xabcd);
+        size_t size = match_build(&flow, offset, 0, bytes);
+        uint32_t pseudo = packet_pseudo_sum(&flow.src, &flow.dst, IPPROTO_ICMPV6, size);
+        assert_int_equal(packet_fold(packet_sum(bytes, size, pseudo)), 0xffff);
+        assert_int_equal(bytes[2] << 8 | bytes[3], (uint16_t)~packet_add(0xabcd, packet_fold(pseudo)));
     }
 }
 
@@ -130,7 +141,7 @@ static void echo_without_payload_has_a_right_checksum(void **state)
     assert_int_equal(packet_build_echo(AF_INET, 0xffff, 0xf7fe, NULL, 0, bytes), 8);
     assert_int_equal(packet_fold(packet_sum(bytes, 8, 0)), 0xffff);
     struct match_flow flow = flow_to("192.0.2.1", 0);
-    assert_int_equal(match_build(&flow, 5, bytes), 8);
+    assert_int_equal(match_build(&flow, 5, 0, bytes), 8);
     assert_int_equal(packet_fold(packet_sum(bytes, 8, 0)), 0xffff);
 }
 
@@ -139,10 +150,9 @@ static void time_exceeded_is_parsed_with_its_quote(void **state)
     (void)state;
     struct match_flow flow = flow_to("192.0.2.1", 8);
     uint8_t probe[PACKET_MAX_BYTES], bytes[300];
-    (void)match_build(&flow, 3, probe);
+    (void)match_build(&flow, 3, 0, probe);
     size_t size = put_error4(bytes, 11, 0, "192.0.2.1", probe, 8);
     struct packet_icmp icmp;
-    uint16_t id, seq;
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
     assert_int_equal(icmp.kind, PACKET_TTL_EXCEEDED);
     assert_true(icmp.has_quote);
@@ -150,11 +160,17 @@ static void time_exceeded_is_parsed_with_its_quote(void **state)
     assert_int_equal(icmp.quote.tos, 0x28);
     assert_int_equal(icmp.quote.ip_id, 0xbeef);
     assert_false(icmp.has_extensions);
-    assert_true(match_key(&icmp, &id, &seq));
-    assert_int_equal(id, 0x1234);
-    assert_int_equal(seq, 1027);
     union sock_addr from = ip("10.9.9.9");
-    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_STRICT);
+    struct match_reply reply = {.kind = icmp.kind, .from = &from, .icmp = &icmp};
+    enum probe_protocol protocol;
+    uint32_t key, offset;
+    assert_true(match_key(&reply, 0, &protocol, &key, &offset));
+    assert_int_equal(protocol, PROBE_ICMP);
+    assert_int_equal(key, flow.key);
+    assert_int_equal(offset, 3);
+    uint8_t rewritten;
+    assert_int_equal(match_answer(&flow, offset, &reply, &rewritten), MATCH_STRICT);
+    assert_int_equal(rewritten, 0);
 }
 
 static void labels_are_read(void **state)
@@ -163,7 +179,7 @@ static void labels_are_read(void **state)
     struct match_flow flow = flow_to("192.0.2.1", 8);
     uint8_t probe[PACKET_MAX_BYTES], bytes[400] = {0};
     static const uint32_t entries[] = {399088u << 12 | 3u << 9 | 7, 16u << 12 | 1u << 8 | 255, 0xffffffff};
-    (void)match_build(&flow, 0, probe);
+    (void)match_build(&flow, 0, 0, probe);
     for (int tells_length = 0; tells_length < 2; tells_length++) {
         memset(bytes, 0, sizeof bytes);
         (void)put_error4(bytes, 11, 0, "192.0.2.1", probe, 16);
@@ -181,7 +197,7 @@ static void labels_are_read(void **state)
         assert_int_equal(icmp.labels[1].ttl, 255);
         assert_true(icmp.labels[1].is_bottom);
         union sock_addr from = ip("10.9.9.9");
-        assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_STRICT);
+        assert_int_equal(answer_to(&flow, 0, &from, &icmp), MATCH_STRICT);
         bytes[8 + 128 + 9] ^= 1; /* a damaged extension is none */
         assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
         assert_false(icmp.has_extensions);
@@ -195,7 +211,7 @@ static void labels_of_ipv6_are_read(void **state)
     struct match_flow flow = flow_to("2001:db8::1", 8);
     uint8_t probe[PACKET_MAX_BYTES], bytes[400] = {3};
     static const uint32_t entries[] = {1242u << 12 | 1u << 8 | 1};
-    size_t probe_size = match_build(&flow, 7, probe);
+    size_t probe_size = match_build(&flow, 7, 0, probe);
     (void)put_ip6(bytes + 8, "2001:db8::9", "2001:db8::1", 1, IPPROTO_ICMPV6, probe_size);
     memcpy(bytes + 48, probe, probe_size);
     bytes[4] = 16; /* in 64-bit words */
@@ -207,7 +223,7 @@ static void labels_of_ipv6_are_read(void **state)
     assert_int_equal(icmp.labels[0].label, 1242);
     assert_int_equal(icmp.quote.tos, 0xb8);
     union sock_addr from = ip("2001:db8::77");
-    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_STRICT);
+    assert_int_equal(answer_to(&flow, 7, &from, &icmp), MATCH_STRICT);
 }
 
 static void ipv6_extension_headers_are_skipped(void **state)
@@ -235,7 +251,7 @@ static void every_cut_is_survived(void **state)
     struct match_flow flow = flow_to("192.0.2.1", 8);
     static const uint32_t entries[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     uint8_t probe[PACKET_MAX_BYTES], bytes[400] = {0};
-    (void)match_build(&flow, 0, probe);
+    (void)match_build(&flow, 0, 0, probe);
     (void)put_error4(bytes, 11, 0, "192.0.2.1", probe, 16);
     size_t size = 8 + 128 + put_labels(bytes + 8 + 128, entries, 10);
     for (size_t cut = 0; cut <= size; cut++) {
@@ -258,24 +274,24 @@ static void answers_of_others_are_refused(void **state)
     union sock_addr target = ip("192.0.2.1"), other = ip("192.0.2.2");
     uint8_t bytes[PACKET_MAX_BYTES];
     struct packet_icmp icmp;
-    size_t size = match_build(&flow, 9, bytes);
+    size_t size = match_build(&flow, 9, 0, bytes);
     bytes[0] = 0;
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
-    assert_int_equal(match_answer(&flow, &target, &icmp), MATCH_STRICT);
-    assert_int_equal(match_answer(&flow, &other, &icmp), MATCH_LOOSE); /* our payload came back */
-    assert_int_equal(match_answer(&bare, &target, &icmp), MATCH_NONE); /* not our length */
+    assert_int_equal(answer_to(&flow, 9, &target, &icmp), MATCH_STRICT);
+    assert_int_equal(answer_to(&flow, 9, &other, &icmp), MATCH_LOOSE); /* our payload came back */
+    assert_int_equal(answer_to(&bare, 9, &target, &icmp), MATCH_NONE); /* not our length */
     bytes[12] ^= 1;
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
-    assert_int_equal(match_answer(&flow, &target, &icmp), MATCH_NONE); /* not our payload */
-    size = match_build(&bare, 9, bytes);
+    assert_int_equal(answer_to(&flow, 9, &target, &icmp), MATCH_NONE); /* not our payload */
+    size = match_build(&bare, 9, 0, bytes);
     bytes[0] = 0;
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
-    assert_int_equal(match_answer(&bare, &target, &icmp), MATCH_STRICT);
-    assert_int_equal(match_answer(&bare, &other, &icmp), MATCH_LOOSE); /* there was nothing else that could agree */
-    size = match_build(&flow, 9, bytes);
+    assert_int_equal(answer_to(&bare, 9, &target, &icmp), MATCH_STRICT);
+    assert_int_equal(answer_to(&bare, 9, &other, &icmp), MATCH_LOOSE); /* there was nothing else that could agree */
+    size = match_build(&flow, 9, 0, bytes);
     bytes[0] = 0;
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size - 1, &icmp), 0);
-    assert_int_equal(match_answer(&flow, &target, &icmp), MATCH_LOOSE); /* cut short */
+    assert_int_equal(answer_to(&flow, 9, &target, &icmp), MATCH_LOOSE); /* cut short */
 }
 
 static void rewritten_quotes_match_loosely(void **state)
@@ -285,17 +301,196 @@ static void rewritten_quotes_match_loosely(void **state)
     union sock_addr from = ip("10.9.9.9");
     uint8_t probe[PACKET_MAX_BYTES], bytes[300];
     struct packet_icmp icmp;
-    (void)match_build(&flow, 3, probe);
+    (void)match_build(&flow, 3, 0, probe);
     size_t size = put_error4(bytes, 11, 0, "203.0.113.5", probe, 8); /* the target was translated */
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
-    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_LOOSE);
+    assert_int_equal(answer_to(&flow, 3, &from, &icmp), MATCH_LOOSE);
     probe[2] ^= 1; /* and the checksum as well: no longer ours */
     size = put_error4(bytes, 11, 0, "203.0.113.5", probe, 8);
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
-    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_NONE);
+    assert_int_equal(answer_to(&flow, 3, &from, &icmp), MATCH_NONE);
     size = put_error4(bytes, 11, 0, "192.0.2.1", probe, 8); /* the checksum alone */
     assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
-    assert_int_equal(match_answer(&flow, &from, &icmp), MATCH_LOOSE);
+    assert_int_equal(answer_to(&flow, 3, &from, &icmp), MATCH_LOOSE);
+}
+
+static struct match_flow flow_of(enum probe_protocol protocol, const char *dst, uint32_t payload_size)
+{
+    struct match_flow flow = {.protocol = protocol,
+                              .dst = ip(dst),
+                              .key = 5 << 12 | 0x321,
+                              .id = MATCH_PORT_LOW | 0x321,
+                              .base = 0xfffffe00, /* wraps */
+                              .ip_id = 77,
+                              .nonce = {9, 8, 7, 6},
+                              .payload_size = payload_size};
+    flow.src = ip(flow.dst.sa.sa_family == AF_INET6 ? "2001:db8::9" : "10.0.0.1");
+    sock_set_port(&flow.dst, 443);
+    match_flow_init(&flow, 0xabcd);
+    return flow;
+}
+
+static void checksums_of_tcp_and_udp_are_right(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"192.0.2.1", "2001:db8::1"};
+    for (size_t i = 0; i < 12; i++) {
+        static const uint32_t sizes[] = {2, 8, 101};
+        bool is_udp = i % 2 == 1;
+        struct match_flow flow = flow_of(is_udp ? PROBE_UDP : PROBE_TCP, targets[i / 2 % 2], sizes[i / 4]);
+        for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++) {
+            uint8_t bytes[PACKET_MAX_BYTES];
+            size_t size = match_build(&flow, offset, offset % 3 == 0 ? 0 : 500 + offset, bytes);
+            uint32_t pseudo = packet_pseudo_sum(&flow.src, &flow.dst, is_udp ? IPPROTO_UDP : IPPROTO_TCP, size);
+            assert_int_equal(packet_fold(packet_sum(bytes, size, pseudo)), 0xffff);
+            assert_int_equal(bytes[0] << 8 | bytes[1], flow.id);
+            assert_int_equal(bytes[2] << 8 | bytes[3], 443);
+            if (is_udp)
+                assert_int_equal(bytes[6] << 8 | bytes[7], 1 + 5 * MATCH_FLOW_PROBES + offset);
+        }
+    }
+}
+
+/* A SYN+ACK, or whatever flags say, to the offset-th SYN. */
+static struct packet_tcp tcp_answer(const struct match_flow *flow, uint32_t offset, uint8_t flags)
+{
+    return (struct packet_tcp){.sport = sock_port(&flow->dst),
+                               .dport = match_sport(flow, offset),
+                               .seq = 4711,
+                               .ack = flow->base + offset + 1,
+                               .flags = flags};
+}
+
+static enum match_quality tcp_to(const struct match_flow *flow, uint32_t offset, const union sock_addr *from,
+                                 const struct packet_tcp *tcp)
+{
+    struct match_reply reply = {.kind = packet_tcp_kind(tcp), .from = from, .tcp = tcp};
+    uint8_t rewritten;
+    return match_answer(flow, offset, &reply, &rewritten);
+}
+
+static void answers_to_syns_are_found_and_forgeries_refused(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_of(PROBE_TCP, "192.0.2.1", 0);
+    flow.base = 1000 + flow.key * MATCH_FLOW_PROBES;
+    union sock_addr target = ip("192.0.2.1"), other = ip("192.0.2.2");
+    static const uint8_t flags[] = {PACKET_SYN | PACKET_ACK, PACKET_RST | PACKET_ACK};
+    for (size_t i = 0; i < 4; i++) {
+        flow.has_port_per_probe = i / 2 == 1;
+        for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++) {
+            struct packet_tcp tcp = tcp_answer(&flow, offset, flags[i % 2]);
+            struct match_reply reply = {.kind = packet_tcp_kind(&tcp), .from = &target, .tcp = &tcp};
+            enum probe_protocol protocol;
+            uint32_t key, found;
+            assert_true(match_key(&reply, 1000, &protocol, &key, &found));
+            assert_int_equal(key, flow.key);
+            assert_int_equal(found, offset);
+            assert_int_equal(tcp_to(&flow, offset, &target, &tcp), MATCH_STRICT);
+        }
+        struct packet_tcp tcp = tcp_answer(&flow, 5, flags[i % 2]);
+        assert_int_equal(tcp_to(&flow, 5, &other, &tcp), MATCH_NONE);
+        tcp.ack++;
+        assert_int_equal(tcp_to(&flow, 5, &target, &tcp), flow.has_port_per_probe ? MATCH_LOOSE : MATCH_NONE);
+        tcp = tcp_answer(&flow, 5, flags[i % 2]);
+        tcp.dport ^= 1;
+        assert_int_equal(tcp_to(&flow, 5, &target, &tcp), MATCH_NONE);
+        tcp = tcp_answer(&flow, 5, flags[i % 2]);
+        tcp.sport = 80;
+        assert_int_equal(tcp_to(&flow, 5, &target, &tcp), MATCH_NONE);
+        tcp = tcp_answer(&flow, 5, PACKET_ACK);
+        assert_int_equal(tcp_to(&flow, 5, &target, &tcp), MATCH_NONE);
+    }
+}
+
+static void an_echoed_datagram_tells_its_offset(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_of(PROBE_UDP, "192.0.2.1", 8);
+    union sock_addr target = ip("192.0.2.1");
+    for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++) {
+        uint8_t bytes[PACKET_MAX_BYTES];
+        size_t size = match_build(&flow, offset, 0, bytes);
+        struct packet_udp udp;
+        assert_int_equal(packet_parse_udp(bytes, size, &udp), 0);
+        udp.sport = 443;
+        udp.dport = flow.id;
+        struct match_reply reply = {.kind = PACKET_DATAGRAM, .from = &target, .udp = &udp};
+        uint32_t found = 0;
+        uint8_t rewritten;
+        assert_true(match_offset(&flow, &reply, &found));
+        assert_int_equal(found, offset);
+        assert_int_equal(match_answer(&flow, found, &reply, &rewritten), MATCH_STRICT);
+        assert_int_equal(match_answer(&flow, (found + 1) % MATCH_FLOW_PROBES, &reply, &rewritten), MATCH_NONE);
+    }
+}
+
+/* What a NAT that translates errors back badly leaves in the quotation. */
+static void translation_is_named(void **state)
+{
+    (void)state;
+    static const struct { enum probe_protocol protocol; int at; uint8_t rewritten; enum match_quality quality; } cases[] = {
+        {PROBE_TCP, -1, 0, MATCH_STRICT},
+        {PROBE_TCP, 12, MATCH_SRC, MATCH_LOOSE},
+        {PROBE_TCP, 20, MATCH_SPORT, MATCH_LOOSE},
+        {PROBE_TCP, 16, MATCH_DST, MATCH_LOOSE},
+        {PROBE_TCP, 22, MATCH_DPORT, MATCH_LOOSE},
+        {PROBE_TCP, 36, MATCH_CHECKSUM, MATCH_LOOSE},
+        {PROBE_TCP, 24, MATCH_SEQ, MATCH_LOOSE},
+        {PROBE_TCP, 4, MATCH_IP_ID, MATCH_STRICT},
+        {PROBE_UDP, -1, 0, MATCH_STRICT},
+        {PROBE_UDP, 12, MATCH_SRC, MATCH_LOOSE},
+        {PROBE_UDP, 16, MATCH_DST, MATCH_LOOSE},
+        {PROBE_UDP, 26, MATCH_CHECKSUM, MATCH_LOOSE},
+        {PROBE_UDP, 20, MATCH_SPORT, MATCH_LOOSE},
+    };
+    union sock_addr from = ip("10.9.9.9");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct match_flow flow = flow_of(cases[i].protocol, "192.0.2.1", cases[i].protocol == PROBE_UDP ? 8 : 0);
+        uint8_t probe[PACKET_MAX_BYTES], bytes[300];
+        size_t size = match_build(&flow, 3, 0, probe);
+        size = put_error4(bytes, 11, 0, "192.0.2.1", probe, size);
+        bytes[8 + 9] = cases[i].protocol == PROBE_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+        put16(bytes + 8 + 4, match_ip_id(&flow, 3));
+        if (cases[i].at >= 0)
+            bytes[8 + cases[i].at] ^= 3;
+        struct packet_icmp icmp;
+        assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+        struct match_reply reply = {.kind = icmp.kind, .from = &from, .icmp = &icmp};
+        uint8_t rewritten;
+        assert_int_equal(match_answer(&flow, 3, &reply, &rewritten), cases[i].quality);
+        assert_int_equal(rewritten, cases[i].rewritten);
+    }
+}
+
+static void segments_are_read_as_they_were_built(void **state)
+{
+    (void)state;
+    union sock_addr src = ip("10.0.0.1"), dst = ip("192.0.2.1");
+    for (unsigned i = 0; i < 16; i++) {
+        struct packet_tcp out = {.sport = 1, .dport = 2, .seq = 3, .ack = 4, .flags = PACKET_ACK, .window = 5, .payload_size = i};
+        out.mss = i & 1 ? 1460 : 0;
+        out.has_sack_permitted = (i & 2) != 0;
+        out.has_timestamps = (i & 4) != 0;
+        out.ts_value = i & 4 ? 6 : 0;
+        out.ts_echo = i & 4 ? 7 : 0;
+        out.has_scale = (i & 8) != 0;
+        out.scale = i & 8 ? 9 : 0;
+        uint8_t bytes[PACKET_MAX_BYTES];
+        struct packet_tcp in;
+        size_t size = packet_build_tcp(&out, &src, &dst, bytes);
+        assert_int_equal(packet_parse_tcp(bytes, size, &in), 0);
+        assert_int_equal(in.mss, out.mss);
+        assert_int_equal(in.has_sack_permitted, out.has_sack_permitted);
+        assert_int_equal(in.has_timestamps, out.has_timestamps);
+        assert_int_equal(in.ts_value, out.ts_value);
+        assert_int_equal(in.ts_echo, out.ts_echo);
+        assert_int_equal(in.has_scale, out.has_scale);
+        assert_int_equal(in.scale, out.scale);
+        assert_int_equal(in.payload_size, i);
+        for (size_t cut = 0; cut < size; cut++)
+            assert_int_equal(packet_parse_tcp(bytes, cut, &in), cut < size - i ? -E_CORRUPT : 0);
+    }
 }
 
 static void kinds_and_prohibitions(void **state)
@@ -365,6 +560,11 @@ int main(void)
         cmocka_unit_test(every_cut_is_survived),
         cmocka_unit_test(answers_of_others_are_refused),
         cmocka_unit_test(rewritten_quotes_match_loosely),
+        cmocka_unit_test(checksums_of_tcp_and_udp_are_right),
+        cmocka_unit_test(answers_to_syns_are_found_and_forgeries_refused),
+        cmocka_unit_test(an_echoed_datagram_tells_its_offset),
+        cmocka_unit_test(translation_is_named),
+        cmocka_unit_test(segments_are_read_as_they_were_built),
         cmocka_unit_test(kinds_and_prohibitions),
         cmocka_unit_test(stamps_survive_steps_of_the_wall_clock),
         cmocka_unit_test(noise_of_the_reading_is_no_step),

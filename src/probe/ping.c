@@ -17,7 +17,8 @@
 #define LINGER_NS (50 * CLOCK_MS)     /* after the last answer, on a path that duplicates */
 #define MAX_BEHIND_NS (20 * CLOCK_MS) /* what is caught up when the engine is late; the rest is skipped */
 #define HOPELESS_REFUSALS 3u          /* refused one after the other from the start: more would say nothing new */
-#define ECHO_TTL 64
+#define PROBE_TTL 64
+#define SYN_AGAIN_NS (500 * CLOCK_MS) /* a SYN+ACK that comes again later is a retransmission of the target, no duplicate */
 
 enum state { STATE_SENDING, STATE_WAITING };
 
@@ -190,8 +191,11 @@ static void send_due(struct probe_ping *ping, int64_t now)
     while (ping->next < ping->settings.count && ping->due_ns <= now && now <= last_send_at(ping)) {
         struct probe_ping_probe *probe = &ping->result->probes[ping->next];
         probe->status = PROBE_PING_WAITING;
-        if (!flow_send(&ping->flow, ping->next, ping->next, &ping->settings.src, ECHO_TTL,
-                       (uint8_t)(ping->settings.dscp << 2))) {
+        struct probe_send send = {.offset = ping->next,
+                                  .probe = ping->next,
+                                  .ttl = PROBE_TTL,
+                                  .tos = (uint8_t)(ping->settings.dscp << 2)};
+        if (!flow_send(&ping->flow, &send)) {
             probe->status = PROBE_PING_UNSENT;
             break;
         }
@@ -259,13 +263,18 @@ static void step_timer(struct probe_ping *ping, int64_t now)
     }
 }
 
-static void step_echo(struct probe_ping *ping, struct probe_ping_probe *probe, uint32_t number,
-                      const struct probe_io_reply *packet)
+/* An echo reply, a SYN+ACK or a RST. */
+static void step_reply(struct probe_ping *ping, struct probe_ping_probe *probe, uint32_t number,
+                       const struct probe_answer *answer)
 {
+    const struct probe_io_reply *packet = answer->packet;
     if (probe->status == PROBE_PING_ANSWERED) {
-        ping->result->duplicates++;
+        ping->result->duplicates += !answer->tcp || packet->rx_ns - probe->rx_ns < SYN_AGAIN_NS;
         return;
     }
+    ping->result->resets += answer->kind == PACKET_RESET;
+    if (answer->tcp && answer->tcp->mss)
+        ping->result->mss = answer->tcp->mss;
     probe->status = PROBE_PING_ANSWERED;
     probe->rx_ns = packet->rx_ns;
     probe->is_rx_estimated = packet->is_estimated;
@@ -289,8 +298,8 @@ static void step_answer(struct probe_ping *ping, const struct probe_answer *answ
     struct probe_ping_probe *probe = &ping->result->probes[answer->offset];
     if (probe->tx_ns == 0)
         return; /* an answer to what was not sent */
-    if (answer->icmp->kind == PACKET_ECHO_REPLY) {
-        step_echo(ping, probe, answer->offset, answer->packet);
+    if (answer->kind == PACKET_ECHO_REPLY || answer->tcp) {
+        step_reply(ping, probe, answer->offset, answer);
     } else if (probe->status == PROBE_PING_WAITING) {
         probe->status = PROBE_PING_ERROR;
         probe->rx_ns = answer->packet->rx_ns;
@@ -347,6 +356,10 @@ static int check(const struct probe_ping_settings *settings, struct error *err)
         return error_set(err, E_REQUIRED, "dst", "an address to probe is needed");
     if (sock_is_set(&settings->src) && settings->src.sa.sa_family != settings->dst.sa.sa_family)
         return error_set(err, E_INVALID, "src", "the source address is not of the target's family");
+    if (settings->protocol == PROBE_UDP)
+        return error_set(err, E_NOT_SUPPORTED, "protocol", "a stream is of ICMP or TCP: nobody has to answer UDP");
+    if (settings->protocol == PROBE_TCP && sock_port(&settings->dst) == 0)
+        return error_set(err, E_REQUIRED, "dst", "a TCP port to probe is needed");
     if (settings->count < 1 || settings->count > LIMIT_STREAM_PROBES)
         return error_set(err, E_RANGE, "count", "must be from 1 to %u", LIMIT_STREAM_PROBES);
     if (settings->payload_bytes > PROBE_PING_MAX_PAYLOAD)
@@ -386,6 +399,9 @@ int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settin
     ping->result->probe_count = settings->count;
     ping->result->probes = probes;
     ping->due_ns = ping->result->start_ns;
+    ping->flow.match.protocol = settings->protocol;
+    ping->flow.match.has_port_per_probe = settings->protocol == PROBE_TCP;
+    ping->flow.match.src = settings->src;
     ping->flow.match.dst = settings->dst;
     ping->flow.match.payload_size = settings->payload_bytes;
     rc = flow_open(&ping->round, &ping->flow, 0, 0, 0, err);

@@ -1,11 +1,14 @@
 /*
- * The end-to-end stream: echo requests to one host, and what became of each.
+ * The end-to-end stream: echo requests, or TCP SYNs, to one host, and what became of each.
  *
  * Up to `count` probes are sent, the gap being 1.5 times the moving average of the round trip time (first 40 ms, never
  * less than 10 ms), or at a fixed rate. The round takes at most `ceiling_ns`: sending ends early enough that the last
  * probe can still be answered, and after the last probe the round waits for what is missing: four times the longest
  * round trip time seen and at least 1 s, or 2 s while nobody has answered. With a payload of 2 bytes or more all probes
  * of a round have the same ICMP checksum and identifier, hence take one path of a load balancer that hashes them.
+ *
+ * SYNs leave from a port of their own each, so they take all the paths. A SYN+ACK and a RST are answers alike; the kernel
+ * of this host closes with a RST what a SYN+ACK has half opened.
  *
  * What the network does is a result: loss, error messages of routers, duplicates. A refusal of our own kernel (no
  * route, not permitted) is a result too: its text is in the result, and the packet does not count as sent.
@@ -19,17 +22,19 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/sock.h"
+#include "probe/engine.h"
 
-struct probe_engine;
 struct probe_ping;
 
 #define PROBE_PING_MAX_PAYLOAD 1400u
 
 struct probe_ping_settings {
-    union sock_addr dst;    /* required; the port is ignored */
+    enum probe_protocol protocol; /* PROBE_ICMP or PROBE_TCP */
+    union sock_addr dst;    /* required; with the port, for TCP */
     union sock_addr src;    /* unset = the system's choice; must be of dst's family and an address of this host */
     uint32_t count;         /* 1..LIMIT_STREAM_PROBES */
-    uint32_t payload_bytes; /* 0..PROBE_PING_MAX_PAYLOAD, after the 8 bytes of the ICMP header */
+    uint32_t payload_bytes; /* 0..PROBE_PING_MAX_PAYLOAD, after the ICMP header; data in a SYN, which many
+                               firewalls drop */
     uint32_t rate_pps;      /* fixed rate, 1..1000 packets per second; 0 = adaptive */
     int64_t ceiling_ns;     /* of the whole round */
     uint8_t dscp;           /* 0..63 */
@@ -38,7 +43,7 @@ struct probe_ping_settings {
 enum probe_ping_status {
     PROBE_PING_UNSENT,     /* not yet, or the ceiling came first */
     PROBE_PING_WAITING,    /* sent, no answer yet (in progress only) */
-    PROBE_PING_ANSWERED,   /* echo reply */
+    PROBE_PING_ANSWERED,   /* echo reply, SYN+ACK, RST */
     PROBE_PING_LOST,       /* sent, and no answer in time */
     PROBE_PING_ERROR,      /* a router or the target answered with an ICMP error: counts as sent, not as received */
     PROBE_PING_REFUSED,    /* our kernel did not take it: not sent */
@@ -57,14 +62,16 @@ struct probe_ping_probe {
 struct probe_ping_result {
     int64_t start_ns, start_wall_ns, end_ns; /* start and end on the monotonic clock */
     uint32_t sent, received;                 /* received <= sent; lost = sent - received */
-    uint32_t duplicates;                     /* further echo replies to an answered probe */
+    uint32_t duplicates;                     /* further replies to an answered probe */
     uint32_t reordered;                      /* replies that came after the reply to a later probe (RFC 4737) */
+    uint32_t resets;                         /* probes answered by a RST: they count as received */
+    uint16_t mss;                            /* of the last SYN+ACK; 0 = none told */
     uint32_t errors;                         /* probes answered by an ICMP error */
     uint32_t refused;                        /* probes our kernel did not take */
     uint32_t overloaded;                     /* probes left out because this host dropped packets; > 0 = overloaded */
     /* Over the received, in nanoseconds; NaN when nothing was. Jitter is the mean absolute deviation from the mean. */
     double min_rtt_ns, avg_rtt_ns, max_rtt_ns, jitter_ns;
-    uint8_t reply_ttl;                       /* of the last echo reply; 0 = none */
+    uint8_t reply_ttl;                       /* of the last reply; 0 = none */
     uint8_t reply_tos;
     /* The last ICMP error: who said it and what. */
     union sock_addr error_from;              /* unset = none */

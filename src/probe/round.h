@@ -25,9 +25,13 @@ enum probe_event_kind {
 };
 
 struct probe_answer {
-    const struct packet_icmp *icmp;
+    enum packet_kind kind;
+    const struct packet_icmp *icmp; /* one of the three is set */
+    const struct packet_tcp *tcp;
+    const struct packet_udp *udp;
     const struct probe_io_reply *packet; /* from, ttl, tos, rx_ns */
     enum match_quality quality;
+    uint8_t rewritten; /* MATCH_SRC...: what in the quotation is not as it was sent */
     uint32_t flow;   /* the number the round gave the flow */
     uint32_t offset; /* of the probe in the flow's sequence */
 };
@@ -54,8 +58,9 @@ struct probe_flow {
     struct match_flow match;
     struct probe_round *round;
     uint32_t number; /* the round's own */
-    uint32_t key;
     uint32_t label;  /* IPv6 flow label */
+    uint32_t ports;  /* local ports by which it can be found: those of offsets below this */
+    bool has_own_src;
 };
 
 /* A slot with its head filled in, due at once. NULL with err set (E_LIMIT) at a ceiling; probes = how many may be out at
@@ -69,19 +74,27 @@ void round_free(struct probe_round *round);
 /* The next PROBE_EVENT_TIMER; in the past means as soon as possible. PROBE_IO_NEVER = none. */
 void round_wake_at(struct probe_round *round, int64_t due_ns);
 
-/* Gives a flow an identifier and sequence numbers nobody else uses; match.dst and match.payload_size are set by the
- * caller. sum: see match_flow_init; 0 = random. seed: what load balancers hash (identifier, flow label) follows from it,
- * so that the same seed and sum take the same path again; 0 = anew. The identifier of a seed that is in use by too many
- * rounds at once is given up for another. */
+/* Gives a flow a key nobody else uses; what is the caller's in `match` is set by him (an unset src becomes the system's
+ * choice). sum: see match_flow_init; 0 = random. seed: what load balancers hash (identifier, port, flow label) follows from
+ * it, so that the same seed and sum take the same path again; 0 = anew. The identifier of a seed that is in use by too many
+ * rounds at once is given up for another. A session gets a quiet port that it shares with none to the same dst: E_LIMIT when
+ * there is none left. */
 int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, uint64_t seed,
               struct error *err);
 void flow_close(struct probe_flow *flow);
 uint16_t flow_random_sum(struct probe_engine *engine);
 
-/* Sends the offset-th probe of a flow. False when the transmit buffer is full: try again at the next wake-up. SENT or
- * REFUSED with the number `probe` follows, at the latest at the end of this wake-up. */
-bool flow_send(struct probe_flow *flow, uint32_t offset, uint32_t probe, const union sock_addr *src, uint8_t ttl,
-               uint8_t tos);
+struct probe_send {
+    uint32_t offset;  /* of the probe in the flow; 0..MATCH_FLOW_PROBES - 1 */
+    uint32_t probe;   /* the round's number of it: comes back in events */
+    uint8_t ttl, tos;
+    uint16_t size;    /* of the whole IP packet, zeros being added; 0 = as it comes */
+    const struct packet_tcp *segment; /* sessions: what to send, all but the ports; valid during the call */
+};
+
+/* False when the transmit buffer is full: try again at the next wake-up. SENT or REFUSED with the number `probe` follows, at
+ * the latest at the end of this wake-up. */
+bool flow_send(struct probe_flow *flow, const struct probe_send *send);
 
 /* Whether this host dropped received packets at a time between the two. */
 bool round_dropped_between(const struct probe_round *round, int64_t from_ns, int64_t to_ns);

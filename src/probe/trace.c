@@ -179,8 +179,11 @@ static bool send_probe(struct probe_trace *trace, struct flow *flow, uint32_t tt
     if (slot->attempts == 0) /* flows ask again one after the other: a limiter that answered one may answer the next */
         slot->give_up_ns += trace->wait_ns / 3 * flow->flow.number / trace->settings.flows;
     slot->attempts++;
-    if (flow_send(&flow->flow, offset, probe_of(flow, offset), &trace->settings.src, (uint8_t)ttl,
-                  (uint8_t)(trace->settings.dscp << 2)))
+    struct probe_send send = {.offset = offset,
+                              .probe = probe_of(flow, offset),
+                              .ttl = (uint8_t)ttl,
+                              .tos = (uint8_t)(trace->settings.dscp << 2)};
+    if (flow_send(&flow->flow, &send))
         return true;
     slot->give_up_ns = before;
     slot->attempts--;
@@ -339,8 +342,11 @@ static bool send_estimate(struct probe_trace *trace, int64_t now)
     if (trace->estimate_until_ns != 0)
         return true;
     trace->estimate_until_ns = now + ESTIMATE_NS;
-    if (flow_send(&trace->flows[0].flow, ESTIMATE_OFFSET, ESTIMATE_OFFSET, &trace->settings.src, ESTIMATE_TTL,
-                  (uint8_t)(trace->settings.dscp << 2)))
+    struct probe_send send = {.offset = ESTIMATE_OFFSET,
+                              .probe = ESTIMATE_OFFSET,
+                              .ttl = ESTIMATE_TTL,
+                              .tos = (uint8_t)(trace->settings.dscp << 2)};
+    if (flow_send(&trace->flows[0].flow, &send))
         return true;
     trace->estimate_until_ns = 0;
     return false;
@@ -404,9 +410,17 @@ static uint8_t distance_from(uint8_t ttl)
     return ttl == 0 || distance > MAX_ESTIMATE ? 0 : (uint8_t)distance;
 }
 
+/* The target itself has answered, as its protocol has it. */
+static bool is_reply(const struct probe_trace *trace, const struct probe_answer *answer)
+{
+    int family = trace->settings.dst.sa.sa_family;
+    return answer->kind == PACKET_ECHO_REPLY || answer->tcp || answer->udp ||
+           (sock_same_ip(&answer->packet->src, &trace->settings.dst) && packet_is_port_unreachable(family, answer->icmp));
+}
+
 static void step_estimate(struct probe_trace *trace, const struct probe_answer *answer)
 {
-    if (answer->icmp->kind == PACKET_ECHO_REPLY) {
+    if (is_reply(trace, answer)) {
         trace->has_answered = true;
         trace->distance = distance_from(answer->packet->ttl);
         int64_t rtt = answer->packet->rx_ns - trace->estimate_tx_ns;
@@ -419,8 +433,11 @@ static void step_estimate(struct probe_trace *trace, const struct probe_answer *
 
 static bool is_end(const struct probe_trace *trace, const struct probe_answer *answer)
 {
-    switch (answer->icmp->kind) {
+    switch (answer->kind) {
     case PACKET_ECHO_REPLY:
+    case PACKET_SYN_ACK:
+    case PACKET_RESET:
+    case PACKET_DATAGRAM:
     case PACKET_UNREACHABLE:
     case PACKET_TOO_BIG:
     case PACKET_PARAMETER:
@@ -428,6 +445,7 @@ static bool is_end(const struct probe_trace *trace, const struct probe_answer *a
     case PACKET_TTL_EXCEEDED:
         return sock_same_ip(&answer->packet->src, &trace->settings.dst);
     case PACKET_ECHO_REQUEST:
+    case PACKET_SEGMENT:
     case PACKET_OTHER:
         break;
     }
@@ -440,9 +458,12 @@ static void fill_hop(struct probe_trace *trace, const struct probe_answer *answe
     hop->addr = answer->packet->src;
     hop->reply_ttl = answer->packet->ttl;
     hop->reply_tos = answer->packet->tos;
+    hop->is_target = is_reply(trace, answer) || sock_same_ip(&hop->addr, &trace->settings.dst);
+    if (!icmp)
+        return;
     hop->icmp_type = icmp->type;
     hop->icmp_code = icmp->code;
-    hop->is_target = icmp->kind == PACKET_ECHO_REPLY || sock_same_ip(&hop->addr, &trace->settings.dst);
+    hop->rewritten = answer->rewritten;
     hop->has_quote = icmp->has_quote;
     if (icmp->has_quote) {
         hop->quoted_ttl = icmp->quote.ttl;
@@ -479,7 +500,7 @@ static void step_answer(struct probe_trace *trace, const struct probe_answer *an
     slot->give_up_ns = 0;
     if (sock_is_set(&hop->addr))
         return;
-    slot->kind = answer->icmp->kind;
+    slot->kind = answer->kind;
     fill_hop(trace, answer, hop);
     if (ttl > flow->last)
         flow->last = (uint8_t)ttl;
@@ -544,6 +565,8 @@ static int check(const struct probe_trace_settings *settings, struct error *err)
         return error_set(err, E_REQUIRED, "dst", "an address to probe is needed");
     if (sock_is_set(&settings->src) && settings->src.sa.sa_family != settings->dst.sa.sa_family)
         return error_set(err, E_INVALID, "src", "the source address is not of the target's family");
+    if (settings->protocol == PROBE_TCP && sock_port(&settings->dst) == 0)
+        return error_set(err, E_REQUIRED, "dst", "a TCP port to probe is needed");
     if (settings->flows < 1 || settings->flows > LIMIT_PATH_TRACES)
         return error_set(err, E_RANGE, "flows", "must be from 1 to %u", LIMIT_PATH_TRACES);
     if (settings->max_ttl < 1 || settings->max_ttl > LIMIT_HOPS)
@@ -567,8 +590,10 @@ static int open_flows(struct probe_trace *trace, struct error *err)
     uint32_t sum = seed ? (uint16_t)(seed >> 16) : flow_random_sum(trace->round.engine);
     for (uint32_t i = 0; i < trace->settings.flows; i++) {
         struct flow *flow = &trace->flows[i];
+        flow->flow.match.protocol = trace->settings.protocol;
+        flow->flow.match.src = trace->settings.src;
         flow->flow.match.dst = trace->settings.dst;
-        flow->flow.match.payload_size = PAYLOAD_BYTES;
+        flow->flow.match.payload_size = trace->settings.protocol == PROBE_TCP ? 0 : PAYLOAD_BYTES;
         /* Far apart, so that no two flows of a trace agree in either byte. */
         uint16_t own = (uint16_t)(1 + (sum + i * 0x1357u) % 0xfffe);
         int rc = flow_open(&trace->round, &flow->flow, i, own, seed ? str_hash(&i, sizeof i, seed) : 0, err);
@@ -598,6 +623,8 @@ int probe_trace_start(struct probe_engine *engine, const struct probe_trace_sett
     if (!trace)
         return -E_LIMIT;
     trace->settings = *settings;
+    if (settings->protocol == PROBE_UDP && sock_port(&settings->dst) == 0)
+        sock_set_port(&trace->settings.dst, PROBE_TRACE_UDP_PORT);
     trace->arena = arena;
     trace->progress = progress;
     trace->done = done;

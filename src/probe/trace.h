@@ -1,10 +1,10 @@
 /*
  * The path trace: which routers lie on the way to a host, for several flows at once.
  *
- * Every flow keeps what load balancers hash (addresses, ICMP type and code, checksum, identifier) constant over all its
- * probes, and differs from every other flow in identifier and checksum, so that one flow walks one path (Augustin et
- * al., "Avoiding traceroute anomalies with Paris traceroute", 2006). The sequence number tells probes apart; two payload
- * bytes make up for it in the checksum.
+ * Probes are echo requests, TCP SYNs or UDP datagrams. Every flow keeps what load balancers hash (addresses, ports; ICMP type
+ * and code, checksum, identifier) constant over all its probes, and differs from every other flow in its local port or its
+ * identifier and checksum, so that one flow walks one path (Augustin et al., "Avoiding traceroute anomalies with Paris
+ * traceroute", 2006). How probes are told apart nevertheless: match.h.
  *
  * The distance is estimated first, from the TTL of an echo reply or as the caller knows it; then all TTLs up to two
  * beyond it are probed at once, and more when needed. A silent hop is tried again. When nobody answers any more, the
@@ -23,15 +23,17 @@
 #include "base/error.h"
 #include "base/limit.h"
 #include "base/sock.h"
+#include "probe/engine.h"
 #include "probe/packet.h"
 
-struct probe_engine;
 struct probe_trace;
 
 #define PROBE_TRACE_MAX_ATTEMPTS 3u
+#define PROBE_TRACE_UDP_PORT 33434u /* nobody listens there */
 
 struct probe_trace_settings {
-    union sock_addr dst;  /* required; the port is ignored */
+    enum probe_protocol protocol;
+    union sock_addr dst;  /* required; with the port, for TCP; for UDP port 0 means PROBE_TRACE_UDP_PORT */
     union sock_addr src;  /* unset = the system's choice */
     uint32_t flows;       /* 1..LIMIT_PATH_TRACES */
     uint8_t max_ttl;      /* 1..LIMIT_HOPS */
@@ -67,13 +69,14 @@ struct probe_trace_hop {
     uint8_t icmp_type, icmp_code;  /* 11-0 (IPv6: 3-0), 0-0 (IPv6: 129-0), 3-13... */
     bool has_quote;                /* the answer quotes our probe: */
     uint8_t quoted_ttl, quoted_dscp;
+    uint8_t rewritten;             /* MATCH_SRC...: what of our probe had been rewritten when it got there (NAT) */
     uint32_t label_count;          /* MPLS, outermost first */
     const struct packet_label *labels;
 };
 
 struct probe_trace_flow {
     enum probe_trace_end end;
-    uint16_t id;                   /* ICMP identifier: tells the flow apart in a capture */
+    uint16_t id;                   /* ICMP identifier or local port: tells the flow apart in a capture */
     uint32_t hop_count;            /* hops[i] is TTL i+1; the last one answered, whatever the end (0 = nobody did) */
     struct probe_trace_hop *hops;
     uint8_t end_type, end_code;    /* of the message that ended it, with UNREACHABLE and PROHIBITED */
