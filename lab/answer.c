@@ -154,7 +154,7 @@ static enum lab_reason answer_echo(struct lab_net *net, struct lab_packet *packe
         return LAB_REASON_ECHO_OFF;
     if (service->echo_loss > 0 && rng_unit(&net->nodes[packet->node].rng) < service->echo_loss)
         return LAB_REASON_ECHO_LOSS;
-    lab_packet_make_echo_reply(answer, packet, node->ttl);
+    lab_packet_make_echo_reply(answer, packet, node->echo_ttl ? node->echo_ttl : node->ttl);
     return LAB_REASON_NONE;
 }
 

@@ -182,6 +182,8 @@ static int set_number(struct lab_reader *r, const char *word, struct lab_node *n
         node->service.mss = (uint16_t)value;
     else if (strcmp(word, "ttl") == 0)
         node->ttl = (uint8_t)value;
+    else if (strcmp(word, "echo-ttl") == 0)
+        node->echo_ttl = (uint8_t)value;
     else
         node->ttl_rewrite = (uint8_t)value;
     return 0;
@@ -204,6 +206,8 @@ static int set_flag(struct lab_reader *r, const char *word, struct lab_node *nod
         node->is_transparent = true;
     else if (strcmp(word, "length-zero") == 0)
         node->is_length_zero = true;
+    else if (strcmp(word, "no-labels") == 0)
+        node->is_label_shy = true;
     else
         node->ecmp = LAB_ECMP_PACKET;
     return 0;
@@ -345,6 +349,7 @@ static const struct attribute {
     {"latitude", FOR_ALL, set_position},
     {"longitude", FOR_ALL, set_position},
     {"ttl", FOR_ANSWERING, set_number},
+    {"echo-ttl", FOR_ANSWERING, set_number},
     {"silent", FOR_ANSWERING, set_flag},
     {"answering", FOR_ANSWERING, set_flag},
     {"down", FOR_HOST | FOR_BLOCK, set_flag},
@@ -354,6 +359,7 @@ static const struct attribute {
     {"icmp-from", FOR_ROUTER, set_icmp_from},
     {"quote", FOR_ANSWERING, set_number},
     {"length-zero", FOR_ROUTER, set_flag},
+    {"no-labels", FOR_ROUTER, set_flag},
     {"ecmp", FOR_ROUTER, set_ecmp},
     {"per-packet", FOR_ROUTER, set_flag},
     {"transparent", FOR_ROUTER, set_flag},

@@ -97,6 +97,8 @@ struct lab_node {
     struct lab_prefix prefix4; /* vantage: with the length its device gets; block: what it answers for */
     struct lab_prefix prefix6;
     uint8_t ttl;  /* of what it sends itself */
+    uint8_t echo_ttl;         /* of its echo replies; 0 = the same */
+    bool is_label_shy;        /* its errors quote no labels (no RFC 4950), whatever the tunnel */
     bool is_silent;           /* never answers anything */
     bool is_ttl_silent;       /* sends no time exceeded */
     bool is_unreachable_silent;
@@ -160,6 +162,7 @@ struct lab_tunnel {
     uint8_t traffic_class;
     bool is_uhp;   /* the last node receives a label too (no penultimate hop popping) */
     bool is_uturn; /* errors of inner nodes travel to the end of the tunnel first */
+    bool is_lesser_ttl; /* where the label is popped the lesser of both TTLs stays, though it was not copied in */
     bool has_to;
     struct lab_prefix to; /* only packets to here */
     uint32_t next;        /* tunnel with the same ingress */

@@ -166,6 +166,30 @@ static void invisible_tunnels_show_nothing(void **state)
     test_net_close(&t);
 }
 
+static void hidden_routers_show_on_the_way_back(void **state)
+{
+    (void)state;
+    struct test_net t;
+    test_net_open(&t, NODES "mpls pe1 p1 p2 pe2 invisible\nmpls pe2 p2 p1 pe1 invisible lesser-ttl\n"
+                            "node pe2 echo-ttl 64\n");
+    assert_int_equal(probe(&t, false, 2).reply_ttl, 255 - 1);
+    assert_int_equal(probe(&t, false, 3).reply_ttl, 255 - 2 - 2); /* two more than the hops tell */
+    test_net_echo(&t, 0, ME, "198.51.100.14", 64, 1, 9, 20);
+    test_net_run(&t);
+    assert_int_equal(lab_packet_ttl(test_net_take(&t, NULL)), 64 - 2); /* the label's TTL never was the lesser */
+    test_net_close(&t);
+}
+
+static void routers_may_not_know_labels(void **state)
+{
+    (void)state;
+    struct test_net t;
+    test_net_open(&t, NODES "mpls pe1 p1 p2 pe2 explicit labels 16001 16002\nnode p1 no-labels\n");
+    assert_int_equal(probe(&t, false, 3).label_count, 0);
+    assert_int_equal(probe(&t, false, 4).label_count, 1);
+    test_net_close(&t);
+}
+
 static void old_routers_leave_the_length_zero(void **state)
 {
     (void)state;
@@ -202,6 +226,8 @@ int main(void)
         cmocka_unit_test(implicit_tunnels_show_in_the_quoted_ttl_and_the_way_back),
         cmocka_unit_test(opaque_tunnels_show_one_label_near_255),
         cmocka_unit_test(invisible_tunnels_show_nothing),
+        cmocka_unit_test(hidden_routers_show_on_the_way_back),
+        cmocka_unit_test(routers_may_not_know_labels),
         cmocka_unit_test(old_routers_leave_the_length_zero),
         cmocka_unit_test(a_tunnel_is_left_when_its_link_is_down),
     };

@@ -414,6 +414,8 @@ static int read_tunnel_options(struct lab_reader *r, struct lab_tunnel *tunnel)
             rc = lab_reader_prefix(r, word, &tunnel->to);
         } else if (strcmp(word, "uturn") == 0) {
             tunnel->is_uturn = true;
+        } else if (strcmp(word, "lesser-ttl") == 0) {
+            tunnel->is_lesser_ttl = true;
         } else if (strcmp(word, "uhp") == 0) {
             tunnel->is_uhp = true;
         } else {

@@ -6,7 +6,8 @@
  *
  * MPLS follows RFC 3032 and 3443. With TTL propagation (explicit, implicit) the label's TTL begins as the packet's and
  * is written back where the label is popped; without it (opaque, invisible) it begins as 255 and the inner nodes
- * never expire anything. The last label is popped by the last node but one (penultimate hop popping) unless the
+ * never expire anything; many routers still take the lesser of both TTLs back where the label is popped, so that the
+ * errors of the tunnel's end, sent with 255, show on their way back how many nodes they passed. The last label is popped by the last node but one (penultimate hop popping) unless the
  * tunnel says otherwise. Errors quote the label stack as it was received (RFC 4950): a lone label with a TTL near 255
  * is how an opaque tunnel shows itself (Donnet, Luckie, Merindol, Pansiot: "Revealing MPLS tunnels obscured from
  * traceroute", 2012).
@@ -70,7 +71,8 @@ static void note_hop(struct walk *walk, bool is_counting, uint32_t tunnel, uint3
     };
     if (tunnel != LAB_NONE) {
         hop->tunnel = (uint16_t)(tunnel * LAB_MAX_TUNNEL_HOPS + tunnel_hop);
-        hop->labels = is_counting && is_showing_labels(&walk->net->s->tunnels[tunnel]);
+        hop->labels = is_counting && is_showing_labels(&walk->net->s->tunnels[tunnel]) &&
+                      !walk->net->s->nodes[packet->node].is_label_shy;
     }
 }
 
@@ -99,7 +101,7 @@ static enum step step_label(struct walk *walk, bool is_origin, bool *ret_is_ip)
     *ret_is_ip = false;
     if (!is_origin) {
         packet->quoted_label_ttl = packet->label_ttl;
-        packet->is_quoting_labels = is_showing_labels(tunnel);
+        packet->is_quoting_labels = is_showing_labels(tunnel) && !walk->net->s->nodes[packet->node].is_label_shy;
         bool is_counting = is_propagating(tunnel);
         if (!(is_last && !is_counting))
             note_hop(walk, is_counting, packet->tunnel, hop);
@@ -108,7 +110,7 @@ static enum step step_label(struct walk *walk, bool is_origin, bool *ret_is_ip)
         packet->label_ttl--;
     }
     if (is_last || (!tunnel->is_uhp && hop + 1 == tunnel->hops)) {
-        if (is_propagating(tunnel) && packet->label_ttl < lab_packet_ttl(packet))
+        if ((is_propagating(tunnel) || tunnel->is_lesser_ttl) && packet->label_ttl < lab_packet_ttl(packet))
             lab_packet_set_ttl(packet, packet->label_ttl);
         if (is_last) {
             *ret_is_ip = true;
