@@ -18,6 +18,7 @@ static const char *const names[LIMIT_KIND_COUNT] = {
     [LIMIT_KIND_REQUEST] = "request",
     [LIMIT_KIND_RESOLVE] = "resolve",
     [LIMIT_KIND_KNOWN_PATHS] = "known_paths",
+    [LIMIT_KIND_NAMES] = "names",
 };
 
 void limit_hit(enum limit_kind kind)

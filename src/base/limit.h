@@ -44,6 +44,9 @@
 #define LIMIT_KNOWN_PATHS 40000u            /* (test, agent) pairs whose paths the server remembers, some kB each */
 #define LIMIT_RESOLVE_THREADS 16u            /* host names looked up at once by one resolver */
 #define LIMIT_RESOLVE_WAITING 20000u         /* host names waiting to be looked up */
+#define LIMIT_NAMES 50000u                   /* addresses whose names are remembered, some 150 bytes each */
+#define LIMIT_NAMES_WAITING 4096u            /* addresses whose names are being asked for or wait to be */
+#define LIMIT_NAMES_FLYING 64u               /* of these the questions without an answer yet */
 
 enum limit_kind {
     LIMIT_KIND_ARENA,
@@ -58,6 +61,7 @@ enum limit_kind {
     LIMIT_KIND_REQUEST,
     LIMIT_KIND_RESOLVE,
     LIMIT_KIND_KNOWN_PATHS,
+    LIMIT_KIND_NAMES,
     LIMIT_KIND_COUNT
 };
 

@@ -47,15 +47,16 @@ rule_layers() {
         src/base/*) may=base ;;
         src/wire/*) may='base wire' ;;
         src/probe/*) may='base probe' ;;
+        src/facts/*) may='base facts' ;;
         src/measure/*/type.c | src/measure/*/settings.h | src/measure/type.h | src/measure/types.c | src/measure/part.*)
             may='base wire measure-tables' ;;
         src/measure/*) may='base wire probe measure' ;;
         src/store/*) may='base wire store measure-tables' ;;
-        src/server/*) may='base wire store server measure-tables' ;;
-        src/agent/*) may='base wire probe measure agent' ;;
-        src/endpoint/*) may='base wire probe measure agent endpoint' ;;
-        src/cli/*) may='base wire probe measure cli' ;;
-        lab/*) may='base wire probe measure agent lab' ;;
+        src/server/*) may='base wire store server facts measure-tables' ;;
+        src/agent/*) may='base wire probe facts measure agent' ;;
+        src/endpoint/*) may='base wire probe facts measure agent endpoint' ;;
+        src/cli/*) may='base wire probe facts measure cli' ;;
+        lab/*) may='base wire probe facts measure agent lab' ;;
         *) continue ;;
         esac
         case $dir in *_fuzz.c) may="$may fuzz" ;; esac

@@ -80,6 +80,7 @@ done
 put src/base/b.c '#include "wire/field.h"'; finds layers 'b\.c includes wire/field\.h'
 put src/wire/b.c '#include "probe/ping.h"'; finds layers 'wire/b\.c includes probe'
 put src/probe/b.c '  # include "wire/json.h"'; finds layers 'probe/b\.c includes wire'
+put src/facts/b.c '#include "wire/json.h"'; finds layers 'facts/b\.c includes wire'
 put src/server/b.c '#include "measure/runner.h"'; finds layers 'server/b\.c includes measure/runner\.h'
 put src/server/api/b.c '#include "probe/ping.h"'; finds layers 'api/b\.c includes probe/ping\.h'
 put src/store/b.c '#include "server/object.h"'; finds layers 'store/b\.c includes server'
