@@ -47,6 +47,7 @@
 #define LIMIT_NAMES 50000u                   /* addresses whose names are remembered, some 150 bytes each */
 #define LIMIT_NAMES_WAITING 4096u            /* addresses whose names are being asked for or wait to be */
 #define LIMIT_NAMES_FLYING 64u               /* of these the questions without an answer yet */
+#define LIMIT_COMMAND_HOSTS 10000u           /* hosts of one ping or trace on the command line */
 
 enum limit_kind {
     LIMIT_KIND_ARENA,

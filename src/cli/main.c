@@ -11,24 +11,20 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *arguments, *help;
 } commands[] = {
+    {"ping", cli_ping, "[OPTION...] HOST...", "loss, latency and jitter to hosts, one probe after the other"},
+    {"trace", cli_trace, "[OPTION...] HOST...", "the paths to hosts, hop by hop"},
     {"measure", cli_measure, "TYPE [OPTION...]", "measure something from here and now"},
-    {"help", help, "[measure [TYPE]]", "this text, or how to measure"},
+    {"help", help, "[COMMAND [TYPE]]", "this text, or that of a command"},
     {"version", version, "", "print the version"},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
-
-void cli_complain(const struct error *err)
-{
-    char text[600];
-    fprintf(stderr, "oculi: %s\n", error_format(err, text, sizeof text));
-}
 
 static void print_usage(FILE *file)
 {
     fputs("Usage: oculi COMMAND ...\n\n", file);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(file, "  %-8s %-20s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-    fputs("\nA first measurement:  oculi measure agent-to-server --server example.net --protocol icmp\n"
+    fputs("\nA first measurement:  oculi ping example.net\n"
           "The manual page is oculi(1).\n",
           file);
 }

@@ -1,9 +1,16 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "cli/cli.h"
 
 #define OPTION_BYTES 128
+
+void cli_complain(const struct error *err)
+{
+    char text[600];
+    fprintf(stderr, "oculi: %s\n", error_format(err, text, sizeof text));
+}
 
 bool cli_is_option(const struct field *field)
 {

@@ -14,12 +14,20 @@
 
 /* --- network ------------------------------------------------------------------------------------------------------ */
 
-static void put_figure(struct buf *buf, double value)
+void show_figure(double value, struct buf *buf)
 {
     if (isnan(value))
         buf_printf(buf, " %9s", "-");
     else
         buf_printf(buf, " %9.3f", value);
+}
+
+void show_percent(double value, struct buf *buf)
+{
+    if (isnan(value))
+        buf_printf(buf, " %7s", "-");
+    else
+        buf_printf(buf, " %6.1f%%", value);
 }
 
 static int32_t count_of(int32_t value)
@@ -35,15 +43,12 @@ static void show_network(const struct measure_network *network, struct buf *buf)
         buf_printf(buf, " (%s)", network->server_ip);
     buf_printf(buf, "\n\n%-8s %5s %8s %7s %9s %9s %9s %9s\n", "", "sent", "received", "loss", "min ms", "avg ms",
                "max ms", "jitter ms");
-    buf_printf(buf, "%-8s %5d %8d ", "stream", count_of(oculi->sent), count_of(oculi->received));
-    if (isnan(network->loss))
-        buf_printf(buf, "%7s", "-");
-    else
-        buf_printf(buf, "%6.1f%%", network->loss);
-    put_figure(buf, network->min_latency);
-    put_figure(buf, network->avg_latency);
-    put_figure(buf, network->max_latency);
-    put_figure(buf, network->jitter);
+    buf_printf(buf, "%-8s %5d %8d", "stream", count_of(oculi->sent), count_of(oculi->received));
+    show_percent(network->loss, buf);
+    show_figure(network->min_latency, buf);
+    show_figure(network->avg_latency, buf);
+    show_figure(network->max_latency, buf);
+    show_figure(network->jitter, buf);
     buf_puts(buf, "\n");
     if (count_of(oculi->duplicates) || count_of(oculi->reordered))
         buf_printf(buf, "         %d duplicates, %d out of order\n", count_of(oculi->duplicates),
@@ -64,14 +69,22 @@ static void show_network(const struct measure_network *network, struct buf *buf)
 /* One address at one distance, over all traces. */
 struct row {
     const char *address; /* NULL = silent */
-    unsigned traces;
+    const char *name;
+    uint32_t flows;      /* bits: the traces that saw it, the first one is bit 1 */
     int32_t sent, received;
     double rtt_sum_us;
-    const char *mpls;
+    const char *mpls, *icmp;
+    int32_t reply_ttl, quoted_ttl;
     bool is_target;
 };
 
 #define ROWS_MAX (LIMIT_PATH_TRACES + 1)
+#define NAME_BYTES 400
+#define FLOWS_BYTES 64
+#define ADDRESS_WIDTH_MIN 15u
+#define ADDRESS_WIDTH_MAX 60u
+
+_Static_assert(LIMIT_PATH_TRACES < 31, "a set of traces fits its bits");
 
 static struct row *row_of(struct row *rows, size_t *count, const char *address)
 {
@@ -81,22 +94,27 @@ static struct row *row_of(struct row *rows, size_t *count, const char *address)
     }
     if (*count == ROWS_MAX)
         return NULL;
-    rows[*count] = (struct row){.address = address};
+    rows[*count] = (struct row){.address = address, .reply_ttl = FIELD_NO_I32, .quoted_ttl = FIELD_NO_I32};
     return &rows[(*count)++];
 }
 
 static void collect_hop(const struct measure_route *route, int32_t at, struct row *rows, size_t *count)
 {
     const struct measure_hop *hops = route->hops.items;
+    uint32_t flow = 1u << (route->oculi.flow & 31);
     for (size_t i = 0; i < route->hops.count; i++) {
         struct row *row = hops[i].hop == at ? row_of(rows, count, hops[i].ip_address) : NULL;
         if (!row)
             continue;
-        row->traces++;
+        row->flows |= flow;
+        row->name = hops[i].rdns;
         row->sent += hops[i].oculi.sent;
         row->received += hops[i].oculi.received;
         row->rtt_sum_us += hops[i].oculi.response_time_us * hops[i].oculi.received;
         row->mpls = hops[i].mpls ? hops[i].mpls : row->mpls;
+        row->icmp = hops[i].oculi.icmp;
+        row->reply_ttl = hops[i].oculi.reply_ttl;
+        row->quoted_ttl = hops[i].oculi.quoted_ttl;
         row->is_target |= route->oculi.end == MEASURE_END_REACHED && i + 1 == route->hops.count;
     }
     const struct measure_silent_hop *silent = route->oculi.silent_hops.items;
@@ -104,22 +122,86 @@ static void collect_hop(const struct measure_route *route, int32_t at, struct ro
         struct row *row = silent[i].hop == at ? row_of(rows, count, NULL) : NULL;
         if (!row)
             continue;
-        row->traces++;
+        row->flows |= flow;
         row->sent += silent[i].sent;
     }
 }
 
-static void show_row(int32_t hop, bool is_first, const struct row *row, size_t traces, struct buf *buf)
+static size_t collect(const struct measure_path_vis *paths, int32_t hop, struct row rows[static ROWS_MAX])
 {
-    char place[16] = "";
+    const struct measure_route *routes = paths->path_traces.items;
+    size_t count = 0;
+    for (size_t i = 0; i < paths->path_traces.count; i++)
+        collect_hop(&routes[i], hop, rows, &count);
+    return count;
+}
+
+const char *show_flows(uint32_t flows, char *buf, size_t size)
+{
+    size_t used = 0;
+    buf[0] = 0;
+    for (unsigned i = 1; i < 32 && used < size; i++) {
+        unsigned last = i;
+        if (!(flows >> i & 1))
+            continue;
+        while (last + 1 < 32 && flows >> (last + 1) & 1)
+            last++;
+        const char *format = last > i + 1 ? "%s%u-%u" : last > i ? "%s%u,%u" : "%s%u";
+        used += (size_t)snprintf(buf + used, size - used, format, used ? "," : "", i, last);
+        i = last;
+    }
+    return buf;
+}
+
+static size_t name_of(const struct row *row, char text[static NAME_BYTES])
+{
+    int length;
+    if (row->name && row->address && !str_equal(row->name, row->address))
+        length = snprintf(text, NAME_BYTES, "%s (%s)", row->name, row->address);
+    else
+        length = snprintf(text, NAME_BYTES, "%s", row->address ? row->address : "(silent)");
+    return length < 0 ? 0 : (size_t)length;
+}
+
+static unsigned address_width(const struct measure_path_vis *paths)
+{
+    size_t width = ADDRESS_WIDTH_MIN;
+    for (int32_t hop = 1; hop <= (int32_t)LIMIT_HOPS; hop++) {
+        struct row rows[ROWS_MAX];
+        size_t count = collect(paths, hop, rows);
+        for (size_t i = 0; i < count; i++) {
+            char text[NAME_BYTES];
+            size_t length = name_of(&rows[i], text);
+            width = length > width ? length : width;
+        }
+    }
+    return (unsigned)(width < ADDRESS_WIDTH_MAX ? width : ADDRESS_WIDTH_MAX);
+}
+
+static void show_number(int32_t value, struct buf *buf)
+{
+    if (value == FIELD_NO_I32)
+        buf_printf(buf, " %5s", "-");
+    else
+        buf_printf(buf, " %5d", value);
+}
+
+static void show_row(int32_t hop, bool is_first, const struct row *row, unsigned width, bool is_verbose,
+                     struct buf *buf)
+{
+    char place[16] = "", name[NAME_BYTES], flows[FLOWS_BYTES];
     if (is_first)
         snprintf(place, sizeof place, "%d", hop);
-    buf_printf(buf, "%3s  %-39s %3u/%-3zu", place, row->address ? row->address : "(silent)", row->traces, traces);
+    (void)name_of(row, name);
+    buf_printf(buf, "%3s  %-*s  %-7s", place, (int)width, name, show_flows(row->flows, flows, sizeof flows));
     buf_printf(buf, " %5d %8d", row->sent, row->received);
-    if (row->received > 0)
-        buf_printf(buf, " %9.3f", row->rtt_sum_us / row->received / 1e3);
-    else
-        buf_printf(buf, " %9s", "-");
+    show_percent(row->sent ? 100.0 * (row->sent - row->received) / row->sent : (double)NAN, buf);
+    show_figure(row->received ? row->rtt_sum_us / row->received / 1e3 : (double)NAN, buf);
+    if (is_verbose) {
+        buf_printf(buf, " %6s", row->icmp ? row->icmp : "-");
+        show_number(row->quoted_ttl, buf);
+        show_number(row->reply_ttl, buf);
+    }
     if (row->is_target)
         buf_puts(buf, "  target");
     if (row->mpls)
@@ -164,49 +246,48 @@ static bool is_same_way(const struct measure_route *a, const struct measure_rout
     return a->path_id == b->path_id && a->oculi.end == b->oculi.end;
 }
 
-/* Traces that took the same way to the same end share a line. */
-static void show_ends(const struct measure_path_vis *paths, struct buf *buf)
+void show_ends(const struct measure_path_vis *paths, struct buf *buf)
 {
     const struct measure_route *routes = paths->path_traces.items;
     for (size_t i = 0; i < paths->path_traces.count; i++) {
+        uint32_t flows = 0;
         bool is_told = false;
-        for (size_t j = 0; j < i; j++)
-            is_told |= is_same_way(&routes[i], &routes[j]);
+        for (size_t j = 0; j < paths->path_traces.count; j++) {
+            bool is_same = is_same_way(&routes[i], &routes[j]);
+            flows |= is_same ? 1u << (routes[j].oculi.flow & 31) : 0;
+            is_told |= is_same && j < i;
+        }
         if (is_told)
             continue;
-        buf_printf(buf, "path %llu: ", (unsigned long long)routes[i].path_id);
+        char text[FLOWS_BYTES];
         show_end(&routes[i], buf);
-        unsigned count = 0;
-        for (size_t j = i; j < paths->path_traces.count; j++)
-            count += is_same_way(&routes[i], &routes[j]);
-        const char *before = count > 1 ? " (traces " : " (trace ";
-        for (size_t j = i; j < paths->path_traces.count; j++) {
-            if (!is_same_way(&routes[i], &routes[j]))
-                continue;
-            buf_printf(buf, "%s%d", before, routes[j].oculi.flow);
-            before = ", ";
-        }
-        buf_puts(buf, ")\n");
+        bool is_one = (flows & (flows - 1)) == 0;
+        buf_printf(buf, " (%s %s)\n", is_one ? "trace" : "traces", show_flows(flows, text, sizeof text));
     }
+}
+
+void show_paths(const struct measure_path_vis *paths, bool is_verbose, struct buf *buf)
+{
+    unsigned width = address_width(paths);
+    if (paths->path_traces.count == 0)
+        return;
+    buf_printf(buf, "%3s  %-*s  %-7s %5s %8s %7s %9s%s\n", "hop", (int)width, "address", "traces", "sent", "received",
+               "loss", "avg ms", is_verbose ? "   icmp q-ttl r-ttl" : "");
+    for (int32_t hop = 1; hop <= (int32_t)LIMIT_HOPS; hop++) {
+        struct row rows[ROWS_MAX];
+        size_t count = collect(paths, hop, rows);
+        for (size_t i = 0; i < count; i++)
+            show_row(hop, i == 0, &rows[i], width, is_verbose, buf);
+    }
+    buf_puts(buf, "\n");
+    show_ends(paths, buf);
 }
 
 static void show_path_vis(const struct measure_path_vis *paths, struct buf *buf)
 {
-    const struct measure_route *routes = paths->path_traces.items;
-    size_t traces = paths->path_traces.count;
-    if (traces == 0)
-        return;
-    buf_printf(buf, "\n%3s  %-39s %-7s %5s %8s %9s\n", "hop", "address", " traces", "sent", "received", "avg ms");
-    for (int32_t hop = 1; hop <= (int32_t)LIMIT_HOPS; hop++) {
-        struct row rows[ROWS_MAX];
-        size_t count = 0;
-        for (size_t i = 0; i < traces; i++)
-            collect_hop(&routes[i], hop, rows, &count);
-        for (size_t i = 0; i < count; i++)
-            show_row(hop, i == 0, &rows[i], traces, buf);
-    }
-    buf_puts(buf, "\n");
-    show_ends(paths, buf);
+    if (paths->path_traces.count)
+        buf_putc(buf, '\n');
+    show_paths(paths, false, buf);
 }
 
 /* --- any part ----------------------------------------------------------------------------------------------------- */

@@ -84,15 +84,15 @@ static void a_result_with_paths(void **state)
            "stream      50       49    2.0%     3.900     4.062     4.500     0.125\n"
            "         1 duplicates, 0 out of order\n"
            "\n"
-           "hop  address                                  traces  sent received    avg ms\n"
-           "  1  10.0.0.1                                  2/2       2        2     0.600\n"
-           "  2  10.0.1.1                                  1/2       1        1     1.500  MPLS L=16,E=0,S=1,T=1\n"
-           "     10.0.2.1                                  1/2       1        1     1.750\n"
-           "  3  (silent)                                  1/2       3        0         -\n"
-           "  4  192.0.2.9                                 1/2       1        1     4.000  target\n"
+           "hop  address          traces   sent received    loss    avg ms\n"
+           "  1  10.0.0.1         1,2         2        2    0.0%     0.600\n"
+           "  2  10.0.1.1         1           1        1    0.0%     1.500  MPLS L=16,E=0,S=1,T=1\n"
+           "     10.0.2.1         2           1        1    0.0%     1.750\n"
+           "  3  (silent)         1           3        0  100.0%         -\n"
+           "  4  192.0.2.9        1           1        1    0.0%     4.000  target\n"
            "\n"
-           "path 100: reached the target in 4 hops (trace 1)\n"
-           "path 101: prohibited, says hop 2, 10.0.2.1 (ICMP 3-13) (trace 2)\n");
+           "reached the target in 4 hops (trace 1)\n"
+           "prohibited, says hop 2, 10.0.2.1 (ICMP 3-13) (trace 2)\n");
 }
 
 static void a_result_with_nothing(void **state)

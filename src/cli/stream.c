@@ -1,0 +1,352 @@
+#include "cli/stream.h"
+
+#include <string.h>
+
+#include "base/limit.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "probe/engine.h"
+
+#define PIECES_MAX 4096u           /* rounds of one stream at once: probes far apart that nobody answers */
+#define TAIL_NS (4 * CLOCK_S)      /* after the last probe of a round is due */
+#define MIN_GAP_NS (10 * CLOCK_MS) /* of an adapted stream */
+
+#define TOLD_SILENT 1u
+#define TOLD_ALL 2u
+
+/* One round. */
+struct stream_piece {
+    struct stream *stream;
+    struct stream_piece *next;
+    struct probe_ping *ping;
+    struct arena arena;
+    uint64_t first;     /* probes of the stream before it */
+    uint32_t count;
+    uint32_t open;      /* all before it have been told */
+    uint64_t duplicates;
+    uint8_t told[];     /* TOLD_... for each probe */
+};
+
+/* --- figures ------------------------------------------------------------------------------------------------------ */
+
+static void keep_rtt(struct stream *stream, uint64_t index, int64_t rtt_us)
+{
+    struct stream_figures *figures = &stream->figures;
+    if (!stream->settings.keeps_rtts || index >= LIMIT_LIST_ITEMS)
+        return;
+    if (index >= figures->rtt_room) {
+        size_t room = figures->rtt_room ? figures->rtt_room : 64;
+        while (room <= index)
+            room *= 2;
+        figures->rtts_us = mem_resize(figures->rtts_us, figures->rtt_room * sizeof(int64_t), room * sizeof(int64_t));
+        figures->rtt_room = room;
+    }
+    while (figures->rtt_count <= index)
+        figures->rtts_us[figures->rtt_count++] = STREAM_UNSENT;
+    figures->rtts_us[index] = rtt_us;
+}
+
+static void count_round(struct stream *stream, const struct probe_ping_result *result)
+{
+    struct stream_figures *figures = &stream->figures;
+    figures->sent += result->sent;
+    figures->received += result->received;
+    figures->duplicates += result->duplicates;
+    figures->reordered += result->reordered;
+    figures->errors += result->errors;
+    figures->refused += result->refused;
+    figures->overloaded += result->overloaded;
+    if (sock_is_set(&result->error_from)) {
+        figures->error_from = result->error_from;
+        figures->error_type = result->error_type;
+        figures->error_code = result->error_code;
+    }
+    if (result->error_text && !figures->refusal[0])
+        (void)str_copy(figures->refusal, sizeof figures->refusal, result->error_text);
+}
+
+/* --- telling ------------------------------------------------------------------------------------------------------ */
+
+static void tell(struct stream *stream, const struct stream_event *event)
+{
+    if (stream->event)
+        stream->event(stream->user, event);
+}
+
+static void tell_answer(struct stream *stream, uint64_t number, const struct probe_ping_result *result,
+                        const struct probe_ping_probe *probe)
+{
+    tally_add(&stream->figures.tally, probe->rtt_ns);
+    keep_rtt(stream, number - 1, (probe->rtt_ns + 500) / 1000);
+    struct stream_event event = {.kind = STREAM_ANSWER,
+                                 .number = number,
+                                 .rtt_ns = probe->rtt_ns,
+                                 .ttl = result->reply_ttl,
+                                 .is_out_of_order = number < stream->highest};
+    stream->highest = number > stream->highest ? number : stream->highest;
+    tell(stream, &event);
+}
+
+/* Tells what is new of one probe; false while more may come. */
+static bool look_at(struct stream_piece *piece, const struct probe_ping_result *result, uint32_t i, int64_t now)
+{
+    struct stream *stream = piece->stream;
+    const struct probe_ping_probe *probe = &result->probes[i];
+    uint64_t number = piece->first + i + 1;
+    struct stream_event event = {.number = number};
+    switch ((enum probe_ping_status)probe->status) {
+    case PROBE_PING_UNSENT:
+    case PROBE_PING_OVERLOADED:
+        return false;
+    case PROBE_PING_WAITING:
+    case PROBE_PING_LOST:
+        if (probe->status == PROBE_PING_WAITING && (probe->tx_ns == 0 || now - probe->tx_ns < STREAM_SILENCE_NS))
+            return false;
+        event.kind = STREAM_SILENT;
+        if (!(piece->told[i] & TOLD_SILENT))
+            tell(stream, &event);
+        piece->told[i] |= TOLD_SILENT;
+        return false;
+    case PROBE_PING_ANSWERED:
+        tell_answer(stream, number, result, probe);
+        break;
+    case PROBE_PING_ERROR:
+        event.kind = STREAM_ERROR;
+        event.rtt_ns = probe->rx_ns - probe->tx_ns;
+        event.from = &result->error_from;
+        event.icmp_type = probe->icmp_type;
+        event.icmp_code = probe->icmp_code;
+        tell(stream, &event);
+        break;
+    case PROBE_PING_REFUSED:
+        event.kind = STREAM_REFUSED;
+        event.text = result->error_text;
+        tell(stream, &event);
+        break;
+    }
+    piece->told[i] |= TOLD_ALL;
+    return true;
+}
+
+static void look(struct stream_piece *piece, const struct probe_ping_result *result)
+{
+    int64_t now = probe_engine_mono_ns(piece->stream->engine);
+    for (uint32_t i = piece->open; i < piece->count; i++) {
+        if (result->probes[i].status == PROBE_PING_UNSENT && result->probes[i].tx_ns == 0)
+            break;
+        if (!(piece->told[i] & TOLD_ALL))
+            (void)look_at(piece, result, i, now);
+    }
+    while (piece->open < piece->count && piece->told[piece->open] & TOLD_ALL)
+        piece->open++;
+}
+
+/* --- rounds ------------------------------------------------------------------------------------------------------- */
+
+static void begin_piece(struct stream *stream);
+
+static bool is_adapted(const struct stream *stream)
+{
+    return stream->settings.gap_ns == 0;
+}
+
+static bool wants_more(const struct stream *stream)
+{
+    return stream->settings.count == 0 || stream->begun < stream->settings.count;
+}
+
+static void plan_begin(struct stream *stream, int64_t at_ns)
+{
+    stream->due_ns = at_ns;
+    loop_timer_start(stream->loop, &stream->begin_timer, at_ns);
+}
+
+static int64_t gap_ns(const struct stream *stream)
+{
+    if (!is_adapted(stream))
+        return stream->settings.gap_ns;
+    int64_t gap = stream->figures.tally.count ? (int64_t)(1.5 * tally_mean_ns(&stream->figures.tally)) : MIN_GAP_NS;
+    return gap > MIN_GAP_NS ? gap : MIN_GAP_NS;
+}
+
+/* An adapted stream goes on when the last probe of the round is out; one with a rate has its time. */
+static void go_on(struct stream *stream, const struct stream_piece *piece, const struct probe_ping_result *result)
+{
+    bool is_latest = piece->first + piece->count == stream->begun;
+    bool is_out = result->probes[piece->count - 1].status != PROBE_PING_UNSENT;
+    if (is_adapted(stream) && is_latest && is_out && wants_more(stream) && !loop_timer_is_armed(&stream->begin_timer))
+        plan_begin(stream, probe_engine_mono_ns(stream->engine) + gap_ns(stream));
+}
+
+static void on_progress(void *user, const struct probe_ping_result *result)
+{
+    struct stream_piece *piece = user;
+    look(piece, result);
+    go_on(piece->stream, piece, result);
+}
+
+static void unlink_piece(struct stream_piece *piece)
+{
+    struct stream *stream = piece->stream;
+    struct stream_piece **at = &stream->pieces;
+    while (*at != piece)
+        at = &(*at)->next;
+    *at = piece->next;
+    stream->piece_count--;
+}
+
+static void end(struct stream *stream)
+{
+    stream->is_over = true;
+    loop_timer_stop(stream->loop, &stream->begin_timer);
+    loop_timer_stop(stream->loop, &stream->look_timer);
+}
+
+static void complete(struct stream *stream)
+{
+    end(stream);
+    if (stream->done)
+        stream->done(stream->user);
+}
+
+/* Probes at the end of a round that were not even tried: their numbers are given again. */
+static void take_back(struct stream *stream, const struct stream_piece *piece, const struct probe_ping_result *result)
+{
+    uint32_t tried = piece->count;
+    while (tried > 0 && result->probes[tried - 1].status == PROBE_PING_UNSENT)
+        tried--;
+    if (tried == piece->count || piece->first + piece->count != stream->begun)
+        return;
+    stream->begun = piece->first + tried;
+    plan_begin(stream, probe_engine_mono_ns(stream->engine) + gap_ns(stream));
+}
+
+static void on_done(void *user, const struct probe_ping_result *result)
+{
+    struct stream_piece *piece = user;
+    struct stream *stream = piece->stream;
+    look(piece, result);
+    for (uint32_t i = 0; i < piece->count; i++) {
+        if (result->probes[i].status == PROBE_PING_LOST || result->probes[i].status == PROBE_PING_ERROR)
+            keep_rtt(stream, piece->first + i, -1);
+    }
+    count_round(stream, result);
+    bool is_hopeless = stream->figures.sent == 0 && stream->figures.refused > 0;
+    if (!stream->is_over && !is_hopeless) {
+        take_back(stream, piece, result);
+        go_on(stream, piece, result);
+    }
+    unlink_piece(piece);
+    arena_done(&piece->arena);
+    mem_free(piece);
+    bool is_complete = !wants_more(stream) && stream->piece_count == 0;
+    if (!stream->is_over && (is_hopeless || is_complete)) {
+        if (is_hopeless)
+            stream_finish(stream);
+        complete(stream);
+    }
+}
+
+/* Whole probes per second are the engine's to pace; other gaps are ours, probe by probe. */
+static uint32_t rate_of(int64_t gap)
+{
+    return gap > 0 && gap <= CLOCK_S && CLOCK_S % gap == 0 ? (uint32_t)(CLOCK_S / gap) : 0;
+}
+
+static int try_piece(struct stream *stream, struct error *err)
+{
+    uint32_t rate = rate_of(stream->settings.gap_ns);
+    uint64_t left = stream->settings.count ? stream->settings.count - stream->begun : UINT64_MAX;
+    uint32_t count = is_adapted(stream) || rate ? stream->settings.piece : 1;
+    count = left < count ? (uint32_t)left : count;
+    if (stream->piece_count >= PIECES_MAX)
+        return error_set(err, E_LIMIT, "", "too many probes are far apart and unanswered");
+    struct stream_piece *piece = mem_alloc(sizeof *piece + count);
+    struct probe_ping_settings settings = stream->settings.ping;
+    settings.count = count;
+    settings.rate_pps = rate;
+    settings.ceiling_ns = (is_adapted(stream) ? 3600 * CLOCK_S : (count - 1) * stream->settings.gap_ns) + TAIL_NS;
+    settings.ceiling_ns = settings.ceiling_ns > 3600 * CLOCK_S ? 3600 * CLOCK_S : settings.ceiling_ns;
+    piece->stream = stream;
+    piece->first = stream->begun;
+    piece->count = count;
+    arena_init(&piece->arena, LIMIT_ROUND_ARENA);
+    bool wants_progress = stream->event || is_adapted(stream);
+    int rc = probe_ping_start(stream->engine, &settings, &piece->arena, wants_progress ? on_progress : NULL, on_done,
+                              piece, &piece->ping, err);
+    if (rc) {
+        arena_done(&piece->arena);
+        mem_free(piece);
+        return rc;
+    }
+    piece->next = stream->pieces;
+    stream->pieces = piece;
+    stream->piece_count++;
+    stream->begun += count;
+    if (!is_adapted(stream) && wants_more(stream))
+        plan_begin(stream, stream->due_ns + count * stream->settings.gap_ns);
+    return 0;
+}
+
+/* The engine is full for now: the probe is refused, and the stream goes on. */
+static void begin_piece(struct stream *stream)
+{
+    struct error err;
+    if (!wants_more(stream) || stream->is_over || try_piece(stream, &err) == 0)
+        return;
+    struct stream_event event = {.kind = STREAM_REFUSED, .number = ++stream->begun, .text = err.text};
+    stream->figures.refused++;
+    if (!stream->figures.refusal[0])
+        (void)str_copy(stream->figures.refusal, sizeof stream->figures.refusal, err.text);
+    tell(stream, &event);
+    if (wants_more(stream))
+        plan_begin(stream, stream->due_ns + gap_ns(stream));
+    else if (stream->piece_count == 0)
+        complete(stream);
+}
+
+/* --- the interface ------------------------------------------------------------------------------------------------ */
+
+static void on_begin(void *user)
+{
+    begin_piece(user);
+}
+
+static void on_look(void *user)
+{
+    struct stream *stream = user;
+    for (struct stream_piece *piece = stream->pieces; piece; piece = piece->next) {
+        const struct probe_ping_result *result = probe_ping_result(piece->ping);
+        look(piece, result);
+        go_on(stream, piece, result);
+    }
+    loop_timer_start(stream->loop, &stream->look_timer, loop_now_ns(stream->loop) + STREAM_SILENCE_NS / 2);
+}
+
+int stream_start(struct stream *stream, struct error *err)
+{
+    stream->begin_timer = (struct loop_timer){.fn = on_begin, .user = stream};
+    stream->look_timer = (struct loop_timer){.fn = on_look, .user = stream};
+    stream->due_ns = loop_now_ns(stream->loop) + stream->settings.delay_ns;
+    if (stream->event || is_adapted(stream))
+        loop_timer_start(stream->loop, &stream->look_timer, stream->due_ns + STREAM_SILENCE_NS);
+    if (stream->settings.delay_ns == 0)
+        return try_piece(stream, err);
+    plan_begin(stream, stream->due_ns);
+    return 0;
+}
+
+void stream_finish(struct stream *stream)
+{
+    if (stream->is_over)
+        return;
+    end(stream);
+    while (stream->pieces)
+        probe_ping_finish(stream->pieces->ping); /* calls on_done, which frees the piece */
+}
+
+void stream_done(struct stream *stream)
+{
+    tally_done(&stream->figures.tally);
+    mem_free(stream->figures.rtts_us);
+}

@@ -1,0 +1,318 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/limit.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/csv.h"
+#include "cli/probing.h"
+#include "cli/show.h"
+#include "cli/trace_show.h"
+#include "measure/paths.h"
+#include "probe/trace.h"
+#include "wire/json.h"
+
+#define AT_ONCE 16u              /* hosts traced at the same time: more would run into the limits of near routers */
+#define DRAW_NS (100 * CLOCK_MS) /* how often the table on the terminal is drawn again */
+
+/* --- options ------------------------------------------------------------------------------------------------------ */
+
+struct options {
+    int32_t flows, max_ttl, gap_limit, attempts;
+    double wait_s;
+    bool is_verbose;
+};
+
+static const struct field option_fields[] = {
+    FIELD_I32(struct options, flows, "flows", (.min = 1, .max = LIMIT_PATH_TRACES, .preset = "3", .letter = 'f'),
+              "Traces, each with a flow of its own: each finds one of the paths of load balancers"),
+    FIELD_I32(struct options, max_ttl, "maxTtl", (.min = 1, .max = LIMIT_HOPS, .preset = "64", .letter = 'm'),
+              "Hops to walk at most"),
+    FIELD_I32(struct options, gap_limit, "gapLimit", (.min = 1, .max = LIMIT_HOPS, .preset = "6", .letter = 'g'),
+              "Silent hops after which a trace gives up"),
+    FIELD_I32(struct options, attempts, "attempts",
+              (.min = 1, .max = PROBE_TRACE_MAX_ATTEMPTS, .preset = "3", .letter = 'a'),
+              "Probes to a hop that stays silent"),
+    FIELD_F64(struct options, wait_s, "wait", (.min = 0.001, .max = 10, .preset = "1", .unit = "s", .letter = 'w'),
+              "How long an answer is waited for"),
+    FIELD_BOOL(struct options, is_verbose, "verbose", (.preset = "false", .letter = 'v'),
+               "Show ICMP types, quoted TTLs and TTLs of replies"),
+};
+
+const struct field_table trace_option_table =
+    FIELD_TABLE("TraceOptions", struct options, option_fields, NULL, "How oculi trace probes");
+
+static const struct probing_command command = {
+    .name = "trace",
+    .synopsis = "HOST...",
+    .about = "The paths from here to hosts. An interrupt ends it with what it has",
+    .options = &trace_option_table,
+    .hosts_max = LIMIT_COMMAND_HOSTS,
+};
+
+/* --- hosts -------------------------------------------------------------------------------------------------------- */
+
+struct host {
+    struct session *session;
+    struct probing_host host;
+    struct probe_trace *trace; /* NULL = not running */
+    struct arena arena;        /* of the trace and its record, until it is printed */
+    struct arena scratch;      /* of what is shown while it runs */
+    struct trace_record record;
+    bool is_over, has_reached;
+};
+
+struct session {
+    struct probing probing;
+    struct options options;
+    struct host *hosts;
+    size_t count, begun, printed;
+    struct show_screen screen;
+    struct loop_timer draw_timer;
+    bool is_stopping;
+    int status;
+};
+
+static void fill(struct host *host, const struct probe_trace_result *result, struct arena *arena)
+{
+    struct measure_path_vis paths = {0};
+    measure_paths_fill(result, &host->host.addr, &paths, arena);
+    host->record.path_traces = paths.path_traces;
+    if (result->error_text && !host->record.error_details)
+        host->record.error_details = arena_printf(&host->arena, "Could not send: %s", result->error_text);
+}
+
+static void put_text(struct host *host, struct buf *buf)
+{
+    const struct options *options = &host->session->options;
+    const struct trace_record *record = &host->record;
+    const struct measure_path_vis paths = {.path_traces = record->path_traces};
+    char text[400];
+    buf_printf(buf, "%s\n", probing_host_text(&host->host, text, sizeof text));
+    if (record->error_details)
+        buf_printf(buf, "%s\n", record->error_details);
+    else if (host->session->probing.options.is_quiet)
+        show_ends(&paths, buf);
+    else
+        show_paths(&paths, options->is_verbose, buf);
+}
+
+static void put_record(struct host *host, struct buf *buf)
+{
+    const struct probing_options *options = &host->session->probing.options;
+    if (options->is_csv) {
+        trace_show_csv(&host->record, buf);
+    } else if (options->is_json) {
+        json_t *json = field_to_json(&trace_record_table, &host->record, NULL);
+        json_dump_to_buf(json, 0, buf);
+        buf_putc(buf, '\n');
+        json_decref(json);
+    } else {
+        put_text(host, buf);
+    }
+}
+
+static bool is_text(const struct session *session)
+{
+    return !session->probing.options.is_json && !session->probing.options.is_csv;
+}
+
+static void print_host(struct session *session, struct host *host)
+{
+    struct buf text;
+    buf_init(&text, LIMIT_RESPONSE_BYTES);
+    if (session->printed > 0 && is_text(session))
+        buf_putc(&text, '\n');
+    put_record(host, &text);
+    if (session->screen.is_live)
+        show_draw(&session->screen, buf_str(&text), true);
+    else
+        probing_print(&session->probing, buf_str(&text));
+    buf_done(&text);
+    if (host->record.error_details)
+        session->status = PROBING_FAILED;
+    else if (!host->has_reached && session->status == PROBING_ANSWERED)
+        session->status = PROBING_SILENT;
+    arena_done(&host->arena);
+    arena_done(&host->scratch);
+    session->printed++;
+}
+
+static void step(struct session *session);
+
+static void host_is_over(struct host *host)
+{
+    struct session *session = host->session;
+    if (host->is_over)
+        return;
+    host->is_over = true;
+    host->record.server = host->host.name;
+    host->record.server_ip = host->host.address;
+    if (host->host.error)
+        host->record.error_details = host->host.error;
+    loop_timer_stop(session->probing.place.loop, &session->draw_timer);
+    step(session);
+}
+
+static void on_draw(void *user)
+{
+    struct session *session = user;
+    struct host *host = &session->hosts[0];
+    struct buf text;
+    if (!host->trace)
+        return;
+    arena_reset(&host->scratch);
+    fill(host, probe_trace_result(host->trace), &host->scratch);
+    buf_init(&text, LIMIT_RESPONSE_BYTES);
+    put_text(host, &text);
+    show_draw(&session->screen, buf_str(&text), false);
+    buf_done(&text);
+}
+
+static void on_progress(void *user, const struct probe_trace_result *result)
+{
+    struct host *host = user;
+    struct session *session = host->session;
+    struct loop *loop = session->probing.place.loop;
+    (void)result;
+    if (!loop_timer_is_armed(&session->draw_timer))
+        loop_timer_start(loop, &session->draw_timer, loop_now_ns(loop) + DRAW_NS);
+}
+
+static void on_done(void *user, const struct probe_trace_result *result)
+{
+    struct host *host = user;
+    host->trace = NULL;
+    fill(host, result, &host->arena);
+    for (uint32_t i = 0; i < result->flow_count; i++)
+        host->has_reached |= result->flows[i].end == PROBE_TRACE_REACHED;
+    host_is_over(host);
+}
+
+static void on_resolved(void *user)
+{
+    struct host *host = user;
+    struct session *session = host->session;
+    const struct options *options = &session->options;
+    struct probe_trace_settings settings;
+    struct error err;
+    union sock_addr src = session->probing.place.source;
+    char text[SOCK_TEXT_BYTES];
+    if (host->host.error) {
+        host_is_over(host);
+        return;
+    }
+    if (sock_is_set(&src) || probe_engine_source(session->probing.place.engine, &host->host.addr, &src))
+        host->record.source_ip = arena_strdup(&host->arena, sock_ip_text(&src, text, sizeof text));
+    probe_trace_defaults(&settings);
+    settings.dst = host->host.addr;
+    settings.src = session->probing.place.source;
+    settings.flows = (uint32_t)options->flows;
+    settings.max_ttl = (uint8_t)options->max_ttl;
+    settings.gap_limit = (uint8_t)options->gap_limit;
+    settings.attempts = (uint8_t)options->attempts;
+    settings.wait_ns = (int64_t)(options->wait_s * 1e9 + 0.5);
+    settings.dscp = (uint8_t)session->probing.options.dscp;
+    if (probe_trace_start(session->probing.place.engine, &settings, &host->arena,
+                          session->screen.is_live ? on_progress : NULL, on_done, host, &host->trace, &err) != 0) {
+        host->host.error = arena_strdup(&session->probing.arena, err.text);
+        host_is_over(host);
+    }
+}
+
+/* --- the command -------------------------------------------------------------------------------------------------- */
+
+static void begin_host(struct session *session)
+{
+    struct host *host = &session->hosts[session->begun];
+    struct error err;
+    host->session = session;
+    arena_init(&host->arena, LIMIT_ROUND_ARENA);
+    arena_init(&host->scratch, LIMIT_ROUND_ARENA);
+    field_defaults(&trace_record_table, &host->record);
+    const char *text = session->probing.hosts[session->begun++];
+    if (probing_resolve(&session->probing, text, &host->host, on_resolved, host, &err) == 0)
+        return;
+    host->host = (struct probing_host){.name = text, .error = arena_strdup(&session->probing.arena, err.text)};
+    host->is_over = true;
+    host->record.server = text;
+    host->record.error_details = host->host.error;
+}
+
+/* Hosts are printed in the order they were given; what is printed makes room for others. */
+static void step(struct session *session)
+{
+    bool is_more = true;
+    while (is_more) {
+        is_more = false;
+        while (!session->is_stopping && session->begun < session->count &&
+               session->begun - session->printed < AT_ONCE)
+            begin_host(session);
+        while (session->printed < session->begun && session->hosts[session->printed].is_over) {
+            print_host(session, &session->hosts[session->printed]);
+            is_more = true;
+        }
+    }
+    if (session->printed == session->count)
+        loop_stop(session->probing.place.loop);
+}
+
+static void finish(void *user)
+{
+    struct session *session = user;
+    session->is_stopping = true;
+    for (size_t i = session->printed; i < session->begun; i++) {
+        struct host *host = &session->hosts[i];
+        if (host->is_over)
+            continue;
+        probing_give_up(&host->host);
+        if (host->trace)
+            probe_trace_finish(host->trace); /* calls on_done */
+        else
+            host_is_over(host);
+    }
+    loop_stop(session->probing.place.loop);
+}
+
+static int run(struct session *session, struct error *err)
+{
+    struct probing *probing = &session->probing;
+    int rc = probing_on_interrupt(probing, finish, session, err);
+    session->count = probing->host_count;
+    session->hosts = mem_alloc_array(session->count, sizeof *session->hosts);
+    session->draw_timer = (struct loop_timer){.fn = on_draw, .user = session};
+    show_open(&session->screen);
+    session->screen.is_live &= session->count == 1 && is_text(session) && !probing->options.is_quiet;
+    if (rc)
+        return rc;
+    if (probing->options.is_csv) {
+        struct buf text;
+        buf_init(&text, 4096);
+        csv_header(&trace_row_table, &text);
+        probing_print(probing, buf_str(&text));
+        buf_done(&text);
+    }
+    step(session);
+    return session->printed == session->count ? 0 : loop_run(probing->place.loop);
+}
+
+int cli_trace(int argc, char **argv)
+{
+    struct session session = {0};
+    struct error err;
+    int status = probing_open(&session.probing, &command, argc, argv, &session.options);
+    if (status < 0) {
+        int rc = run(&session, &err);
+        if (rc)
+            cli_complain(&err);
+        status = rc ? PROBING_FAILED : session.status;
+        for (size_t i = session.printed; i < session.begun; i++) {
+            arena_done(&session.hosts[i].arena);
+            arena_done(&session.hosts[i].scratch);
+        }
+    }
+    probing_close(&session.probing);
+    mem_free(session.hosts);
+    return status;
+}
