@@ -7,10 +7,10 @@
  * MPLS follows RFC 3032 and 3443. With TTL propagation (explicit, implicit) the label's TTL begins as the packet's and
  * is written back where the label is popped; without it (opaque, invisible) it begins as 255 and the inner nodes
  * never expire anything; many routers still take the lesser of both TTLs back where the label is popped, so that the
- * errors of the tunnel's end, sent with 255, show on their way back how many nodes they passed. The last label is popped by the last node but one (penultimate hop popping) unless the
- * tunnel says otherwise. Errors quote the label stack as it was received (RFC 4950): a lone label with a TTL near 255
- * is how an opaque tunnel shows itself (Donnet, Luckie, Merindol, Pansiot: "Revealing MPLS tunnels obscured from
- * traceroute", 2012).
+ * errors of the tunnel's end, sent with 255, show on their way back how many nodes they passed. The last label is popped
+ * by the last node but one (penultimate hop popping) unless the tunnel says otherwise. Errors quote the label stack as it
+ * was received (RFC 4950): a lone label with a TTL near 255 is how an opaque tunnel shows itself (Donnet, Luckie,
+ * Merindol, Pansiot: "Revealing MPLS tunnels obscured from traceroute", 2012).
  */
 #include "lab/core.h"
 

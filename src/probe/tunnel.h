@@ -22,6 +22,11 @@
  * Firewalls and address translators rewrite TTLs, and ways back are often longer than ways there. Therefore one odd
  * value is never a tunnel: two hops in a row must agree, a run of quoted TTLs must begin behind the first hop and come
  * to an end, and what the way back alone says is only ever "suspected".
+ *
+ * tunnel_infer needs no probe. probe_tunnel_start sends some: echo requests to the hops, for the ways back, and where
+ * asked traces to the ends of tunnels that hide routers. An address inside the network is often reached without the
+ * tunnel, and one trace shows them all (direct path revelation), or by a tunnel that ends one router earlier, and each
+ * trace shows one more (backward recursive path revelation).
  */
 #ifndef OCULI_PROBE_TUNNEL_H
 #define OCULI_PROBE_TUNNEL_H
@@ -43,7 +48,7 @@ enum tunnel_confidence {
     TUNNEL_HINT,      /* worth looking closer, not worth telling: a longer way back has other causes as well */
     TUNNEL_SUSPECTED, /* what was seen is what a tunnel does, but something else may do it too */
     TUNNEL_LIKELY,    /* two independent signs, or a sign over several hops that nothing else is known to make */
-    TUNNEL_CERTAIN,   /* labels were seen */
+    TUNNEL_CERTAIN,   /* labels were seen, or the hidden routers, as many as other signs tell */
 };
 
 /* What speaks for a tunnel: bits. */
@@ -54,6 +59,8 @@ enum tunnel_confidence {
 #define TUNNEL_BY_FRPLA 16u      /* way back longer than the way there */
 #define TUNNEL_BY_RTLA 32u       /* error and echo reply came over a different number of routers */
 #define TUNNEL_BY_DUPLICATE 64u  /* one address at two hops in a row */
+#define TUNNEL_BY_DPR 128u       /* one trace to its end showed the hidden routers */
+#define TUNNEL_BY_BRPR 256u      /* several did, each to the router the one before had shown */
 
 /* Hops are numbered from 0: their index in the flow's list; the hop of TTL 1 is 0. */
 struct tunnel {
@@ -64,6 +71,8 @@ struct tunnel {
     uint32_t length;            /* routers inside: for opaque and invisible ones those hidden; 0 = unknown */
     bool is_length_exact;       /* else about so many */
     const char *evidence;       /* a sentence, without the full stop; hops are named by their TTL */
+    uint32_t revealed_count;    /* of the hidden routers, in order from the tunnel's beginning */
+    const union sock_addr *revealed; /* an unset one did not answer */
 };
 
 struct tunnel_list {
@@ -87,5 +96,49 @@ int tunnel_infer(const struct probe_trace_hop *hops, uint32_t hop_count, const u
 /* What to write beside a hop: "Hop 2 in an MPLS tunnel", "3-hop MPLS tunnel", "Possibly 3 hops hidden in an MPLS
  * tunnel". "" for a hop outside all tunnels and for hints. Returns text. */
 const char *tunnel_hop_text(const struct tunnel_list *list, uint32_t hop, char text[static TUNNEL_TEXT_BYTES]);
+
+/* --- with probes ---------------------------------------------------------------------------------------------- */
+
+struct probe_engine;
+struct probe_tunnel;
+
+struct probe_tunnel_settings {
+    union sock_addr src;  /* unset = the system's choice */
+    bool is_revealing;    /* traces as well as echo requests */
+    uint32_t max_probes;  /* 1..TUNNEL_MAX_PROBES: what may lead beyond is not begun; a trace may take some 130 */
+    int64_t wait_ns;      /* for each answer, 1 ms..10 s */
+    uint8_t dscp;         /* 0..63 */
+};
+
+#define TUNNEL_MAX_PROBES 10000u
+
+struct probe_tunnel_result {
+    int64_t start_ns, end_ns;
+    uint32_t sent;            /* echo requests and the probes of traces up to their targets */
+    uint32_t traces;
+    bool is_cut;              /* max_probes or a ceiling of the engine kept it from doing all */
+    const uint8_t *echo_ttls; /* by hop; 0 = no echo reply came */
+    struct tunnel_list tunnels;
+};
+
+typedef void probe_tunnel_fn(void *user, const struct probe_tunnel_result *result);
+
+/* 1000 probes, 1 s, no revelation. */
+void probe_tunnel_defaults(struct probe_tunnel_settings *settings);
+
+/*
+ * Looks closer at the hops of a flow that was traced. `hops` and what they point to must outlive the round; otherwise
+ * the same rules as for probe_ping_start: the result lives in `arena`, done is called exactly once at the end and not
+ * before this function has returned.
+ */
+int probe_tunnel_start(struct probe_engine *engine, const struct probe_tunnel_settings *settings,
+                       const struct probe_trace_hop *hops, uint32_t hop_count, struct arena *arena,
+                       probe_tunnel_fn *done, void *user, struct probe_tunnel **ret_round, struct error *err);
+
+/* Ends the round with what it has; done is called from within. */
+void probe_tunnel_finish(struct probe_tunnel *round);
+
+/* Forgets the round: done is not called. */
+void probe_tunnel_stop(struct probe_tunnel *round);
 
 #endif
