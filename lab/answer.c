@@ -163,7 +163,9 @@ static enum lab_reason answer_tcp(struct lab_net *net, struct lab_packet *packet
 {
     const struct lab_node *node = &net->s->nodes[packet->node];
     struct lab_service service = node->service;
-    service.tcp_default = state_of(service.tcp, service.tcp_default, lab_packet_port(packet, true));
+    service.tcp_default = packet->is_proxied
+                              ? LAB_PORT_OPEN
+                              : state_of(service.tcp, service.tcp_default, lab_packet_port(packet, true));
     if (service.tcp_default == LAB_PORT_REJECTED) {
         packet->verdict = LAB_PORT_UNREACHABLE;
         return LAB_REASON_NONE;
@@ -226,6 +228,8 @@ void lab_answer_arrival(struct lab_net *net, struct lab_packet *packet, int64_t 
         return;
     }
     int64_t then_ns = now_ns + net->s->nodes[packet->node].service.think_ns;
+    if (packet->is_proxied && packet->has_l4 && packet->bytes[packet->l4 + 13] & LAB_TCP_SYN)
+        then_ns += packet->proxy_delay_ns;
     packet->verdict = LAB_PASS;
     bool is_later = false; /* answered, only not by this call */
     enum lab_reason reason = make_answer(net, packet, answer, now_ns, &is_later);

@@ -388,11 +388,17 @@ int lab_attribute_node(struct lab_reader *r, struct lab_node *node)
         for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
             if (strcmp(word, attributes[i].word) == 0)
                 found = &attributes[i];
+        bool is_known = false;
+        int rc = found || node->kind != LAB_ROUTER ? 0 : lab_box_attribute(r, word, &node->box, &is_known);
+        if (rc < 0)
+            return rc;
+        if (is_known)
+            continue;
         if (!found)
             return lab_reader_fail(r, E_UNKNOWN, "'%s' is no attribute of a %s", word, kind_names[node->kind]);
         if (!(found->kinds & 1u << node->kind))
             return lab_reader_fail(r, E_UNKNOWN, "a %s has no attribute '%s'", kind_names[node->kind], word);
-        int rc = found->set(r, word, node);
+        rc = found->set(r, word, node);
         if (rc < 0)
             return rc;
     }

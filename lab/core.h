@@ -34,6 +34,7 @@ struct lab_node_now {
 };
 
 struct lab_tcp;
+struct lab_boxes;
 
 struct lab_path {
     struct lab_hop hops[LAB_PATH_HOPS];
@@ -61,6 +62,7 @@ struct lab_net {
     int64_t topology_until_ns; /* wall time of the next change */
 
     struct lab_tcp *tcp;
+    struct lab_boxes *boxes;
     struct lab_truth *truth;
     struct lab_path way;         /* of the packet being forwarded */
     struct lab_packet *scratch;  /* of ways walked only to know them */
@@ -158,6 +160,23 @@ bool lab_tcp_timer(struct lab_net *net, int64_t now_ns, struct lab_tcp_unasked *
 
 /* The RST a firewall sends in the destination's name. */
 void lab_tcp_reset_for(const struct lab_packet *segment, struct lab_tcp_header *ret);
+
+/* --- box.c: middleboxes --- */
+
+struct lab_boxes *lab_boxes_new(const struct lab_scenario *s, uint64_t seed);
+void lab_boxes_free(struct lab_boxes *boxes);
+
+/* A packet has come to a router: one that belongs to the inside of a NAT here is turned back into what it was. */
+void lab_box_enter(struct lab_net *net, struct lab_packet *packet, int64_t now_ns);
+
+/* The router answers TCP in the destination's name: by this, or NULL. */
+const struct lab_proxy *lab_box_proxy(const struct lab_node *node, const struct lab_packet *packet);
+
+/* The router passes the packet on: rewrites it. False when it drops it instead. A dry packet leaves no trace but the
+ * ports a NAT gives it. */
+bool lab_box_pass(struct lab_net *net, struct lab_packet *packet, int64_t now_ns, bool is_dry);
+
+uint32_t lab_box_mappings(const struct lab_boxes *boxes, uint32_t nat); /* it has now */
 
 /* --- truth.c --- */
 

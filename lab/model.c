@@ -15,6 +15,7 @@ struct lab_scenario *lab_model_new(void)
     s->faults = arena_alloc_array(&s->arena, LAB_MAX_FAULTS, sizeof *s->faults);
     s->networks = arena_alloc_array(&s->arena, LAB_MAX_PREFIXES, sizeof *s->networks);
     s->tunnels = arena_alloc_array(&s->arena, LAB_MAX_TUNNELS, sizeof *s->tunnels);
+    s->nats = arena_alloc_array(&s->arena, LAB_MAX_NATS, sizeof *s->nats);
     s->seed = 1;
     return s;
 }
@@ -30,6 +31,8 @@ struct lab_node *lab_model_add_node(struct lab_scenario *s, const char *name, en
     node->dscp_rewrite = -1;
     node->rate_burst = 1;
     node->tunnel = LAB_NONE;
+    node->box.nat = LAB_NONE;
+    node->box.ecn = -1;
     node->service.timestamps = LAB_TIMESTAMPS_ON;
     node->service.syn_ack_retries = 5;
     return node;
@@ -65,6 +68,11 @@ struct lab_tunnel *lab_model_add_tunnel(struct lab_scenario *s)
     tunnel->bottom = LAB_NONE;
     tunnel->next = LAB_NONE;
     return tunnel;
+}
+
+struct lab_nat *lab_model_add_nat(struct lab_scenario *s)
+{
+    return s->nat_count == LAB_MAX_NATS ? NULL : &s->nats[s->nat_count++];
 }
 
 uint32_t lab_model_find(const struct lab_scenario *s, const char *name)
@@ -140,7 +148,7 @@ static int add_name(struct lab_scenario *s, const struct lab_addr *addr, uint32_
 
 static int collect_names(struct lab_scenario *s, struct error *err)
 {
-    uint32_t most = s->node_count * 2 + s->link_count * 4 + 1;
+    uint32_t most = s->node_count * 2 + s->link_count * 4 + s->nat_count + 1;
     for (s->name_room = 64; s->name_room < most * 2; s->name_room *= 2)
         ;
     s->names = arena_alloc_array(&s->arena, most, sizeof *s->names);
@@ -156,6 +164,8 @@ static int collect_names(struct lab_scenario *s, struct error *err)
         if (rc == 0)
             rc = add_name(s, &s->nodes[i].v6, i, LAB_NONE, err);
     }
+    for (uint32_t i = 0; i < s->nat_count && rc == 0; i++)
+        rc = add_name(s, &s->nats[i].outside, s->nats[i].node, LAB_NONE, err);
     for (uint32_t p = 0; p < s->link_count * 2 && rc == 0; p++) {
         const struct lab_link *link = &s->links[p / 2];
         rc = add_name(s, &link->v4[(p & 1) ^ 1], lab_port_to(s, p), p, err);

@@ -18,6 +18,7 @@
 #define LAB_MAX_FAULTS 1024u
 #define LAB_MAX_PREFIXES 4096u
 #define LAB_MAX_TUNNELS 1024u
+#define LAB_MAX_NATS 64u
 #define LAB_MAX_TUNNEL_HOPS 16u
 #define LAB_MAX_VIA 16u
 #define LAB_MAX_VANTAGES 256u
@@ -41,6 +42,7 @@ enum lab_verdict {
     LAB_PROHIBITED,
     LAB_TOO_BIG,
     LAB_RESET, /* a TCP RST in the destination's name; other protocols are dropped */
+    LAB_PROXIED, /* somebody on the way answers in the destination's name */
 };
 
 enum lab_protocol { LAB_ANY, LAB_ICMP, LAB_ICMP_ECHO, LAB_ICMP_TTL, LAB_ICMP_UNREACHABLE, LAB_TCP, LAB_UDP };
@@ -90,6 +92,47 @@ struct lab_service {
     int64_t think_ns; /* between a packet and its answer */
 };
 
+/* What a router does to packets that pass, beyond forwarding them. */
+enum lab_sequence { LAB_SEQUENCE_KEPT, LAB_SEQUENCE_RANDOM, LAB_SEQUENCE_RANDOM_NO_SACK };
+enum lab_ip_id { LAB_IP_ID_KEPT, LAB_IP_ID_ZERO, LAB_IP_ID_COUNT, LAB_IP_ID_RANDOM };
+#define LAB_STRIP_SACK_PERMITTED 1u
+#define LAB_STRIP_SACK 2u
+#define LAB_STRIP_TIMESTAMPS 4u
+
+struct lab_proxy { /* answers TCP in the destination's name */
+    struct lab_proxy *next;
+    uint16_t port_low, port_high;
+    struct lab_prefix to; /* bits 0 = any */
+    bool has_to;
+    int64_t delay_ns; /* before the SYN+ACK */
+};
+
+struct lab_box {
+    bool is_used; /* anything below is set */
+    enum lab_sequence sequence;
+    bool is_quote_restored; /* sequence numbers that ICMP errors quote are translated back */
+    bool is_dropping_syn_change;
+    uint32_t drop_every; /* of the data segments of a connection that are out of order; 0 = none */
+    uint8_t strip;       /* LAB_STRIP_xxx */
+    uint16_t mss_clamp;  /* 0 = no */
+    int ecn;             /* -1 = kept */
+    enum lab_ip_id ip_id;
+    uint32_t nat; /* first one here, or LAB_NONE */
+    struct lab_proxy *proxies;
+};
+
+/* Rewrites IPv4 source addresses and ports of the inside, and what comes back. */
+enum lab_nat_quotes { LAB_QUOTES_FULL, LAB_QUOTES_ADDRESS, LAB_QUOTES_NONE };
+struct lab_nat {
+    struct lab_prefix inside;
+    struct lab_addr outside;
+    uint32_t node, next; /* the next of the same node */
+    bool is_keeping_ports;
+    bool is_quoted_checksum_kept;
+    enum lab_nat_quotes quotes;
+    int64_t idle_ns; /* after which a mapping may be given to somebody else */
+};
+
 struct lab_node {
     const char *name;
     enum lab_node_kind kind;
@@ -116,6 +159,7 @@ struct lab_node {
     struct lab_route *routes;
     struct lab_service service;
     struct lab_effect *effects;
+    struct lab_box box;
     uint32_t as_number;
     const char *as_name, *rdns, *place, *country; /* or NULL */
     double latitude, longitude;
@@ -183,8 +227,9 @@ struct lab_scenario {
     struct lab_fault *faults;
     struct lab_network *networks; /* longest prefix first */
     struct lab_tunnel *tunnels;
+    struct lab_nat *nats;
     struct lab_name *names;       /* every address anybody answers to */
-    uint32_t node_count, link_count, fault_count, network_count, tunnel_count, name_count;
+    uint32_t node_count, link_count, fault_count, network_count, tunnel_count, nat_count, name_count;
     uint32_t vantages[LAB_MAX_VANTAGES]; /* their nodes */
     uint32_t vantage_count;
     uint32_t *name_index; /* open addressing by address: index into names, or LAB_NONE */
@@ -213,6 +258,7 @@ struct lab_link *lab_model_add_link(struct lab_scenario *s, uint32_t a, uint32_t
 struct lab_fault *lab_model_add_fault(struct lab_scenario *s);
 struct lab_network *lab_model_add_network(struct lab_scenario *s);
 struct lab_tunnel *lab_model_add_tunnel(struct lab_scenario *s);
+struct lab_nat *lab_model_add_nat(struct lab_scenario *s);
 uint32_t lab_model_find(const struct lab_scenario *s, const char *name); /* node, or LAB_NONE */
 
 /* Gives every node without one an address, collects ports and names, and refuses what contradicts itself. */

@@ -33,6 +33,7 @@ struct lab_net *lab_net_new(const struct lab_scenario *scenario, const struct la
     }
     lab_route_init(net);
     net->tcp = lab_tcp_new();
+    net->boxes = lab_boxes_new(scenario, rng_u64(&rng));
     net->truth = lab_truth_new(net, options->truth_probes ? options->truth_probes : PROBES_DEFAULT,
                                options->truth_streams ? options->truth_streams : STREAMS_DEFAULT);
     return net;
@@ -44,6 +45,7 @@ void lab_net_free(struct lab_net *net)
         return;
     lab_truth_free(net->truth);
     lab_tcp_free(net->tcp);
+    lab_boxes_free(net->boxes);
     lab_route_done(net);
     mem_free(net->scratch);
     mem_free(net->nodes);

@@ -8,6 +8,7 @@ const char *const lab_reason_names[LAB_REASON_COUNT] = {
     [LAB_REASON_LOSS] = "loss",
     [LAB_REASON_QUEUE] = "queue-full",
     [LAB_REASON_LINK_DOWN] = "link-down",
+    [LAB_REASON_MIDDLEBOX] = "middlebox",
     [LAB_REASON_FIREWALL] = "firewall",
     [LAB_REASON_BLACKHOLE] = "blackhole",
     [LAB_REASON_SILENT] = "silent",
@@ -246,6 +247,39 @@ void lab_packet_set_dscp(struct lab_packet *packet, uint8_t dscp)
         put16(ip, (get16(ip) & 0xf03fu) | (unsigned)dscp << 6);
 }
 
+void lab_packet_set_ecn(struct lab_packet *packet, uint8_t ecn)
+{
+    uint8_t *ip = packet->bytes;
+    if (packet->is_v4)
+        replace_word(packet, 0, (uint16_t)(ip[0] << 8 | (ip[1] & 0xfc) | ecn));
+    else
+        put16(ip, (get16(ip) & 0xffcfu) | (unsigned)ecn << 4);
+}
+
+void lab_packet_set_ip_id(struct lab_packet *packet, uint16_t id)
+{
+    if (packet->is_v4)
+        replace_word(packet, 4, id);
+}
+
+void lab_packet_seal(struct lab_packet *packet)
+{
+    uint8_t *ip = packet->bytes, *l4 = ip + packet->l4;
+    size_t at = packet->protocol == LAB_IPPROTO_TCP ? 16 : packet->protocol == LAB_IPPROTO_UDP ? 6 : 2;
+    if (packet->is_v4) {
+        put16(ip + 10, 0);
+        put16(ip + 10, lab_checksum(ip, packet->l4, 0));
+    }
+    bool is_read = lab_packet_parse(packet, packet->size);
+    assert(is_read);
+    if (!packet->has_l4 || (packet->protocol == LAB_IPPROTO_UDP && packet->is_v4 && get16(l4 + 6) == 0))
+        return;
+    put16(l4 + at, 0);
+    uint16_t sum = l4_checksum(packet);
+    put16(l4 + at, packet->protocol == LAB_IPPROTO_UDP && sum == 0 ? 0xffff : sum);
+    packet->flow = flow_hash(packet);
+}
+
 bool lab_packet_has_dont_fragment(const struct lab_packet *packet)
 {
     return !packet->is_v4 || packet->bytes[6] & 0x40;
@@ -369,6 +403,7 @@ static void icmp_type(enum lab_verdict verdict, bool is_v4, uint8_t *ret_type, u
     case LAB_PASS:
     case LAB_DROP:
     case LAB_RESET:
+    case LAB_PROXIED:
         assert(false && "no ICMP error");
     }
     *ret_type = type;

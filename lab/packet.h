@@ -27,6 +27,7 @@ enum lab_reason {
     LAB_REASON_LOSS,        /* a link's loss */
     LAB_REASON_QUEUE,       /* a link's queue was full */
     LAB_REASON_LINK_DOWN,   /* a route led to a link that is down */
+    LAB_REASON_MIDDLEBOX,   /* dropped by a middlebox */
     LAB_REASON_FIREWALL,    /* dropped by a rule */
     LAB_REASON_BLACKHOLE,   /* dropped by a route or network */
     LAB_REASON_SILENT,      /* a silent node would have answered */
@@ -82,6 +83,8 @@ struct lab_packet {
     uint8_t label_ttl;
     bool is_quoting_labels;   /* EVENT_ERROR: the error carries the label stack */
     uint8_t quoted_label_ttl;
+    bool is_proxied;          /* EVENT_ARRIVE: at a proxy */
+    int64_t proxy_delay_ns;
     bool is_forced_out;       /* held back on purpose: not kept in order */
 
     struct lab_mark mark;
@@ -105,6 +108,12 @@ bool lab_packet_parse(struct lab_packet *packet, size_t size);
 uint8_t lab_packet_ttl(const struct lab_packet *packet);
 void lab_packet_set_ttl(struct lab_packet *packet, uint8_t ttl); /* keeps the header checksum as right as it was */
 void lab_packet_set_dscp(struct lab_packet *packet, uint8_t dscp);
+void lab_packet_set_ecn(struct lab_packet *packet, uint8_t ecn);
+void lab_packet_set_ip_id(struct lab_packet *packet, uint16_t id); /* IPv4 only */
+
+/* After bytes beyond the first were changed: makes both checksums right and reads the headers again. A UDP checksum of
+ * zero stays. */
+void lab_packet_seal(struct lab_packet *packet);
 bool lab_packet_has_dont_fragment(const struct lab_packet *packet); /* always true for IPv6 */
 
 /* The header and transport checksums as they stand; unknown protocols and fragments pass. */

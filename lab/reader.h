@@ -29,6 +29,11 @@ int lab_attribute_link(struct lab_reader *r, struct lab_link *link);
 int lab_attribute_node_effect(struct lab_reader *r, struct lab_node *node);
 int lab_attribute_link_effect(struct lab_reader *r, struct lab_link **links, size_t count);
 
+/* Middleboxes (box_read.c): an attribute of a router, unless it is none of these, and two statements. */
+int lab_box_attribute(struct lab_reader *r, const char *word, struct lab_box *box, bool *ret_is_known);
+int lab_box_read_nat(struct lab_reader *r, const char *word);
+int lab_box_read_proxy(struct lab_reader *r, const char *word);
+
 /* Take a word that names something that exists. */
 int lab_reader_node(struct lab_reader *r, const char *what, uint32_t *ret_node);
 int lab_reader_prefix(struct lab_reader *r, const char *what, struct lab_prefix *ret_prefix);

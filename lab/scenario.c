@@ -553,6 +553,7 @@ static const struct statement {
     {"router", read_node, false},     {"host", read_node, false},     {"vantage", read_node, false},
     {"node", read_more, true},        {"link", read_link, true},      {"block", read_block, false},
     {"network", read_network, false}, {"route", read_route, false},   {"firewall", read_firewall, false},
+    {"nat", lab_box_read_nat, false}, {"syn-proxy", lab_box_read_proxy, false},
     {"mpls", read_mpls, false},       {"seed", read_seed, false},     {"include", read_include, false},
     {"at", read_fault, true},         {"every", read_fault, true},    {"after", read_fault, true},
     {"defaults", read_defaults, false},

@@ -225,6 +225,11 @@ static void note_flow(struct lab_truth *truth, const struct lab_packet *packet, 
         flow->second = (uint16_t)(l4[2] << 8 | l4[3]);
     }
     flow->path = intern(truth, &way, packet->is_v4, end);
+    const struct lab_packet *arrived = truth->net->scratch;
+    if (!lab_addr_is_same(&arrived->src, &packet->src)) {
+        flow->seen = arrived->src;
+        flow->seen_port = lab_packet_port(arrived, false);
+    }
     truth->flow_index.slots[slot] = ++truth->flow_count;
 }
 
@@ -469,6 +474,7 @@ static bool is_suppression(enum lab_reason reason)
     case LAB_REASON_LOSS:
     case LAB_REASON_QUEUE:
     case LAB_REASON_LINK_DOWN:
+    case LAB_REASON_MIDDLEBOX:
     case LAB_REASON_FIREWALL:
     case LAB_REASON_BLACKHOLE:
     case LAB_REASON_CHECKSUM:

@@ -59,7 +59,8 @@ struct lab_target {
 /* first, second: the first two 16-bit words of the transport header (ports; or ICMP type and code, and checksum). */
 struct lab_flow {
     uint32_t target, flow, topology, path;
-    uint16_t first, second;
+    uint16_t first, second, seen_port;
+    struct lab_addr seen; /* the source as the destination sees it, when a NAT changed it; else unset */
 };
 
 /* What a vantage has sent in order in a TCP connection. A later connection may take its place. */

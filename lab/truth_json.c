@@ -30,6 +30,8 @@ const char *lab_truth_end_name(enum lab_verdict end)
         return "too-big";
     case LAB_RESET:
         return "reset";
+    case LAB_PROXIED:
+        return "proxied";
     }
     return "unknown";
 }
@@ -83,6 +85,23 @@ static void put_reasons(struct buf *json, const char *name, const uint32_t *reas
 
 /* --- the scenario's own facts --------------------------------------------------------------------------------------- */
 
+static void put_nats(const struct lab_truth *truth, struct buf *json, uint32_t first)
+{
+    const struct lab_nat *nats = truth->net->s->nats;
+    char text[LAB_ADDR_TEXT_BYTES];
+    for (uint32_t i = first; i != LAB_NONE; i = nats[i].next) {
+        buf_puts(json, i == first ? ",\"nat\":[" : ",");
+        buf_puts(json, "{\"inside\":");
+        put_string(json, lab_prefix_text(&nats[i].inside, text, sizeof text));
+        put_name(json, "outside", false);
+        put_addr(json, &nats[i].outside);
+        put_count(json, "mappings", lab_box_mappings(truth->net->boxes, i), false);
+        buf_putc(json, '}');
+    }
+    if (first != LAB_NONE)
+        buf_putc(json, ']');
+}
+
 static void put_node(const struct lab_truth *truth, struct buf *json, uint32_t i)
 {
     static const char *const kinds[] = {"router", "host", "vantage", "block"};
@@ -127,6 +146,7 @@ static void put_node(const struct lab_truth *truth, struct buf *json, uint32_t i
     for (int k = 0; k < LAB_REASON_COUNT; k++)
         reasons[k] = (uint32_t)now->dropped[k];
     put_reasons(json, "dropped", reasons);
+    put_nats(truth, json, node->box.nat);
     buf_putc(json, '}');
 }
 
@@ -237,6 +257,12 @@ static void put_flow(const struct lab_truth *truth, struct buf *json, uint32_t i
         buf_printf(json, "\"icmpChecksum\":%u", flow->second);
     else
         buf_printf(json, "\"sourcePort\":%u,\"destinationPort\":%u", flow->first, flow->second);
+    if (lab_addr_is_set(&flow->seen)) {
+        put_name(json, "seenAddress", false);
+        put_addr(json, &flow->seen);
+        if (flow->seen_port)
+            put_count(json, "seenPort", flow->seen_port, false);
+    }
     put_name(json, "path", false);
     put_path_number(json, flow->path);
     buf_putc(json, '}');

@@ -30,6 +30,7 @@ struct walk {
     uint32_t next;     /* enumeration: decisions so far */
     uint32_t port;     /* STEP_SEND */
     enum lab_verdict verdict; /* STEP_VERDICT */
+    enum lab_reason reason;   /* LAB_DROP */
     uint32_t mtu;
 };
 
@@ -147,7 +148,8 @@ static uint32_t choose(struct walk *walk, const uint32_t *ports, uint32_t count)
     struct lab_packet *packet = walk->packet;
     if (count == 1)
         return ports[0];
-    if (walk->choices) {
+    enum lab_ecmp ecmp = net->s->nodes[packet->node].ecmp;
+    if (walk->choices && ecmp != LAB_ECMP_DESTINATION) {
         struct lab_choices *choices = walk->choices;
         uint32_t at = walk->next++;
         if (at >= LAB_CHOICES) {
@@ -163,7 +165,7 @@ static uint32_t choose(struct walk *walk, const uint32_t *ports, uint32_t count)
     }
     struct lab_node_now *now = &net->nodes[packet->node];
     uint32_t hash = packet->flow;
-    switch (net->s->nodes[packet->node].ecmp) {
+    switch (ecmp) {
     case LAB_ECMP_PACKET:
         return walk->is_dry ? ports[0] : ports[rng_below(&now->rng, count)];
     case LAB_ECMP_DESTINATION:
@@ -248,11 +250,47 @@ static enum step step_route(struct walk *walk, uint32_t destination)
     return end_with(walk, is_known ? LAB_HOST_UNREACHABLE : LAB_NET_UNREACHABLE);
 }
 
+/* What a router changes in a packet it passes on. */
+static enum step step_pass(struct walk *walk, bool is_decremented, uint32_t tunnel)
+{
+    struct lab_packet *packet = walk->packet;
+    const struct lab_node *node = &walk->net->s->nodes[packet->node];
+    uint8_t ttl = lab_packet_ttl(packet);
+    if (!is_decremented && !node->is_transparent) {
+        if (ttl <= 1) {
+            packet->tunnel = tunnel; /* an opaque tunnel's last node still shows the label */
+            return end_with(walk, LAB_TTL_EXCEEDED);
+        }
+        lab_packet_set_ttl(packet, (uint8_t)(ttl - 1));
+    }
+    if (node->ttl_rewrite && !walk->is_dry)
+        lab_packet_set_ttl(packet, node->ttl_rewrite);
+    if (node->dscp_rewrite >= 0)
+        lab_packet_set_dscp(packet, (uint8_t)node->dscp_rewrite);
+    if (node->box.is_used && !lab_box_pass(walk->net, packet, walk->now_ns, walk->is_dry)) {
+        walk->reason = LAB_REASON_MIDDLEBOX;
+        return end_with(walk, LAB_DROP);
+    }
+    return STEP_SEND;
+}
+
+static bool is_proxied(struct walk *walk)
+{
+    const struct lab_proxy *proxy = lab_box_proxy(&walk->net->s->nodes[walk->packet->node], walk->packet);
+    if (!proxy)
+        return false;
+    walk->packet->is_proxied = true;
+    walk->packet->proxy_delay_ns = proxy->delay_ns;
+    return true;
+}
+
 static enum step step_ip(struct walk *walk, bool is_origin, bool is_label_popped)
 {
     struct lab_packet *packet = walk->packet;
     const struct lab_scenario *s = walk->net->s;
     const struct lab_node *node = &s->nodes[packet->node];
+    if (node->box.is_used && !is_origin)
+        lab_box_enter(walk->net, packet, walk->now_ns);
     const struct lab_name *name = lab_model_owner(s, &packet->dst);
     const struct lab_network *network = name ? NULL : lab_model_network(s, &packet->dst);
     uint32_t destination = name ? name->node : network ? network->node : LAB_NONE;
@@ -266,22 +304,13 @@ static enum step step_ip(struct walk *walk, bool is_origin, bool is_label_popped
             note_hop(walk, is_here || !node->is_transparent, tunnel, tunnel_hop);
         if (verdict != LAB_PASS)
             return end_with(walk, verdict);
-        if (is_here)
+        if (is_here || is_proxied(walk))
             return STEP_ARRIVED;
         if (node->kind != LAB_ROUTER)
             return end_with(walk, LAB_DROP);
-        uint8_t ttl = lab_packet_ttl(packet);
-        if (!is_decremented && !node->is_transparent) {
-            if (ttl <= 1) {
-                packet->tunnel = tunnel; /* an opaque tunnel's last node still shows the label */
-                return end_with(walk, LAB_TTL_EXCEEDED);
-            }
-            lab_packet_set_ttl(packet, (uint8_t)(ttl - 1));
-        }
-        if (node->ttl_rewrite && !walk->is_dry)
-            lab_packet_set_ttl(packet, node->ttl_rewrite);
-        if (node->dscp_rewrite >= 0)
-            lab_packet_set_dscp(packet, (uint8_t)node->dscp_rewrite);
+        enum step step = step_pass(walk, is_decremented, tunnel);
+        if (step != STEP_SEND)
+            return step;
         if (network && network->verdict != LAB_PASS && destination == packet->node)
             return end_with(walk, network->verdict);
     } else if (destination == packet->node) {
@@ -468,7 +497,9 @@ void lab_walk(struct lab_net *net, struct lab_packet *packet, int64_t now_ns)
         arrive(&walk);
     } else if (walk.verdict == LAB_DROP) {
         bool is_firewall = ask_firewall(&net->s->nodes[packet->node], packet) == LAB_DROP;
-        lab_net_drop(net, packet, is_firewall ? LAB_REASON_FIREWALL : LAB_REASON_BLACKHOLE, LAB_NONE);
+        if (walk.reason == LAB_REASON_NONE)
+            walk.reason = is_firewall ? LAB_REASON_FIREWALL : LAB_REASON_BLACKHOLE;
+        lab_net_drop(net, packet, walk.reason, LAB_NONE);
     } else {
         packet->event = LAB_EVENT_ERROR;
         packet->verdict = walk.verdict;
@@ -490,7 +521,7 @@ enum lab_verdict lab_walk_way(struct lab_net *net, const struct lab_packet *pack
     for (unsigned i = 0; i < LAB_STEPS && ret_way->count < LAB_PATH_HOPS; i++) {
         enum step step = step_node(&walk, copy->port == LAB_NONE);
         if (step == STEP_ARRIVED)
-            return LAB_PASS;
+            return copy->is_proxied ? LAB_PROXIED : LAB_PASS;
         if (step == STEP_VERDICT)
             return walk.verdict;
         copy->node = lab_port_to(net->s, walk.port);
