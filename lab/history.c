@@ -108,6 +108,8 @@ static void start_round(struct past *past, const struct plan_item *item, const s
     active->round.settings = item->settings;
     active->round.source_ip = item->source_ip;
     active->round.flow_seed = item->flow_seed;
+    active->round.minute_ns = due->slot_ns;
+    active->round.burst_delay_ns = due->burst_delay_ns;
     active->round.done = on_done;
     struct error err = {0};
     if (measure_round_start(item->runner, &active->round, &err)) {
@@ -186,7 +188,8 @@ static int open_agent(struct past *past, struct error *err)
     for (size_t i = 0; i < past->plan->test_count; i++)
         tests[i] = (struct schedule_test){.test_id = past->plan->tests[i].test_id,
                                           .interval_s = past->plan->tests[i].interval_s,
-                                          .is_randomized = past->plan->tests[i].is_start_random};
+                                          .is_randomized = past->plan->tests[i].is_start_random,
+                                          .is_continuous = past->plan->tests[i].is_continuous};
     past->schedule = schedule_new(agent_id, agent_id);
     schedule_set(past->schedule, tests, past->plan->test_count, past_wall_ns(&past->clock),
                  past_mono_ns(&past->clock));

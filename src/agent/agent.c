@@ -198,13 +198,13 @@ static void on_round_done(struct measure_round *round)
     link_kick(agent->link);
 }
 
-static int start_round(struct agent *agent, const struct plan_item *item, int64_t round_id, int64_t room_ns,
+static int start_round(struct agent *agent, const struct plan_item *item, const struct schedule_due *due,
                        struct error *err)
 {
     struct active *active = mem_alloc(sizeof *active);
     active->agent = agent;
     active->item = item;
-    active->round_id = round_id;
+    active->round_id = due->round_id;
     active->plan = plan_hold(agent->plan);
     active->next = agent->rounds;
     active->link = &agent->rounds;
@@ -214,7 +214,9 @@ static int start_round(struct agent *agent, const struct plan_item *item, int64_
     active->round.context = &agent->context;
     active->round.settings = item->settings;
     active->round.source_ip = item->source_ip ? item->source_ip : agent->options->source_ip;
-    active->round.deadline_ns = loop_now_ns(agent->loop) + room_ns;
+    active->round.deadline_ns = loop_now_ns(agent->loop) + due->room_ns;
+    active->round.minute_ns = due->slot_ns;
+    active->round.burst_delay_ns = due->burst_delay_ns;
     active->round.flow_seed = item->flow_seed;
     active->round.done = on_round_done;
     int rc = measure_round_start(item->runner, &active->round, err);
@@ -223,12 +225,36 @@ static int start_round(struct agent *agent, const struct plan_item *item, int64_
     return rc;
 }
 
+/* What a round that fills its minute has measured is kept, as partial: nobody could measure those seconds again. */
+static void end_early(struct active *active)
+{
+    measure_round_stop(&active->round);
+    on_round_done(&active->round);
+}
+
 static void stop_rounds(struct agent *agent)
 {
     while (agent->rounds) {
-        measure_round_stop(&agent->rounds->round);
-        measure_round_done(&agent->rounds->round);
-        free_active(agent->rounds);
+        struct active *active = agent->rounds;
+        if (active->item->is_continuous && !active->item->run_id) {
+            end_early(active);
+            continue;
+        }
+        measure_round_stop(&active->round);
+        measure_round_done(&active->round);
+        free_active(active);
+    }
+}
+
+/* A test that is not in the plan any more sends nothing any more: not for the rest of its minute either. */
+static void end_unplanned(struct agent *agent)
+{
+    struct active *next;
+    for (struct active *active = agent->rounds; active; active = next) {
+        next = active->next;
+        bool is_planned = !agent->is_refused && plan_find(agent->plan, active->item->test_id);
+        if (active->item->is_continuous && !active->item->run_id && !is_planned)
+            end_early(active);
     }
 }
 
@@ -272,7 +298,10 @@ static void start_runs(struct agent *agent)
         if (is_running || progress_has_run(agent->progress, run->run_id))
             continue;
         struct error err = {0};
-        if (!start_round(agent, run, run->requested_s, AGENT_RUN_ROOM_NS, &err))
+        struct schedule_due due = {.round_id = run->requested_s, .room_ns = AGENT_RUN_ROOM_NS};
+        if (run->is_continuous)
+            due.room_ns += MEASURE_CONTINUOUS_S * CLOCK_S;
+        if (!start_round(agent, run, &due, &err))
             continue;
         on_start_failed(agent, run, &err);
         if (err.code == E_LIMIT)
@@ -288,7 +317,7 @@ static void on_schedule_timer(void *user)
     while (schedule_pop(agent->schedule, clock_wall_ns(agent->clock), loop_now_ns(agent->loop), &due)) {
         const struct plan_item *item = plan_find(agent->plan, due.test_id);
         struct error err = {0};
-        if (start_round(agent, item, due.round_id, due.room_ns, &err)) {
+        if (start_round(agent, item, &due, &err)) {
             schedule_done(agent->schedule, due.test_id);
             on_start_failed(agent, item, &err);
         }
@@ -307,9 +336,11 @@ static void schedule_plan(struct agent *agent)
     for (size_t i = 0; i < count; i++)
         tests[i] = (struct schedule_test){.test_id = agent->plan->tests[i].test_id,
                                           .interval_s = agent->plan->tests[i].interval_s,
-                                          .is_randomized = agent->plan->tests[i].is_start_random};
+                                          .is_randomized = agent->plan->tests[i].is_start_random,
+                                          .is_continuous = agent->plan->tests[i].is_continuous};
     schedule_set(agent->schedule, tests, count, clock_wall_ns(agent->clock), loop_now_ns(agent->loop));
     mem_free(tests);
+    end_unplanned(agent);
     loop_timer_start(agent->loop, &agent->schedule_timer, 0);
     start_runs(agent);
 }

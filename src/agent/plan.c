@@ -30,9 +30,11 @@ static int read_item(struct plan_item *item, const char *type, const struct fiel
     int rc = field_from_cbor(table, settings->data, settings->size, record, arena, err);
     if (!rc)
         rc = field_check(table, record, err);
-    if (!rc)
-        item->settings = record;
-    return rc;
+    if (rc)
+        return rc;
+    item->settings = record;
+    item->is_continuous = measure_is_continuous(item->runner->type, record);
+    return 0;
 }
 
 /* The flows of a test's path traces stay the same from round to round; a test that runs once has no rounds to compare. */

@@ -29,6 +29,7 @@ struct plan_item {
     int64_t version;
     int64_t interval_s;       /* scheduled */
     bool is_start_random;
+    bool is_continuous;       /* a round takes the whole of its minute */
     int64_t requested_s;      /* runs */
     const char *source_ip;    /* NULL = not said */
     const struct measure_runner *runner;

@@ -15,6 +15,8 @@
 #define SCHEDULE_RESERVE_NS (30 * CLOCK_S)
 #define SCHEDULE_SPREAD_NS (2 * CLOCK_S)       /* late and new rounds spread over this... */
 #define SCHEDULE_SPREAD_EACH_NS (50 * CLOCK_MS) /* ...or this for each test, if it is more */
+#define SCHEDULE_CONTINUOUS 3 /* rounds of a test at once: one sends, one waits, and one more after a clock step */
+#define SCHEDULE_TAIL_NS (6 * CLOCK_S)          /* after its slot a continuous round may still wait for answers */
 
 struct range {
     int64_t first, last; /* slots, inclusive */
@@ -29,7 +31,8 @@ struct entry {
     int64_t slot;        /* the next one, epoch seconds */
     int64_t start_ns;    /* its start, wall */
     size_t position;     /* in the heap, 0 = none */
-    bool is_running, is_listed, is_fresh;
+    unsigned running;
+    bool is_listed, is_fresh;
 };
 
 struct schedule {
@@ -142,18 +145,36 @@ static int64_t slot_of(const struct entry *entry, int64_t wall_ns)
 
 static int64_t phase_ns(struct schedule *schedule, const struct entry *entry)
 {
+    if (entry->test.is_continuous)
+        return (int64_t)(entry->hash % (uint64_t)SCHEDULE_PHASE_NS);
     uint64_t room = (uint64_t)(entry->test.interval_s * CLOCK_S - schedule_reserve_ns(entry->test.interval_s));
     return (int64_t)(entry->test.is_randomized ? rng_below(&schedule->rng, room) : entry->hash % room);
 }
 
-static int64_t spread_ns(struct schedule *schedule, int64_t room_ns)
+/* What must be left of a slot for a round to begin in it. */
+static int64_t least_ns(const struct entry *entry)
 {
-    int64_t spread = SCHEDULE_SPREAD_EACH_NS * (int64_t)schedule->counts.tests;
-    if (spread < SCHEDULE_SPREAD_NS)
-        spread = SCHEDULE_SPREAD_NS;
-    if (spread > room_ns)
-        spread = room_ns;
+    return entry->test.is_continuous ? SCHEDULE_LEAST_S * CLOCK_S : schedule_reserve_ns(entry->test.interval_s);
+}
+
+/* A moment soon, drawn so that all tests together would start no denser than one in EACH, or than they do by their
+ * phases when that is denser. It may lie beyond the room there is: then the test had better wait for its phase. */
+static int64_t spread_ns(struct schedule *schedule, const struct entry *entry, int64_t room_ns)
+{
+    int64_t tests = schedule->counts.tests > 0 ? (int64_t)schedule->counts.tests : 1;
+    int64_t each = (entry->test.interval_s * CLOCK_S - least_ns(entry)) / tests;
+    int64_t spread = (each < SCHEDULE_SPREAD_EACH_NS ? each : SCHEDULE_SPREAD_EACH_NS) * tests;
+    int64_t least = room_ns < SCHEDULE_SPREAD_NS ? room_ns : SCHEDULE_SPREAD_NS;
+    spread = spread > least ? spread : least;
     return spread > 0 ? (int64_t)rng_below(&schedule->rng, (uint64_t)spread) : 0;
+}
+
+/* The first moment at or after start_ns in whose second a continuous round of the slot sends. */
+static int64_t next_second(struct schedule *schedule, const struct entry *entry, int64_t slot, int64_t start_ns)
+{
+    int64_t first_ns = slot * CLOCK_S + phase_ns(schedule, entry);
+    int64_t seconds = (start_ns - first_ns + CLOCK_S - 1) / CLOCK_S;
+    return start_ns > first_ns ? first_ns + seconds * CLOCK_S : first_ns;
 }
 
 /* Chooses the next slot and start from now on. */
@@ -164,9 +185,11 @@ static void place(struct schedule *schedule, struct entry *entry, int64_t wall_n
     int64_t start = slot * CLOCK_S + phase_ns(schedule, entry);
     bool is_current = !find_range(entry, slot);
     if (is_current && (entry->is_fresh || start < wall_ns)) {
-        int64_t room = (slot + interval) * CLOCK_S - schedule_reserve_ns(interval) - wall_ns;
-        is_current = room >= 0;
-        start = wall_ns + spread_ns(schedule, room);
+        int64_t room = (slot + interval) * CLOCK_S - least_ns(entry) - wall_ns;
+        start = room >= 0 ? wall_ns + spread_ns(schedule, entry, room) : wall_ns;
+        is_current = room >= 0 && start <= wall_ns + room;
+        if (entry->test.is_continuous)
+            start = next_second(schedule, entry, slot, start);
         if (!is_current) {
             schedule->counts.missed += !entry->is_fresh;
             mark(schedule, entry, slot);
@@ -243,7 +266,7 @@ static void prune(struct schedule *schedule, int64_t wall_ns)
         size_t at = 0;
         for (struct entry *entry = map_next(&schedule->entries, &at); entry;
              entry = map_next(&schedule->entries, &at)) {
-            bool is_kept = entry->is_listed || entry->is_running ||
+            bool is_kept = entry->is_listed || entry->running ||
                            (entry->range_count > 0 && find_range(entry, slot_of(entry, wall_ns)));
             if (is_kept)
                 continue;
@@ -266,7 +289,8 @@ void schedule_set(struct schedule *schedule, const struct schedule_test *tests, 
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = get_entry(schedule, tests[i].test_id);
         bool is_same = entry->position != 0 && entry->test.interval_s == tests[i].interval_s &&
-                       entry->test.is_randomized == tests[i].is_randomized;
+                       entry->test.is_randomized == tests[i].is_randomized &&
+                       entry->test.is_continuous == tests[i].is_continuous;
         entry->test = tests[i];
         entry->is_listed = true;
         if (is_same)
@@ -293,21 +317,44 @@ void schedule_seen(struct schedule *schedule, uint64_t test_id, int64_t round_id
 static bool is_to_run(struct schedule *schedule, struct entry *entry, int64_t wall_ns)
 {
     int64_t now_slot = slot_of(entry, wall_ns);
-    int64_t reserve = schedule_reserve_ns(entry->test.interval_s);
+    unsigned most = entry->test.is_continuous ? SCHEDULE_CONTINUOUS : 1;
     if (now_slot > entry->slot) {
         count_passed(schedule, entry, now_slot);
         mark(schedule, entry, entry->slot);
         return false;
     }
     int64_t end_ns = (entry->slot + entry->test.interval_s) * CLOCK_S;
-    bool is_late = wall_ns > entry->start_ns + CLOCK_S && wall_ns + reserve > end_ns;
-    if (entry->is_running || is_late) {
+    bool is_late = wall_ns > entry->start_ns + CLOCK_S && wall_ns + least_ns(entry) > end_ns;
+    if (entry->running >= most || is_late) {
         schedule->counts.missed++;
-        schedule->counts.overlapped += entry->is_running;
+        schedule->counts.overlapped += entry->running >= most;
         mark(schedule, entry, entry->slot);
         return false;
     }
     return true;
+}
+
+static struct schedule_due due_of(const struct entry *entry, int64_t wall_ns)
+{
+    int64_t interval_ns = entry->test.interval_s * CLOCK_S, reserve = schedule_reserve_ns(entry->test.interval_s);
+    int64_t room = entry->test.is_randomized ? (entry->slot * CLOCK_S + interval_ns) - wall_ns : interval_ns;
+    room -= room > 2 * CLOCK_S ? CLOCK_S : 0;
+    return (struct schedule_due){
+        .test_id = entry->test.test_id, .round_id = entry->slot, .room_ns = room > reserve ? room : reserve};
+}
+
+/* The other half of the hash than the phase's, so that bursts of one second do not stay together. */
+static struct schedule_due due_continuous(const struct entry *entry, int64_t wall_ns, int64_t mono_ns)
+{
+    int64_t slot_ns = mono_ns - (wall_ns - entry->slot * CLOCK_S);
+    int64_t end_ns = slot_ns + entry->test.interval_s * CLOCK_S;
+    int64_t spread = (end_ns - mono_ns) / 2;
+    return (struct schedule_due){
+        .test_id = entry->test.test_id,
+        .round_id = entry->slot,
+        .room_ns = end_ns + SCHEDULE_TAIL_NS - mono_ns,
+        .slot_ns = slot_ns,
+        .burst_delay_ns = (int64_t)((double)(entry->hash >> 32) / (double)UINT32_MAX * (double)spread)};
 }
 
 bool schedule_pop(struct schedule *schedule, int64_t wall_ns, int64_t mono_ns, struct schedule_due *ret_due)
@@ -319,13 +366,8 @@ bool schedule_pop(struct schedule *schedule, int64_t wall_ns, int64_t mono_ns, s
             place(schedule, entry, wall_ns);
             continue;
         }
-        int64_t interval_ns = entry->test.interval_s * CLOCK_S, reserve = schedule_reserve_ns(entry->test.interval_s);
-        int64_t room = entry->test.is_randomized ? (entry->slot * CLOCK_S + interval_ns) - wall_ns : interval_ns;
-        room -= room > 2 * CLOCK_S ? CLOCK_S : 0;
-        *ret_due = (struct schedule_due){.test_id = entry->test.test_id,
-                                         .round_id = entry->slot,
-                                         .room_ns = room > reserve ? room : reserve};
-        entry->is_running = true;
+        *ret_due = entry->test.is_continuous ? due_continuous(entry, wall_ns, mono_ns) : due_of(entry, wall_ns);
+        entry->running++;
         schedule->counts.started++;
         schedule->counts.running++;
         mark(schedule, entry, entry->slot);
@@ -338,8 +380,8 @@ bool schedule_pop(struct schedule *schedule, int64_t wall_ns, int64_t mono_ns, s
 void schedule_done(struct schedule *schedule, uint64_t test_id)
 {
     struct entry *entry = map_get(&schedule->entries, test_id);
-    assert(entry && entry->is_running);
-    entry->is_running = false;
+    assert(entry && entry->running > 0);
+    entry->running--;
     schedule->counts.running--;
 }
 

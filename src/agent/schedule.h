@@ -4,8 +4,15 @@
  * spread over the interval; a test with random start times draws a fresh one each round. The last part of a slot is
  * left to the round itself (schedule_reserve_ns).
  *
+ * A continuous test fills its slot: each of its rounds begins with the slot, within SCHEDULE_PHASE_NS of its first
+ * second, and sends into every second of it, so that second i of a round is the same second for all agents. The phase
+ * within the second is the (agent, test)'s own, which spreads the packets; what a round sends in a burst it may delay
+ * (burst_delay_ns). Rounds of neighbouring slots may overlap while the older one waits for its last answers. Starting
+ * within a slot, a round gets what is left of it when that is SCHEDULE_LEAST_S or more.
+ *
  * - A test that is new in the plan, or whose phase has passed (restart, clock step), still uses the current slot when
- *   there is room, within a short spread.
+ *   there is room, within a short spread; when so many are new that they would crowd what is left of the slot, the rest
+ *   wait for the next one.
  * - A slot runs once. Two rounds of one test never overlap: the slot that comes due meanwhile is missed. Missed slots
  *   are counted and never caught up.
  * - When the wall clock is stepped, everything not yet started is placed anew. What ran is remembered as a few ranges
@@ -22,6 +29,9 @@
 
 struct schedule;
 
+#define SCHEDULE_PHASE_NS 500000000LL /* continuous rounds begin within this part of their first second */
+#define SCHEDULE_LEAST_S 10          /* a continuous round that could measure less waits for the next slot */
+
 struct schedule *schedule_new(uint64_t agent_id, uint64_t seed);
 void schedule_free(struct schedule *schedule);
 
@@ -29,6 +39,7 @@ struct schedule_test {
     uint64_t test_id;
     int64_t interval_s; /* > 0 */
     bool is_randomized;
+    bool is_continuous; /* is_randomized then means nothing */
 };
 
 /* Replaces what is to be run. Tests that stay keep their history and the round they are in. */
@@ -42,6 +53,8 @@ struct schedule_due {
     uint64_t test_id;
     int64_t round_id; /* epoch seconds */
     int64_t room_ns;  /* how long the round may take */
+    int64_t slot_ns;  /* continuous: the slot's first second on the monotonic clock, which may have passed; else 0 */
+    int64_t burst_delay_ns; /* continuous: bursts had better wait this long; else 0 */
 };
 
 /* The next round to start now, which is thereby running; false when none is due. To be repeated until false. */

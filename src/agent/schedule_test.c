@@ -20,7 +20,7 @@ struct world {
     int64_t round_length_ns;
     struct run {
         uint64_t test_id;
-        int64_t round_id, start_ns, end_ns, mono_ns;
+        int64_t round_id, start_ns, end_ns, mono_ns, slot_ns, burst_delay_ns, room_ns;
         bool is_open;
     } runs[MAX_SLOTS];
     size_t count;
@@ -75,6 +75,8 @@ static void go(struct world *world, int64_t seconds)
             assert_true(due.room_ns > 0);
             world->runs[world->count++] = (struct run){.test_id = due.test_id, .round_id = due.round_id,
                                                        .start_ns = world->wall, .mono_ns = world->mono,
+                                                       .slot_ns = due.slot_ns, .room_ns = due.room_ns,
+                                                       .burst_delay_ns = due.burst_delay_ns,
                                                        .is_open = true};
         }
         int64_t wait = schedule_wait_ns(world->schedule, world->wall, CLOCK_S);
@@ -331,6 +333,133 @@ static void leaving_and_coming_back_keeps_the_slot(void **state)
     assert_int_equal(world->count, 1);
 }
 
+/* --- continuous tests --------------------------------------------------------------------------------------------- */
+
+static void set_continuous(struct world *world)
+{
+    struct schedule_test test = {.test_id = 9, .interval_s = 60, .is_continuous = true};
+    schedule_set(world->schedule, &test, 1, world->wall, world->mono);
+    world->round_length_ns = 62 * CLOCK_S; /* the last probe of each was lost and waited for */
+}
+
+/* Within half a second of every minute, though the round before still waits for answers. */
+static void continuous_rounds_begin_with_their_slot(void **state)
+{
+    struct world *world = *state;
+    world->wall = START_S / 60 * 60 * CLOCK_S;
+    set_continuous(world);
+    go(world, 3600);
+    assert_int_equal(world->count, 60);
+    assert_int_equal(gaps(world, 60), 0);
+    assert_int_equal(counts_of(world).missed, 0);
+    int64_t phase = world->runs[1].start_ns - world->runs[1].round_id * CLOCK_S;
+    for (size_t i = 1; i < world->count; i++) {
+        const struct run *run = &world->runs[i];
+        assert_in_range(run->start_ns - run->round_id * CLOCK_S, phase - 2 * CLOCK_MS, phase + 2 * CLOCK_MS);
+        assert_in_range(phase, 0, SCHEDULE_PHASE_NS);
+        assert_int_equal(run->mono_ns - run->slot_ns, run->start_ns - run->round_id * CLOCK_S);
+        assert_true(run->room_ns + run->mono_ns - run->slot_ns == 66 * CLOCK_S);
+        assert_in_range(run->burst_delay_ns, 0, 30 * CLOCK_S);
+    }
+}
+
+static void a_continuous_test_begins_within_its_slot(void **state)
+{
+    struct world *world = *state;
+    int64_t slot = START_S / 60 * 60;
+    world->wall = (slot + 20) * CLOCK_S;
+    set_continuous(world);
+    go(world, 4);
+    assert_int_equal(world->count, 1);
+    assert_int_equal(world->runs[0].round_id, slot);
+    assert_int_equal(world->runs[0].slot_ns, 5 * CLOCK_S - 20 * CLOCK_S);
+    go(world, 50);
+    assert_int_equal(world->count, 2);
+    assert_int_equal(world->runs[1].round_id, slot + 60);
+    int64_t apart = world->runs[1].start_ns - world->runs[0].start_ns; /* one grid of seconds */
+    assert_in_range((apart + 2 * CLOCK_MS) % CLOCK_S, 0, 4 * CLOCK_MS);
+}
+
+static void what_is_left_of_a_slot_may_be_too_little(void **state)
+{
+    struct world *world = *state;
+    int64_t slot = START_S / 60 * 60;
+    world->wall = (slot + 51) * CLOCK_S;
+    set_continuous(world);
+    go(world, 8);
+    assert_int_equal(world->count, 0);
+    go(world, 4);
+    assert_int_equal(world->count, 1);
+    assert_int_equal(world->runs[0].round_id, slot + 60);
+    assert_int_equal(counts_of(world).missed, 0);
+}
+
+/* A round goes on through a step; the next one begins with the next minute that has not been measured. */
+static void a_clock_that_is_set_disturbs_one_slot(void **state)
+{
+    static const int64_t steps_s[] = {-3600, -45, -10, 10, 45, 3600, 86400};
+    for (size_t i = 0; i < sizeof steps_s / sizeof steps_s[0]; i++) {
+        teardown(state);
+        setup(state);
+        struct world *world = *state;
+        world->wall = START_S / 60 * 60 * CLOCK_S;
+        set_continuous(world);
+        go(world, 630);
+        world->wall += steps_s[i] * CLOCK_S;
+        size_t before = world->count;
+        go(world, 4);
+        assert_in_range(world->count - before, 0, 1);
+        go(world, 7200);
+        assert_int_equal(counts_of(world).steps, 1);
+        assert_int_equal(counts_of(world).overlapped, 0);
+        int64_t repeated_s = steps_s[i] < 0 ? -steps_s[i] : 0;
+        assert_in_range(world->count - before, (7204 - repeated_s) / 60 - 1, 7204 / 60 + 2);
+        (void)gaps(world, 60); /* no slot twice */
+    }
+}
+
+static void bursts_and_places_of_continuous_rounds_spread(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 1000 };
+    static struct schedule_test tests[COUNT];
+    size_t place[10] = {0}, delay[10] = {0}, last = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        tests[i] = (struct schedule_test){.test_id = i + 1, .interval_s = 60, .is_continuous = true};
+    world->wall = (START_S / 60 * 60 + 55) * CLOCK_S; /* too late for this slot */
+    schedule_set(world->schedule, tests, COUNT, world->wall, world->mono);
+    go(world, 10);
+    assert_int_equal(world->count, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        int64_t offset = world->runs[i].start_ns - world->runs[i].round_id * CLOCK_S;
+        last = (size_t)offset * 10 / SCHEDULE_PHASE_NS;
+        place[last < 10 ? last : 9]++;
+        last = (size_t)(world->runs[i].burst_delay_ns * 10 / (30 * CLOCK_S));
+        delay[last < 10 ? last : 9]++;
+    }
+    for (size_t i = 0; i < 10; i++) {
+        assert_in_range(place[i], 50, 150);
+        assert_in_range(delay[i], 50, 150);
+    }
+}
+
+/* A burst of new tests at the end of a slot's room does not start as a burst: most wait for their phase. */
+static void new_tests_do_not_crowd_the_end_of_a_slot(void **state)
+{
+    struct world *world = *state;
+    enum { COUNT = 2000 };
+    static struct schedule_test tests[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        tests[i] = (struct schedule_test){.test_id = i + 1, .interval_s = 60};
+    world->wall = (START_S / 60 * 60 + 29) * CLOCK_S; /* a second of room */
+    schedule_set(world->schedule, tests, COUNT, world->wall, world->mono);
+    go(world, 2);
+    assert_in_range(world->count, COUNT / 60, COUNT / 15); /* a thirtieth */
+    go(world, 60);
+    assert_in_range(world->count, COUNT, COUNT + COUNT / 10);
+    assert_int_equal(counts_of(world).missed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +476,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_round_known_from_before_is_not_repeated, setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_interval_starts_a_new_row_of_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(leaving_and_coming_back_keeps_the_slot, setup, teardown),
+        cmocka_unit_test_setup_teardown(continuous_rounds_begin_with_their_slot, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_continuous_test_begins_within_its_slot, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_left_of_a_slot_may_be_too_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_set_disturbs_one_slot, setup, teardown),
+        cmocka_unit_test_setup_teardown(bursts_and_places_of_continuous_rounds_spread, setup, teardown),
+        cmocka_unit_test_setup_teardown(new_tests_do_not_crowd_the_end_of_a_slot, setup, teardown),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

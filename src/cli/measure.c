@@ -14,6 +14,7 @@
 #include "measure/runner.h"
 #include "wire/json.h"
 
+#define TIMEOUT_S 30             /* when not given; in continuous mode the minute and this */
 #define DRAW_NS (100 * CLOCK_MS) /* how often the table on the terminal is drawn again */
 
 /* --- options that every type has ---------------------------------------------------------------------------------- */
@@ -28,8 +29,8 @@ static const struct field option_fields[] = {
     FIELD_BOOL(struct options, is_json, "json", (.preset = "false"), "Print the result as one JSON object"),
     FIELD_STR(struct options, source_ip, "sourceIp", (.max = 63), "Address of this host to measure from"),
     FIELD_STR(struct options, netns, "netns", (.max = 200), "Network namespace to measure from, by name or path"),
-    FIELD_I32(struct options, timeout_s, "timeout", (.min = 1, .max = 600, .preset = "30", .unit = "s"),
-              "The measurement ends after this time with what it has"),
+    FIELD_I32(struct options, timeout_s, "timeout", (.min = 1, .max = 600, .unit = "s"),
+              "The measurement ends after this time with what it has: 30 s when not given, 90 s in continuous mode"),
 };
 static const struct field_table option_table =
     FIELD_TABLE("MeasureOptions", struct options, option_fields, NULL, "How the command line measures");
@@ -153,6 +154,14 @@ static int set_up(struct session *session, struct error *err)
     return rc;
 }
 
+static int64_t timeout_ns(const struct session *session, const void *settings)
+{
+    int64_t own_s = session->options.timeout_s;
+    if (own_s == FIELD_NO_I32)
+        own_s = TIMEOUT_S + (measure_is_continuous(session->runner->type, settings) ? MEASURE_CONTINUOUS_S : 0);
+    return own_s * CLOCK_S;
+}
+
 static int run(struct session *session, const void *settings)
 {
     struct error err;
@@ -163,7 +172,7 @@ static int run(struct session *session, const void *settings)
                                                 .settings = settings,
                                                 .source_ip = session->options.source_ip,
                                                 .deadline_ns = loop_now_ns(session->place.loop) +
-                                                               session->options.timeout_s * CLOCK_S,
+                                                               timeout_ns(session, settings),
                                                 .progress = session->screen.is_live ? on_progress : NULL,
                                                 .done = on_done,
                                                 .user = session};

@@ -28,7 +28,9 @@ static const struct field network_oculi_fields[] = {
     FIELD_BOOL(struct measure_network_oculi, is_overloaded, "overloaded", (READONLY),
                "The measuring machine itself dropped packets, so that loss may be its own"),
     FIELD_BOOL(struct measure_network_oculi, is_partial, "partial", (READONLY),
-               "The round was ended before all probes were sent and awaited"),
+               "The round was ended before all probes were sent and awaited, or began after its first second"),
+    FIELD_F64(struct measure_network_oculi, clock_step, "clockStep", (READONLY, .unit = "s"),
+              "By how much the wall clock was set while the stream ran; its seconds are counted from its start on"),
 };
 static const struct field_table network_oculi_table =
     FIELD_TABLE("OculiNetwork", struct measure_network_oculi, network_oculi_fields, NULL,
@@ -66,6 +68,9 @@ static const struct field network_fields[] = {
     FIELD_ENUM(struct measure_network, direction, "direction", direction_words, (READONLY),
                "Direction that was measured"),
     FIELD_STR(struct measure_network, error_details, "errorDetails", (READONLY), "Why nothing could be measured"),
+    FIELD_I64ROWS(struct measure_network, packets_by_second, "packetsBySecond", (READONLY),
+                  "Continuous mode: for each second of the round the packets sent in it and how many of them were "
+                  "answered; empty where the second was not measured"),
     FIELD_RECORD(struct measure_network, oculi, "oculi", &network_oculi_table, (READONLY),
                  "What stands behind the figures"),
 };

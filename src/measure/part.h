@@ -29,7 +29,8 @@ struct measure_network_oculi {
     const char *icmp;              /* the last of them: "3-1" */
     const char *icmp_from;         /* and who sent it */
     bool is_overloaded;            /* this machine lost answers itself: loss may be ours */
-    bool is_partial;               /* the round was ended before the stream was complete */
+    bool is_partial;               /* the round was ended before the stream was complete, or began late */
+    double clock_step;             /* s by which the wall clock was set while the stream ran; absent = it was not */
 };
 
 struct measure_network { /* v7 NetworkTestResult */
@@ -41,6 +42,9 @@ struct measure_network { /* v7 NetworkTestResult */
     double health_score;
     int direction;
     const char *error_details;
+    /* Continuous mode: a row of int64_t for each second of the round's minute: probes sent in it, and how many of those
+     * were answered; an empty row = the second was not measured. */
+    struct field_list packets_by_second;
     struct measure_network_oculi oculi;
 };
 

@@ -33,6 +33,10 @@ struct measure_round {
     const void *settings;    /* of the type's settings table; outlives the round */
     const char *source_ip;   /* NULL = the system's choice */
     uint64_t flow_seed;      /* path traces of the same seed use the same flows, so that rounds compare; 0 = others */
+    /* Continuous rounds: when the first second of their minute begins, monotonic; it may have passed: then what is left
+     * of the minute is measured. 0 = when the round starts. */
+    int64_t minute_ns;
+    int64_t burst_delay_ns;  /* continuous rounds: what is sent in a burst (path traces) waits this long; 0 = not */
     int64_t deadline_ns;     /* monotonic; 0 = none; then the round is ended and done called with what it has */
     void (*progress)(struct measure_round *round); /* result has news to show; may be NULL */
     void (*done)(struct measure_round *round);     /* result is complete; the caller may free the round in it */

@@ -33,6 +33,8 @@ struct measure_part {
     size_t offset;                   /* of the record within the type's result struct */
 };
 
+#define MEASURE_CONTINUOUS_S 60 /* v7: the only interval of continuous mode */
+
 struct measure_type {
     const char *name;  /* "agent-to-server": v7 type, API path /v7/tests/agent-to-server, command line word */
     const char *title; /* "Agent to server" */
@@ -43,6 +45,8 @@ struct measure_type {
     void (*normalise)(void *settings, struct arena *arena);
     /* -E_NOT_SUPPORTED naming the field when no agent of this version can run these settings. NULL = all can. */
     int (*supported)(const void *settings, struct error *err);
+    /* Do rounds of these settings fill their interval of MEASURE_CONTINUOUS_S, a probe each second? NULL = never. */
+    bool (*is_continuous)(const void *settings);
     size_t result_size; /* of the result struct, which starts zeroed and then gets every part's defaults */
     const struct measure_part *parts;
     size_t part_count;
@@ -51,6 +55,11 @@ struct measure_type {
     const char *default_view; /* "path": the tab opened first */
     const char *target_name;  /* name of the settings field that names the target: "server" */
 };
+
+static inline bool measure_is_continuous(const struct measure_type *type, const void *settings)
+{
+    return type->is_continuous && type->is_continuous(settings);
+}
 
 /* All types of this build, from the word list in meson.build; NULL-terminated. */
 extern const struct measure_type *const measure_types[];

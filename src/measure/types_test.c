@@ -123,6 +123,37 @@ static void packet_rates_are_checked(void **state)
     }
 }
 
+static void continuous_mode_enforces_and_refuses(void **state)
+{
+    (void)state;
+    const struct measure_type *type = measure_type_find("agent-to-server");
+    struct agent_to_server_settings settings = settings_of("www.example.net", AGENT_TO_SERVER_TCP);
+    struct arena arena;
+    arena_init(&arena, 65536);
+    assert_false(measure_is_continuous(type, &settings));
+    settings.is_continuous = true;
+    assert_true(measure_is_continuous(type, &settings));
+    assert_null(refused_field(&settings));
+    settings.has_bandwidth = true;
+    assert_string_equal(refused_field(&settings), "bandwidthMeasurements");
+    settings.has_bandwidth = false;
+    settings.probe_mode = AGENT_TO_SERVER_SACK;
+    assert_string_equal(refused_field(&settings), "probeMode");
+    settings.protocol = AGENT_TO_SERVER_ICMP; /* where the probe mode means nothing */
+    assert_null(refused_field(&settings));
+    settings.probe_mode = AGENT_TO_SERVER_AUTO;
+    for (int twice = 0; twice < 2; twice++) {
+        type->normalise(&settings, &arena);
+        assert_int_equal(settings.fixed_packet_rate, 1);
+        assert_int_equal(settings.probe_mode, AGENT_TO_SERVER_AUTO);
+        assert_null(refused_field(&settings));
+    }
+    settings.protocol = AGENT_TO_SERVER_TCP;
+    type->normalise(&settings, &arena);
+    assert_int_equal(settings.probe_mode, AGENT_TO_SERVER_SYN);
+    arena_done(&arena);
+}
+
 static void settings_are_kept_in_one_form(void **state)
 {
     (void)state;
@@ -161,7 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_are_found_by_their_name), cmocka_unit_test(tables_are_consistent),
         cmocka_unit_test(targets_are_checked),           cmocka_unit_test(packet_rates_are_checked),
-        cmocka_unit_test(settings_are_kept_in_one_form),
+        cmocka_unit_test(settings_are_kept_in_one_form), cmocka_unit_test(continuous_mode_enforces_and_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,29 @@ const char *results_text(const struct results_round *round, const char *name)
     return NULL;
 }
 
+static char second_digit(const struct field_list *row)
+{
+    const int64_t *counts = row->items; /* an agent may have sent anything */
+    if (row->count < 2 || counts[0] <= 0 || counts[0] > INT32_MAX || counts[1] < 0)
+        return '-';
+    int64_t lost = counts[0] - counts[1];
+    return (char)(lost <= 0 ? '0' : lost == counts[0] ? '9' : '1' + lost * 8 / counts[0]);
+}
+
+const char *results_seconds(const struct results_round *round, struct arena *arena)
+{
+    const struct field_list *rows = NULL;
+    for (size_t i = 0; i < round->type->part_count && !(rows && rows->items); i++)
+        rows = member(round, &round->type->parts[i], "packetsBySecond", FIELD_KIND_I64ROWS);
+    if (!rows || !rows->items)
+        return NULL;
+    size_t count = rows->count < MEASURE_CONTINUOUS_S ? rows->count : MEASURE_CONTINUOUS_S;
+    char *digits = arena_alloc(arena, count + 1);
+    for (size_t i = 0; digits && i < count; i++)
+        digits[i] = second_digit((const struct field_list *)rows->items + i);
+    return digits;
+}
+
 static int extract_metrics(const struct results_round *from, struct arena *arena, struct store_round *round,
                            struct error *err)
 {

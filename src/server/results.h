@@ -83,6 +83,10 @@ int results_paths(const struct results_round *round, struct arena *arena, struct
 /* The first text of that name that is not empty in any part ("errorDetails"); NULL when there is none. */
 const char *results_text(const struct results_round *round, const char *name);
 
+/* One digit for each second of a continuous round, as many as there are rows: the share of the packets sent in it that
+ * was lost, '0' none to '9' all; '-' nothing was sent, or it was not measured. NULL when the round was not continuous. */
+const char *results_seconds(const struct results_round *round, struct arena *arena);
+
 /* The value of a metric in a round of the store; NaN when absent. */
 double results_metric(const struct store_round *round, unsigned metric_id);
 

@@ -213,14 +213,15 @@ static void a_round_tells_every_agent(void **state)
         "\"state\":\"minor\"}],"
         "\"agents\":[{\"agentId\":\"1\",\"agentName\":\"Amsterdam\",\"location\":\"Amsterdam, NL\",\"countryId\":null,"
         "\"latitude\":52.5,\"longitude\":null,\"state\":\"minor\",\"reported\":true,\"startTime\":1789999862,"
-        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":null,"
+        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":null,\"seconds\":null,"
         "\"metrics\":{\"loss\":2,\"avgLatency\":10.5,\"jitter\":null,\"maxLatency\":null}},"
         "{\"agentId\":\"2\",\"agentName\":\"Berlin\",\"location\":null,\"countryId\":null,\"latitude\":null,"
         "\"longitude\":null,\"state\":\"no-data\",\"reported\":false,\"startTime\":null,\"serverIp\":null,"
-        "\"errorDetails\":null,\"metrics\":{\"loss\":null,\"avgLatency\":null,\"jitter\":null,\"maxLatency\":null}},"
+        "\"errorDetails\":null,\"seconds\":null,"
+        "\"metrics\":{\"loss\":null,\"avgLatency\":null,\"jitter\":null,\"maxLatency\":null}},"
         "{\"agentId\":\"3\",\"agentName\":\"Cairo\",\"location\":null,\"countryId\":null,\"latitude\":null,"
         "\"longitude\":null,\"state\":\"critical\",\"reported\":true,\"startTime\":1789999862,"
-        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":\"No \\\"route\\\"\","
+        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":\"No \\\"route\\\"\",\"seconds\":null,"
         "\"metrics\":{\"loss\":null,\"avgLatency\":null,\"jitter\":null,\"maxLatency\":null}}]}");
 }
 

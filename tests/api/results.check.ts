@@ -206,6 +206,30 @@ describe("v7 results", () => {
   });
 });
 
+describe("continuous mode", () => {
+  test("the packets of each second, as they came, and as digits for the eye", async () => {
+    const made = await server.post("/v7/tests/agent-to-server", {
+      testName: "each second", server: "192.0.2.80", protocol: "icmp", interval: 60, continuousMode: true, agents: [{ agentId: String(a.id) }],
+    });
+    expect(made.status, made.text).toBe(201);
+    const id = made.json.testId as string;
+    const seconds: number[][] = Array.from({ length: 60 }, (_, i) => (i < 3 ? [] : i === 20 ? [0, 0] : i === 21 ? [2, 1] : i === 40 || i === 41 ? [1, 0] : [1, 1]));
+    expect((await a.upload([{ testId: Number(id), roundId: slot, seconds }])).accepted).toBe(1);
+    const body = expectV7(await server.get(`/v7/test-results/${id}/network`), "GET", "/test-results/{testId}/network", 200);
+    expect(body.results[0].packetsBySecond).toEqual(seconds);
+    const view = (await server.get(`/oculi/v1/tests/${id}/round?at=latest`)).json;
+    expect(view.agents[0].seconds).toBe("---" + "0".repeat(17) + "-" + "5" + "0".repeat(18) + "99" + "0".repeat(18));
+  });
+  test("other rounds have none; absurd ones do no harm", async () => {
+    expect((await network()).json.results[0]).not.toHaveProperty("packetsBySecond");
+    expect((await server.get(`/oculi/v1/tests/${testId}/round?at=latest`)).json.agents[0].seconds).toBeNull();
+    const id = await create("absurd", [a]);
+    const seconds = [[], [1], [-1, 5], [5, -1], [1, 9], [2 ** 40, 0], [1, 0, 7], ...Array.from({ length: 500 }, () => [3, 2])];
+    expect((await a.upload([{ testId: Number(id), roundId: slot, seconds }])).accepted).toBe(1);
+    expect((await server.get(`/oculi/v1/tests/${id}/round?at=latest`)).json.agents[0].seconds).toBe("----0-9" + "3".repeat(53));
+  });
+});
+
 describe("runs asked for once", () => {
   test("an instant test reaches its agents at once, runs once, and its results are there", async () => {
     const before = (await a.plan()).plan!;

@@ -121,9 +121,22 @@ describe("what v7 refuses, in its words", () => {
     const tcp = expectProblem(await server.post(TYPE, minimal({ protocol: "tcp" })), 501, "protocol");
     expect(tcp.errors[0].message).toBe("not supported yet by this version: use icmp");
     expectProblem(await server.post(TYPE, minimal({ protocol: undefined })), 501, "protocol");
-    expectProblem(await server.post(TYPE, minimal({ continuousMode: true })), 501, "continuousMode");
     for (const name of ["labels", "tags", "alertRules", "sharedWithAccounts"])
       expectProblem(await server.post(TYPE, minimal({ [name]: ["1"] })), 501, name);
+  });
+  test("continuous mode takes one packet a second and an interval of 60 s only", async () => {
+    const asked = { testName: "bad", continuousMode: true };
+    const refuse = async (more: Json, field: string, message: string) => {
+      const problem = expectProblem(await server.post(TYPE, minimal({ ...asked, ...more })), 400, field);
+      expect(problem.errors[0].message).toBe(message);
+    };
+    await refuse({ interval: 120 }, "interval", "Must be 60 in continuous mode.");
+    await refuse({ interval: 60, fixedPacketRate: 25 }, "fixedPacketRate", "Must be 1 in continuous mode.");
+    await refuse({ interval: 60, bandwidthMeasurements: true }, "bandwidthMeasurements", "Is not possible in continuous mode.");
+    await refuse({ interval: 60, protocol: "tcp", probeMode: "sack" }, "probeMode", "Must be syn in continuous mode.");
+    await refuse({ continuousMode: false, fixedPacketRate: 1 }, "fixedPacketRate", "Must be between 10 and 100.");
+    await refuse({ continuousMode: false, fixedPacketRate: 9 }, "fixedPacketRate", "Must be between 10 and 100.");
+    await refuse({ continuousMode: false, fixedPacketRate: 101 }, "fixedPacketRate", "Must be between 0 and 100 packets/s.");
   });
   test("nothing of it was created", async () => {
     const list = (await server.get(TYPE)).json.tests as { testName: string }[];
@@ -132,6 +145,16 @@ describe("what v7 refuses, in its words", () => {
 });
 
 describe("reading and changing", () => {
+  test("continuous mode enforces its packet rate, and can be turned on and off", async () => {
+    const made = await create({ continuousMode: true, interval: 60 });
+    expect(made).toMatchObject({ continuousMode: true, fixedPacketRate: 1, bandwidthMeasurements: false, interval: 60 });
+    expectProblem(await server.put(`${TYPE}/${made.testId}`, { interval: 300 }), 400, "interval");
+    const off = expectV7(await server.put(`${TYPE}/${made.testId}`, { continuousMode: false, fixedPacketRate: null }), "PUT", `${SPEC}/{testId}`, 200);
+    expect(off.continuousMode).toBe(false);
+    expect(off).not.toHaveProperty("fixedPacketRate");
+    const on = expectV7(await server.put(`${TYPE}/${made.testId}`, { continuousMode: true }), "PUT", `${SPEC}/{testId}`, 200);
+    expect(on).toMatchObject({ continuousMode: true, fixedPacketRate: 1 });
+  });
   test("lists: all types and one, without what belongs to expand", async () => {
     const made = await create();
     const all = expectV7(await server.get("/v7/tests"), "GET", "/tests", 200);

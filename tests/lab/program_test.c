@@ -64,8 +64,8 @@ static void what_this_build_cannot_do(void **state)
     (void)state;
     needs_root();
     EXPECT(2, "", "--protocol: tcp is not supported", MEASURE, "--server", "127.0.0.1");
-    EXPECT(2, "", "--continuous-mode: is not supported", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp",
-           "--continuous-mode");
+    EXPECT(2, "", "--fixed-packet-rate: must be 1 in continuous mode", MEASURE, "--server", "127.0.0.1", "--protocol",
+           "icmp", "--continuous-mode", "--fixed-packet-rate", "20");
     EXPECT(2, "", "--source-ip", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp", "--source-ip", "here");
     EXPECT(2, "", "--source-ip: 192.0.2.55 is no address of this machine", MEASURE, "--server", "127.0.0.1",
            "--protocol", "icmp", "--source-ip", "192.0.2.55");

@@ -310,10 +310,6 @@ static void what_cannot_be_done_is_refused(void **state)
     assert_int_equal(measure_round_start(runner, &rig.round, &err), -E_NOT_SUPPORTED);
     assert_string_equal(err.where, "protocol");
     rig.settings.protocol = AGENT_TO_SERVER_ICMP;
-    rig.settings.is_continuous = true;
-    assert_int_equal(measure_round_start(runner, &rig.round, &err), -E_NOT_SUPPORTED);
-    assert_string_equal(err.where, "continuousMode");
-    rig.settings.is_continuous = false;
     rig.round.source_ip = "nowhere";
     assert_int_equal(measure_round_start(runner, &rig.round, &err), -E_INVALID);
     assert_string_equal(err.where, "sourceIp");

@@ -1,6 +1,7 @@
 /*
  * Two measurements with packets of their own: the end-to-end stream and the path trace. Both start as soon as the
- * name is resolved and run side by side; the round is over when both are.
+ * name is resolved and run side by side; the round is over when both are. In continuous mode the stream waits for its
+ * place within the second, and the trace as long as the schedule wants.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,9 +14,12 @@
 #include "measure/agent_to_server/settings.h"
 #include "measure/paths.h"
 #include "measure/runner.h"
+#include "measure/seconds.h"
 #include "probe/engine.h"
 #include "probe/ping.h"
 #include "probe/trace.h"
+
+#define CLOCK_STEP_NS (250 * CLOCK_MS) /* a smaller change of the wall clock is slewing */
 
 struct state {
     struct measure_round *round;
@@ -25,9 +29,13 @@ struct state {
     struct probe_ping *ping;   /* NULL = not running */
     struct probe_trace *trace; /* likewise */
     union sock_addr src, dst;  /* src unset = the system's choice */
+    struct loop_timer ping_timer, trace_timer; /* armed: that part starts later */
+    int64_t round_ns;          /* when the round started, monotonic */
+    int64_t minute_ns;         /* continuous: when its first second began */
+    uint32_t seconds, measured; /* continuous: of the minute, to be measured; with a row */
     /* What is shown while the round runs is made anew each time, so it must not pile up in the round's arena. */
     struct arena ping_scratch, trace_scratch;
-    bool is_stopping;
+    bool is_stopping, is_failed;
 };
 
 extern const struct measure_type agent_to_server_type;
@@ -87,6 +95,22 @@ static void fill_probes(const struct probe_ping_result *ping, struct measure_net
     network->loss = decided ? 100.0 * (double)(decided - answered) / (double)decided : (double)NAN;
 }
 
+/* A step of the wall clock; slewing is not worth telling. NaN = none. */
+static double clock_step_s(const struct state *state, const struct probe_ping_result *ping)
+{
+    const struct probe_engine *engine = state->round->context->engine;
+    int64_t offset = ping->start_wall_ns - ping->start_ns;
+    int64_t change = probe_engine_wall_ns(engine) - probe_engine_mono_ns(engine) - offset;
+    bool is_step = change > CLOCK_STEP_NS || change < -CLOCK_STEP_NS;
+    return is_step ? rint((double)change / 1e6) / 1e3 : (double)NAN;
+}
+
+static void fill_seconds(struct state *state, const struct probe_ping_result *ping, struct arena *arena)
+{
+    if (state->settings->is_continuous)
+        state->measured = seconds_fill(ping, state->minute_ns, &state->result->network, arena);
+}
+
 static void fill_network(struct state *state, const struct probe_ping_result *ping, struct arena *arena)
 {
     struct measure_network *network = &state->result->network;
@@ -97,11 +121,13 @@ static void fill_network(struct state *state, const struct probe_ping_result *pi
     oculi->reordered = (int32_t)ping->reordered;
     oculi->is_overloaded = ping->overloaded > 0;
     oculi->median_latency = median_ms(ping, arena);
+    oculi->clock_step = clock_step_s(state, ping);
     network->avg_latency = ms_of(ping->avg_rtt_ns);
     network->min_latency = ms_of(ping->min_rtt_ns);
     network->max_latency = ms_of(ping->max_rtt_ns);
     network->jitter = ms_of(ping->jitter_ns);
     fill_probes(ping, network, arena);
+    fill_seconds(state, ping, arena);
     oculi->icmp_errors = (int32_t)ping->errors;
     if (sock_is_set(&ping->error_from)) {
         char text[SOCK_TEXT_BYTES];
@@ -127,7 +153,8 @@ static void release(struct state *state)
 
 static void step(struct state *state)
 {
-    if (state->is_stopping || state->resolving || state->ping || state->trace)
+    if (state->is_stopping || state->resolving || state->ping || state->trace ||
+        loop_timer_is_armed(&state->ping_timer) || loop_timer_is_armed(&state->trace_timer))
         return;
     release(state);
     measure_round_finish(state->round);
@@ -146,6 +173,8 @@ static void on_ping_done(void *user, const struct probe_ping_result *ping)
     struct state *state = user;
     state->ping = NULL;
     fill_network(state, ping, &state->round->arena);
+    if (state->settings->is_continuous && state->measured < MEASURE_CONTINUOUS_S)
+        state->result->network.oculi.is_partial = true;
     step(state);
 }
 
@@ -199,6 +228,8 @@ static int start_ping(struct state *state, struct error *err)
         ping.payload_bytes = (uint32_t)settings->ping_payload_size;
     if (settings->fixed_packet_rate != FIELD_NO_I32)
         ping.rate_pps = (uint32_t)settings->fixed_packet_rate;
+    if (settings->is_continuous)
+        seconds_settings(state->seconds, &ping);
     return probe_ping_start(round->context->engine, &ping, &round->arena, round->progress ? on_ping_progress : NULL,
                             on_ping_done, state, &state->ping, err);
 }
@@ -217,10 +248,56 @@ static int start_trace(struct state *state, struct error *err)
                              on_trace_done, state, &state->trace, err);
 }
 
+/* What cannot start leaves the rest of the round out too. */
+static void begin(struct state *state, int (*start)(struct state *state, struct error *err))
+{
+    struct error failure = {0};
+    if (state->is_failed || start(state, &failure) == 0)
+        return;
+    state->is_failed = true;
+    set_error(state, &failure);
+}
+
+static void on_ping_timer(void *user)
+{
+    begin(user, start_ping);
+    step(user);
+}
+
+static void on_trace_timer(void *user)
+{
+    begin(user, start_trace);
+    step(user);
+}
+
+/* True when the timer will start it; false: it is to start at once, or there is no loop to wait with. */
+static bool is_delayed(struct state *state, struct loop_timer *timer, int64_t delay_ns)
+{
+    struct loop *loop = state->round->context->loop;
+    if (delay_ns <= 0 || !loop)
+        return false;
+    loop_timer_start(loop, timer, loop_now_ns(loop) + delay_ns);
+    return true;
+}
+
+static void start_parts(struct state *state)
+{
+    const struct measure_round *round = state->round;
+    int64_t now = probe_engine_mono_ns(round->context->engine), ping_ns = now;
+    if (state->settings->is_continuous) {
+        state->minute_ns = round->minute_ns ? round->minute_ns : now;
+        ping_ns = seconds_start(state->minute_ns, round->minute_ns ? state->round_ns : now, now, &state->seconds);
+    }
+    if (!is_delayed(state, &state->ping_timer, ping_ns - now))
+        begin(state, start_ping);
+    if (!is_delayed(state, &state->trace_timer, state->settings->is_continuous ? round->burst_delay_ns : 0))
+        begin(state, start_trace);
+    step(state);
+}
+
 static void on_resolved(void *user, int rc, const union sock_addr *addr, const struct error *err)
 {
     struct state *state = user;
-    struct error failure = {0};
     char text[SOCK_TEXT_BYTES];
     state->resolving = NULL;
     if (rc) {
@@ -233,9 +310,7 @@ static void on_resolved(void *user, int rc, const union sock_addr *addr, const s
     result->network.server_ip = arena_strdup(&state->round->arena, sock_ip_text(addr, text, sizeof text));
     result->path_vis.server_ip = result->network.server_ip;
     find_source(state);
-    if (start_ping(state, &failure) != 0 || start_trace(state, &failure) != 0)
-        set_error(state, &failure);
-    step(state);
+    start_parts(state);
 }
 
 /* What was asked for and cannot be done is refused; what only adds figures is left out of the result. */
@@ -243,8 +318,6 @@ static int check(const struct agent_to_server_settings *settings, struct error *
 {
     if (settings->protocol != AGENT_TO_SERVER_ICMP)
         return error_set(err, E_NOT_SUPPORTED, "protocol", "tcp is not supported by this build, icmp is");
-    if (settings->is_continuous)
-        return error_set(err, E_NOT_SUPPORTED, "continuousMode", "is not supported by this build");
     return 0;
 }
 
@@ -276,6 +349,9 @@ static int start(struct measure_round *round, struct error *err)
     state->result->network.server = state->result->path_vis.server = settings->server;
     state->result->network.oculi.probe_mode = MEASURE_PROBE_ICMP;
     state->result->network.oculi.probe_mode_reason = "The test's protocol is icmp";
+    state->round_ns = probe_engine_mono_ns(round->context->engine);
+    state->ping_timer = (struct loop_timer){.fn = on_ping_timer, .user = state};
+    state->trace_timer = (struct loop_timer){.fn = on_trace_timer, .user = state};
     arena_init(&state->ping_scratch, LIMIT_ROUND_ARENA);
     arena_init(&state->trace_scratch, LIMIT_ROUND_ARENA);
     state->resolving =
@@ -290,7 +366,13 @@ static void stop(struct measure_round *round)
 {
     struct state *state = round->state;
     state->is_stopping = true;
-    state->result->network.oculi.is_partial = state->resolving || state->ping || state->trace;
+    state->result->network.oculi.is_partial = state->resolving || state->ping || state->trace ||
+                                              loop_timer_is_armed(&state->ping_timer) ||
+                                              loop_timer_is_armed(&state->trace_timer);
+    if (round->context->loop) {
+        loop_timer_stop(round->context->loop, &state->ping_timer);
+        loop_timer_stop(round->context->loop, &state->trace_timer);
+    }
     if (state->resolving) {
         resolve_cancel(state->resolving);
         state->resolving = NULL;

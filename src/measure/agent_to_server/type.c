@@ -41,16 +41,19 @@ static const struct field settings_fields[] = {
               "Payload of the probes of the end-to-end stream; the least that measures when not given"),
     FIELD_I32(struct agent_to_server_settings, fixed_packet_rate, "fixedPacketRate",
               (.min = 0, .max = 100, .unit = "packets/s"),
-              "Fixed rate of the end-to-end stream from 10 to 100; adapted to the round-trip time when not given"),
+              "Fixed rate of the end-to-end stream from 10 to 100, in continuous mode 1; adapted to the round-trip time when "
+              "0 or not given"),
     FIELD_ENUM(struct agent_to_server_settings, ipv6_policy, "ipv6Policy", ipv6_policy_words,
                (.preset = "use-agent-policy"), "Which addresses of a name are used"),
     FIELD_ENUM(struct agent_to_server_settings, dscp_id, "dscpId", agent_to_server_dscp_ids,
                (.preset = "0", .flags = FIELD_ADVANCED), "Differentiated services code point of the probes"),
     FIELD_STR(struct agent_to_server_settings, dscp, "dscp", (.flags = FIELD_READONLY), "Label of the code point"),
     FIELD_BOOL(struct agent_to_server_settings, is_continuous, "continuousMode",
-               (.preset = "false", .flags = FIELD_ADVANCED), "One probe each second for the whole interval"),
+               (.preset = "false", .flags = FIELD_ADVANCED),
+               "One probe each second for the whole interval of 60 s, and the loss of each second"),
     FIELD_BOOL(struct agent_to_server_settings, is_start_random, "randomizedStartTime",
-               (.preset = "false", .flags = FIELD_ADVANCED), "Agents start at a random moment of each round"),
+               (.preset = "false", .flags = FIELD_ADVANCED),
+               "Agents start at a random moment of each round; without effect in continuous mode"),
     FIELD_BOOL(struct agent_to_server_settings, has_bandwidth, "bandwidthMeasurements",
                (.preset = "false", .flags = FIELD_IGNORED | FIELD_ADVANCED), "Measure capacity and free bandwidth"),
     FIELD_BOOL(struct agent_to_server_settings, has_mtu, "mtuMeasurements",
@@ -87,6 +90,11 @@ static int check_settings(const void *record, struct error *err)
 {
     const struct agent_to_server_settings *settings = record;
     int32_t rate = settings->fixed_packet_rate;
+    if (settings->is_continuous && settings->has_bandwidth)
+        return error_set(err, E_INVALID, "bandwidthMeasurements", "is not possible in continuous mode");
+    if (settings->is_continuous && settings->protocol == AGENT_TO_SERVER_TCP &&
+        settings->probe_mode == AGENT_TO_SERVER_SACK)
+        return error_set(err, E_INVALID, "probeMode", "must be syn in continuous mode");
     if (rate != FIELD_NO_I32 && rate != 0) {
         if (settings->is_continuous && rate != 1)
             return error_set(err, E_RANGE, "fixedPacketRate", "must be 1 in continuous mode");
@@ -96,13 +104,19 @@ static int check_settings(const void *record, struct error *err)
     return settings->server ? check_target(settings, err) : 0;
 }
 
-/* v7 answers "name:port" for TCP whatever way the port was given, and the code point's label. */
+/* v7 answers "name:port" for TCP whatever way the port was given, and the code point's label; and what continuous mode
+ * enforces. */
 static void normalise(void *record, struct arena *arena)
 {
     struct agent_to_server_settings *settings = record;
     char host[254];
     uint16_t port = TCP_PORT;
     settings->dscp = dscp_labels[settings->dscp_id];
+    if (settings->is_continuous) {
+        settings->fixed_packet_rate = 1;
+        if (settings->protocol == AGENT_TO_SERVER_TCP)
+            settings->probe_mode = AGENT_TO_SERVER_SYN;
+    }
     if (settings->protocol != AGENT_TO_SERVER_TCP || !settings->server)
         return;
     if (sock_split(settings->server, TCP_PORT, host, sizeof host, &port, NULL) != 0)
@@ -119,9 +133,12 @@ static int check_supported(const void *record, struct error *err)
     const struct agent_to_server_settings *settings = record;
     if (settings->protocol == AGENT_TO_SERVER_TCP)
         return error_set(err, E_NOT_SUPPORTED, "protocol", "not supported yet by this version: use icmp");
-    if (settings->is_continuous)
-        return error_set(err, E_NOT_SUPPORTED, "continuousMode", "not supported yet by this version");
     return 0;
+}
+
+static bool is_continuous(const void *record)
+{
+    return ((const struct agent_to_server_settings *)record)->is_continuous;
 }
 
 static const struct field_table settings_table =
@@ -157,6 +174,7 @@ const struct measure_type agent_to_server_type = {
     .settings = &settings_table,
     .normalise = normalise,
     .supported = check_supported,
+    .is_continuous = is_continuous,
     .result_size = sizeof(struct agent_to_server_result),
     .parts = parts,
     .part_count = sizeof parts / sizeof parts[0],

@@ -373,6 +373,8 @@ static int read_test(struct request *request, const struct field_table *common, 
         rc = check_not_offered(test, err);
     if (!rc && type->supported)
         rc = type->supported(settings, err);
+    if (!rc && !test->is_instant && test->interval_s != MEASURE_CONTINUOUS_S && measure_is_continuous(type, settings))
+        rc = error_set(err, E_RANGE, "interval", "must be %d in continuous mode", MEASURE_CONTINUOUS_S);
     if (rc)
         return rc;
     if (type->normalise)

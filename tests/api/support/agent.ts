@@ -39,6 +39,8 @@ export interface Round {
   latency?: number;
   path?: string[];
   flows?: number;
+  /** Of continuous mode: [sent, received] of each second. */
+  seconds?: number[][];
 }
 
 async function exchange(server: Server, method: string, path: string, headers: Record<string, string>, body?: Uint8Array,
@@ -120,7 +122,7 @@ function round(of: Round): Record<string, unknown> {
   const network = {
     loss: new Float(loss),
     ...(received ? { avgLatency: latency, minLatency: latency - 0.25, maxLatency: latency + 0.75, jitter: 0.125 } : {}),
-    server: "192.0.2.80", serverIp: "192.0.2.80",
+    server: "192.0.2.80", serverIp: "192.0.2.80", ...(of.seconds ? { packetsBySecond: of.seconds } : {}),
     oculi: { sent: 50, received, duplicates: 0, reordered: 0, probeMode: "icmp" },
   };
   const trace = (flow: number): Record<string, unknown> => ({
