@@ -111,7 +111,8 @@ static int read_letters(int argc, char **argv, const struct cli_record *records,
             return error_set(err, E_UNKNOWN, (unsigned char)*at < 0x80 ? option : argv[0],
                              "no such option; --help lists them");
         option_of(field->name, option);
-        if (alone(field)) {
+        bool has_number = field->alone && at[1] >= '0' && at[1] <= '9'; /* "-T443" */
+        if (alone(field) && !has_number) {
             int rc = set(record, field, option, alone(field), arena, err);
             if (rc)
                 return rc;

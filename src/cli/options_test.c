@@ -96,7 +96,7 @@ static void words_and_letters(void **state)
     assert_true(record.is_quiet);
     assert_int_equal(record.count, 5);
     assert_int_equal(record.port, 80);
-    const char *const more[] = {"-n", "6", "--port=7", "-", NULL};
+    const char *const more[] = {"-n", "6", "-p7", "-", NULL};
     assert_int_equal(cli_arguments(4, (char **)more, &records, 1, &arena, &words, &is_help, &err), 0);
     assert_int_equal(record.count, 6);
     assert_int_equal(record.port, 7);

@@ -11,6 +11,7 @@
 
 #define PIECES_PROBES 100000u /* probes of all hosts that one set of rounds reserves in the engine */
 #define MIN_PIECE 16u
+#define ICMP_PAYLOAD 56u      /* what people are used to */
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
@@ -34,8 +35,8 @@ static const struct field option_fields[] = {
     FIELD_BOOL(struct options, is_adaptive, "adaptive", (.preset = "false", .letter = 'A'),
                "Send every 1.5 round-trip times, at least 10 ms apart, instead"),
     FIELD_I32(struct options, size, "size",
-              (.min = 0, .max = PROBE_PING_MAX_PAYLOAD, .preset = "56", .unit = "bytes", .letter = 's'),
-              "Payload of a probe"),
+              (.min = 0, .max = PROBE_PING_MAX_PAYLOAD, .unit = "bytes", .letter = 's'),
+              "Payload of a probe; when not given 56 for ICMP and none for TCP"),
     FIELD_I32(struct options, deadline_s, "deadline", (.min = 1, .max = 1e9, .unit = "s", .letter = 'w'),
               "End after this time"),
     FIELD_ENUM(struct options, mode, "mode", mode_words, (.preset = "auto"),
@@ -133,6 +134,13 @@ static uint32_t piece_of(const struct session *session)
     return share > LIMIT_STREAM_PROBES ? LIMIT_STREAM_PROBES : share < MIN_PIECE ? MIN_PIECE : share;
 }
 
+static uint32_t size_of(const struct session *session)
+{
+    if (session->options.size != FIELD_NO_I32)
+        return (uint32_t)session->options.size;
+    return session->probing.protocol == PROBE_ICMP ? ICMP_PAYLOAD : 0;
+}
+
 static bool shows_lines(const struct probing_options *options)
 {
     return !options->is_quiet && !options->is_json && !options->is_csv;
@@ -154,7 +162,8 @@ static void on_resolved(void *user)
     probe_ping_defaults(&stream->settings.ping);
     stream->settings.ping.dst = host->host.addr;
     stream->settings.ping.src = session->probing.place.source;
-    stream->settings.ping.payload_bytes = (uint32_t)options->size;
+    stream->settings.ping.protocol = session->probing.protocol;
+    stream->settings.ping.payload_bytes = size_of(session);
     stream->settings.ping.dscp = (uint8_t)session->probing.options.dscp;
     stream->settings.gap_ns = gap;
     stream->settings.delay_ns = spread / (int64_t)session->count * (host - session->hosts);
@@ -170,9 +179,11 @@ static void on_resolved(void *user)
         host->host.error = arena_strdup(&session->probing.arena, err.text);
         host_is_over(host);
     } else if (session->count == 1 && stream->event) {
-        char text[400];
-        buf_printf(&session->text, "%s: %d bytes of payload\n",
-                   probing_host_text(&host->host, text, sizeof text), options->size);
+        char text[400], protocol[40];
+        buf_printf(&session->text, "%s, %s, %u bytes of payload\n",
+                   probing_host_text(&host->host, text, sizeof text),
+                   probing_protocol_text(&session->probing, &host->host, protocol, sizeof protocol),
+                   stream->settings.ping.payload_bytes);
         print_lines(session);
     }
 }
@@ -221,6 +232,8 @@ static int status_of(const struct session *session)
 static int start(struct session *session, struct error *err)
 {
     struct probing *probing = &session->probing;
+    if (session->options.mode == PING_SACK)
+        return error_set(err, E_NOT_SUPPORTED, "--mode", "sack is not supported by this build");
     int rc = probing_on_interrupt(probing, finish, session, err);
     session->count = probing->host_count;
     session->hosts = mem_alloc_array(session->count, sizeof *session->hosts);

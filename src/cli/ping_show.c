@@ -8,12 +8,12 @@
 #include "cli/icmp_word.h"
 #include "cli/show.h"
 
-static const char *const protocol_words[] = {"icmp", "tcp", "udp", NULL};
-
 static const struct field record_fields[] = {
     FIELD_STR(struct ping_record, server, "server", (), "Host as it was given"),
     FIELD_STR(struct ping_record, server_ip, "serverIp", (), "Address that was probed"),
-    FIELD_ENUM(struct ping_record, protocol, "protocol", protocol_words, (.preset = "icmp"), "Protocol of the probes"),
+    FIELD_ENUM(struct ping_record, protocol, "protocol", probing_protocol_words, (.preset = "icmp"),
+               "Protocol of the probes"),
+    FIELD_I32(struct ping_record, port, "port", (), "Port of TCP probes"),
     FIELD_I64(struct ping_record, sent, "sent", (), "Probes that left this machine"),
     FIELD_I64(struct ping_record, received, "received", (), "Probes that were answered"),
     FIELD_F64(struct ping_record, loss, "loss", (.unit = "%"), "Share of the probes that were not answered"),
@@ -25,6 +25,8 @@ static const struct field record_fields[] = {
               "Mean absolute deviation of the round-trip times from their mean"),
     FIELD_I64(struct ping_record, duplicates, "duplicates", (), "Further answers to a probe that had been answered"),
     FIELD_I64(struct ping_record, reordered, "reordered", (), "Answers that came after the answer to a later probe"),
+    FIELD_I64(struct ping_record, resets, "resets", (),
+              "TCP probes that a reset answered; they count as received"),
     FIELD_I64(struct ping_record, icmp_errors, "icmpErrors", (), "Probes that an ICMP error answered"),
     FIELD_STR(struct ping_record, icmp, "icmp", (), "Type and code of the last ICMP error, as 3-1"),
     FIELD_STR(struct ping_record, icmp_from, "icmpFrom", (), "Who sent the last ICMP error"),
@@ -62,6 +64,9 @@ void ping_record_fill(const struct probing_host *host, const struct stream_figur
     field_defaults(&ping_record_table, record);
     record->server = host->name;
     record->server_ip = host->address;
+    record->protocol = host->probing ? (int)host->probing->protocol : PROBE_ICMP;
+    if (host->port)
+        record->port = host->port;
     record->sent = (int64_t)figures->sent;
     record->received = (int64_t)figures->received;
     if (figures->sent)
@@ -75,6 +80,8 @@ void ping_record_fill(const struct probing_host *host, const struct stream_figur
     }
     record->duplicates = (int64_t)figures->duplicates;
     record->reordered = (int64_t)figures->reordered;
+    if (record->protocol == PROBE_TCP)
+        record->resets = (int64_t)figures->resets;
     record->icmp_errors = (int64_t)figures->errors;
     if (sock_is_set(&figures->error_from)) {
         char text[SOCK_TEXT_BYTES];
@@ -132,6 +139,8 @@ static void show_notes(const struct ping_record *record, struct buf *buf)
     if (record->duplicates || record->reordered)
         buf_printf(buf, "  %lld duplicate%s, %lld out of order\n", (long long)record->duplicates,
                    record->duplicates == 1 ? "" : "s", (long long)record->reordered);
+    if (record->resets > 0)
+        buf_printf(buf, "  %lld answered by a reset: nobody listens there\n", (long long)record->resets);
     if (record->icmp) {
         unsigned type = 0, code = 0;
         char word[80];

@@ -11,10 +11,11 @@
 struct ping_record {
     const char *server, *server_ip;
     int protocol; /* enum probe_protocol */
+    int32_t port;
     int64_t sent, received;
     double loss; /* % */
     double min_latency, avg_latency, median_latency, max_latency, jitter;
-    int64_t duplicates, reordered, icmp_errors;
+    int64_t duplicates, reordered, resets, icmp_errors;
     const char *icmp, *icmp_from;
     bool is_overloaded;
     const char *error_details;

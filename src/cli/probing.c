@@ -9,6 +9,11 @@
 #include "base/limit.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "probe/trace.h"
+
+#define TCP_PORT 80
+
+const char *const probing_protocol_words[] = {"icmp", "tcp", "udp", NULL};
 
 static const struct field option_fields[] = {
     FIELD_BOOL(struct probing_options, is_ipv4, "ipv4", (.preset = "false", .letter = '4'), "Use IPv4"),
@@ -44,13 +49,12 @@ static int check_options(const void *record, struct error *err)
         return error_set(err, E_INVALID, "csv", "excludes --json");
     if (is_tcp && is_udp)
         return error_set(err, E_INVALID, "udp", "excludes --tcp");
-    if (options->port != FIELD_NO_I32 && !is_tcp && !is_udp)
+    if (options->port == FIELD_NO_I32)
+        return 0;
+    if (!is_tcp && !is_udp)
         return error_set(err, E_INVALID, "port", "needs --tcp or --udp");
-    if (is_tcp)
-        return error_set(err, E_NOT_SUPPORTED, "tcp", "is not supported by this build");
-    if (is_udp)
-        return error_set(err, E_NOT_SUPPORTED, "udp", "is not supported by this build");
-    return 0;
+    int32_t other = is_tcp ? options->tcp : options->udp;
+    return other && other != options->port ? error_set(err, E_INVALID, "port", "differs from port %d", other) : 0;
 }
 
 const struct field_table probing_option_table = FIELD_TABLE(
@@ -71,6 +75,17 @@ static int print_help(const struct probing_command *command)
     fputs(buf_str(&text), stdout);
     buf_done(&text);
     return PROBING_ANSWERED;
+}
+
+static int set_protocol(struct probing *probing, const struct probing_command *command, struct error *err)
+{
+    const struct probing_options *options = &probing->options;
+    if (options->udp != FIELD_NO_I32 && !command->has_udp)
+        return error_set(err, E_NOT_SUPPORTED, "--udp", "is not supported by oculi %s", command->name);
+    probing->protocol = options->tcp != FIELD_NO_I32   ? PROBE_TCP
+                        : options->udp != FIELD_NO_I32 ? PROBE_UDP
+                                                       : PROBE_ICMP;
+    return 0;
 }
 
 static int check_hosts(const struct probing *probing, const struct probing_command *command, struct error *err)
@@ -99,9 +114,13 @@ int probing_open(struct probing *probing, const struct probing_command *command,
     probing->hosts = words.items;
     probing->host_count = words.count;
     if (rc == 0)
+        rc = set_protocol(probing, command, &err);
+    if (rc == 0)
         rc = check_hosts(probing, command, &err);
     if (rc == 0)
         rc = place_open(&probing->place, probing->options.netns, probing->options.source_ip, &err);
+    if (rc == 0 && !probing->options.is_numeric)
+        rc = names_new(probing->place.loop, NULL, &probing->names, &err);
     if (rc == 0)
         return -1;
     cli_complain(&err);
@@ -110,6 +129,7 @@ int probing_open(struct probing *probing, const struct probing_command *command,
 
 void probing_close(struct probing *probing)
 {
+    names_free(probing->names);
     place_close(&probing->place);
     arena_done(&probing->arena);
 }
@@ -174,16 +194,35 @@ static enum sock_family family_of(const struct probing *probing)
                                       : probing->place.family;
 }
 
+/* What was typed with the host goes first; 0 = the protocol has none. */
+static int port_of(const struct probing *probing, const char *text, uint16_t own, uint16_t *ret_port,
+                   struct error *err)
+{
+    const struct probing_options *options = &probing->options;
+    int32_t given = options->port != FIELD_NO_I32 ? options->port
+                    : probing->protocol == PROBE_TCP ? options->tcp
+                                                     : options->udp;
+    if (probing->protocol == PROBE_ICMP && own)
+        return error_set(err, E_INVALID, text, "a port needs --tcp or --udp");
+    if (probing->protocol == PROBE_ICMP)
+        *ret_port = 0;
+    else if (own || given > 0)
+        *ret_port = own ? own : (uint16_t)given;
+    else
+        *ret_port = probing->protocol == PROBE_TCP ? TCP_PORT : PROBE_TRACE_UDP_PORT;
+    return 0;
+}
+
 int probing_resolve(struct probing *probing, const char *text, struct probing_host *host, probing_resolved_fn *fn,
                     void *user, struct error *err)
 {
     char name[254];
     uint16_t port = 0;
     int rc = sock_split(text, 0, name, sizeof name, &port, err);
+    if (rc == 0)
+        rc = port_of(probing, text, port, &port, err);
     if (rc)
         return rc;
-    if (port)
-        return error_set(err, E_INVALID, text, "a port needs --tcp or --udp");
     *host = (struct probing_host){.name = arena_strdup(&probing->arena, name),
                                   .port = port,
                                   .probing = probing,
@@ -208,5 +247,13 @@ const char *probing_host_text(const struct probing_host *host, char *buf, size_t
 {
     bool has_both = host->address && !str_equal(host->name, host->address);
     (void)snprintf(buf, size, has_both ? "%s (%s)" : "%s", host->name, host->address);
+    return buf;
+}
+
+const char *probing_protocol_text(const struct probing *probing, const struct probing_host *host, char *buf,
+                                  size_t size)
+{
+    static const char *const names[] = {"ICMP", "TCP", "UDP"};
+    (void)snprintf(buf, size, host->port ? "%s port %u" : "%s", names[probing->protocol], host->port);
     return buf;
 }

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "cli/place.h"
+#include "facts/names.h"
 #include "wire/field.h"
 
 enum probing_status { PROBING_ANSWERED = 0, PROBING_SILENT = 1, PROBING_FAILED = 2 };
@@ -30,11 +31,14 @@ struct probing_command {
     const char *about;    /* a sentence */
     const struct field_table *options; /* its own, beside the common ones */
     size_t hosts_max;
+    bool has_udp;
 };
 
 struct probing {
     struct probing_options options;
     struct place place;
+    enum probe_protocol protocol;
+    struct names *names; /* NULL = none are to be looked up */
     struct arena arena; /* the whole command's */
     const char **hosts;
     size_t host_count;
@@ -49,6 +53,8 @@ void probing_close(struct probing *probing);
 /* SIGINT and SIGTERM call fn once; a second one ends the program. */
 int probing_on_interrupt(struct probing *probing, loop_fn *fn, void *user, struct error *err);
 
+extern const char *const probing_protocol_words[]; /* of enum probe_protocol, as in JSON */
+
 /* Writes text to standard output at once. When nobody can read it any more the loop stops. */
 void probing_print(struct probing *probing, const char *text);
 
@@ -59,7 +65,7 @@ typedef void probing_resolved_fn(void *user);
 /* A host that was typed. addr is set, or error says why not, when fn has been called. */
 struct probing_host {
     const char *name; /* as typed, without port and brackets */
-    uint16_t port;    /* 0 = none */
+    uint16_t port;    /* 0 = the protocol has none */
     union sock_addr addr;
     const char *address; /* as text; NULL = unset */
     const char *error;   /* NULL = none */
@@ -77,5 +83,9 @@ void probing_give_up(struct probing_host *host);
 
 /* "name (address)", or what there is of both. */
 const char *probing_host_text(const struct probing_host *host, char *buf, size_t size);
+
+/* "ICMP", "TCP port 443", "UDP port 33434". Returns buf. */
+const char *probing_protocol_text(const struct probing *probing, const struct probing_host *host, char *buf,
+                                  size_t size);
 
 #endif

@@ -53,6 +53,7 @@ static void count_round(struct stream *stream, const struct probe_ping_result *r
     figures->received += result->received;
     figures->duplicates += result->duplicates;
     figures->reordered += result->reordered;
+    figures->resets += result->resets;
     figures->errors += result->errors;
     figures->refused += result->refused;
     figures->overloaded += result->overloaded;

@@ -48,7 +48,7 @@ struct stream_event {
 
 struct stream_figures {
     uint64_t sent, received; /* received <= sent */
-    uint64_t duplicates, reordered, errors, refused, overloaded;
+    uint64_t duplicates, reordered, resets, errors, refused, overloaded;
     struct tally tally;
     union sock_addr error_from; /* the last ICMP error; unset = none */
     uint8_t error_type, error_code;

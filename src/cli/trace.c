@@ -15,6 +15,7 @@
 
 #define AT_ONCE 16u              /* hosts traced at the same time: more would run into the limits of near routers */
 #define DRAW_NS (100 * CLOCK_MS) /* how often the table on the terminal is drawn again */
+#define NAMES_NS (2 * CLOCK_S)   /* how long names are waited for */
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
@@ -49,6 +50,7 @@ static const struct probing_command command = {
     .about = "The paths from here to hosts. An interrupt ends it with what it has",
     .options = &trace_option_table,
     .hosts_max = LIMIT_COMMAND_HOSTS,
+    .has_udp = true,
 };
 
 /* --- hosts -------------------------------------------------------------------------------------------------------- */
@@ -57,6 +59,7 @@ struct host {
     struct session *session;
     struct probing_host host;
     struct probe_trace *trace; /* NULL = not running */
+    struct names_wait *naming; /* likewise */
     struct arena arena;        /* of the trace and its record, until it is printed */
     struct arena scratch;      /* of what is shown while it runs */
     struct trace_record record;
@@ -83,13 +86,30 @@ static void fill(struct host *host, const struct probe_trace_result *result, str
         host->record.error_details = arena_printf(&host->arena, "Could not send: %s", result->error_text);
 }
 
+/* The names known by now; the others are asked for. */
+static void fill_names(struct host *host, struct arena *arena)
+{
+    struct measure_route *routes = host->record.path_traces.items;
+    for (size_t i = 0; i < host->record.path_traces.count; i++) {
+        struct measure_hop *hops = routes[i].hops.items;
+        for (size_t h = 0; h < routes[i].hops.count; h++) {
+            union sock_addr addr;
+            const char *name =
+                sock_parse_ip(hops[h].ip_address, &addr) == 0 ? names_get(host->session->probing.names, &addr) : NULL;
+            if (name && !hops[h].rdns)
+                hops[h].rdns = arena_strdup(arena, name);
+        }
+    }
+}
+
 static void put_text(struct host *host, struct buf *buf)
 {
     const struct options *options = &host->session->options;
     const struct trace_record *record = &host->record;
     const struct measure_path_vis paths = {.path_traces = record->path_traces};
-    char text[400];
-    buf_printf(buf, "%s\n", probing_host_text(&host->host, text, sizeof text));
+    char text[400], protocol[40];
+    buf_printf(buf, "%s, %s\n", probing_host_text(&host->host, text, sizeof text),
+               probing_protocol_text(&host->session->probing, &host->host, protocol, sizeof protocol));
     if (record->error_details)
         buf_printf(buf, "%s\n", record->error_details);
     else if (host->session->probing.options.is_quiet)
@@ -149,6 +169,9 @@ static void host_is_over(struct host *host)
     host->is_over = true;
     host->record.server = host->host.name;
     host->record.server_ip = host->host.address;
+    host->record.protocol = (int)session->probing.protocol;
+    if (host->host.port)
+        host->record.port = host->host.port;
     if (host->host.error)
         host->record.error_details = host->host.error;
     loop_timer_stop(session->probing.place.loop, &session->draw_timer);
@@ -164,6 +187,7 @@ static void on_draw(void *user)
         return;
     arena_reset(&host->scratch);
     fill(host, probe_trace_result(host->trace), &host->scratch);
+    fill_names(host, &host->scratch);
     buf_init(&text, LIMIT_RESPONSE_BYTES);
     put_text(host, &text);
     show_draw(&session->screen, buf_str(&text), false);
@@ -180,6 +204,34 @@ static void on_progress(void *user, const struct probe_trace_result *result)
         loop_timer_start(loop, &session->draw_timer, loop_now_ns(loop) + DRAW_NS);
 }
 
+static void on_named(void *user)
+{
+    struct host *host = user;
+    host->naming = NULL;
+    fill_names(host, &host->arena);
+    host_is_over(host);
+}
+
+/* Waits for the names of all that answered, but not for long. */
+static bool wait_for_names(struct host *host, const struct probe_trace_result *result)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < result->flow_count; i++)
+        count += result->flows[i].hop_count;
+    union sock_addr *addrs = arena_alloc_array(&host->scratch, count + 1, sizeof *addrs);
+    count = 0;
+    for (uint32_t i = 0; addrs && i < result->flow_count; i++) {
+        for (uint32_t h = 0; h < result->flows[i].hop_count; h++) {
+            if (sock_is_set(&result->flows[i].hops[h].addr))
+                addrs[count++] = result->flows[i].hops[h].addr;
+        }
+    }
+    if (host->session->is_stopping || !addrs)
+        return false;
+    host->naming = names_wait(host->session->probing.names, addrs, count, NAMES_NS, on_named, host);
+    return host->naming;
+}
+
 static void on_done(void *user, const struct probe_trace_result *result)
 {
     struct host *host = user;
@@ -187,7 +239,8 @@ static void on_done(void *user, const struct probe_trace_result *result)
     fill(host, result, &host->arena);
     for (uint32_t i = 0; i < result->flow_count; i++)
         host->has_reached |= result->flows[i].end == PROBE_TRACE_REACHED;
-    host_is_over(host);
+    if (!wait_for_names(host, result))
+        on_named(host);
 }
 
 static void on_resolved(void *user)
@@ -206,6 +259,7 @@ static void on_resolved(void *user)
     if (sock_is_set(&src) || probe_engine_source(session->probing.place.engine, &host->host.addr, &src))
         host->record.source_ip = arena_strdup(&host->arena, sock_ip_text(&src, text, sizeof text));
     probe_trace_defaults(&settings);
+    settings.protocol = session->probing.protocol;
     settings.dst = host->host.addr;
     settings.src = session->probing.place.source;
     settings.flows = (uint32_t)options->flows;
@@ -267,8 +321,11 @@ static void finish(void *user)
         if (host->is_over)
             continue;
         probing_give_up(&host->host);
+        names_wait_cancel(host->naming);
         if (host->trace)
             probe_trace_finish(host->trace); /* calls on_done */
+        else if (host->naming)
+            on_named(host);
         else
             host_is_over(host);
     }

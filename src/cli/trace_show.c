@@ -2,13 +2,13 @@
 
 #include "cli/csv.h"
 
-static const char *const protocol_words[] = {"icmp", "tcp", "udp", NULL};
-
 static const struct field record_fields[] = {
     FIELD_STR(struct trace_record, server, "server", (), "Host as it was given"),
     FIELD_STR(struct trace_record, server_ip, "serverIp", (), "Address that was traced"),
     FIELD_STR(struct trace_record, source_ip, "sourceIp", (), "Address the probes left from"),
-    FIELD_ENUM(struct trace_record, protocol, "protocol", protocol_words, (.preset = "icmp"), "Protocol of the probes"),
+    FIELD_ENUM(struct trace_record, protocol, "protocol", probing_protocol_words, (.preset = "icmp"),
+               "Protocol of the probes"),
+    FIELD_I32(struct trace_record, port, "port", (), "Port of TCP and UDP probes"),
     FIELD_STR(struct trace_record, error_details, "errorDetails", (), "Why the host could not be traced"),
     FIELD_LIST(struct trace_record, path_traces, "pathTraces", &measure_route_table, (),
                "The traces, one for each flow"),

@@ -10,6 +10,7 @@
 /* One host: the part pathVis of a result with what a command adds. */
 struct trace_record {
     int protocol; /* enum probe_protocol */
+    int32_t port;
     const char *server, *server_ip, *source_ip;
     const char *error_details;
     struct field_list path_traces; /* struct measure_route */
