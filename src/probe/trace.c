@@ -69,7 +69,8 @@ _Static_assert(LIMIT_HOPS * PROBE_TRACE_MAX_ATTEMPTS < ESTIMATE_OFFSET, "every a
 void probe_trace_defaults(struct probe_trace_settings *settings)
 {
     *settings = (struct probe_trace_settings){
-        .flows = 3, .max_ttl = LIMIT_HOPS, .gap_limit = 6, .attempts = PROBE_TRACE_MAX_ATTEMPTS, .wait_ns = WAIT_NS};
+        .flows = 3, .max_ttl = LIMIT_HOPS, .gap_limit = 6, .attempts = PROBE_TRACE_MAX_ATTEMPTS, .beyond = BEYOND,
+        .wait_ns = WAIT_NS};
 }
 
 static struct probe_trace_hop *hop_at(const struct probe_trace *trace, const struct flow *flow, uint32_t ttl)
@@ -125,8 +126,8 @@ static uint32_t goal_of(const struct probe_trace *trace, const struct flow *flow
         beyond_last = USUAL_PATH;
     if (trace->distance == 0)
         goal = beyond_last;
-    else if (flow->high < trace->distance + BEYOND)
-        goal = trace->distance + BEYOND;
+    else if (flow->high < trace->distance + trace->settings.beyond)
+        goal = trace->distance + trace->settings.beyond;
     else if (is_answered(trace, flow, flow->high))
         goal = flow->high + BEYOND; /* further than thought */
     else if (flow->slots[flow->high - 1].is_silent)
@@ -288,6 +289,7 @@ static void update_flow(const struct probe_trace *trace, const struct flow *flow
 {
     for (uint32_t ttl = 1; ttl <= flow->high; ttl++)
         update_hop(trace, &shown->hops[ttl - 1], &flow->slots[ttl - 1]);
+    shown->probed = flow->high;
     shown->end = end_of(trace, flow, &shown->hop_count);
     shown->end_type = shown->end_code = 0;
     if (flow->stop && (shown->end == PROBE_TRACE_UNREACHABLE || shown->end == PROBE_TRACE_PROHIBITED)) {
@@ -577,6 +579,8 @@ static int check(const struct probe_trace_settings *settings, struct error *err)
         return error_set(err, E_RANGE, "attempts", "must be from 1 to %u", PROBE_TRACE_MAX_ATTEMPTS);
     if (settings->distance > LIMIT_HOPS)
         return error_set(err, E_RANGE, "distance", "must be at most %u", LIMIT_HOPS);
+    if (settings->beyond > LIMIT_HOPS)
+        return error_set(err, E_RANGE, "beyond", "must be at most %u", LIMIT_HOPS);
     if (settings->dscp > 63)
         return error_set(err, E_RANGE, "dscp", "must be at most 63");
     if (settings->wait_ns < CLOCK_MS || settings->wait_ns > 10 * CLOCK_S)

@@ -40,6 +40,7 @@ struct probe_trace_settings {
     uint8_t gap_limit;    /* silent hops beyond the last that answered, 1..max_ttl */
     uint8_t attempts;     /* probes to a hop that stays silent, 1..PROBE_TRACE_MAX_ATTEMPTS */
     uint8_t distance;     /* last known number of hops; 0 = estimate it */
+    uint8_t beyond;       /* TTLs probed beyond the distance at once, in case the path is longer than thought */
     uint8_t dscp;         /* 0..63 */
     int64_t wait_ns;      /* for each answer, 1 ms..10 s */
     uint64_t flow_seed;   /* the same seed walks with the same flows again, so that a path that differs is a route that
@@ -78,6 +79,7 @@ struct probe_trace_flow {
     enum probe_trace_end end;
     uint16_t id;                   /* ICMP identifier or local port: tells the flow apart in a capture */
     uint32_t hop_count;            /* hops[i] is TTL i+1; the last one answered, whatever the end (0 = nobody did) */
+    uint32_t probed;               /* TTLs probed: hops[hop_count..probed-1] are silent, or beyond the end */
     struct probe_trace_hop *hops;
     uint8_t end_type, end_code;    /* of the message that ended it, with UNREACHABLE and PROHIBITED */
 };

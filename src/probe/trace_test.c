@@ -140,6 +140,35 @@ static void straight_path_takes_two_round_trips(void **state)
     close_world(&world);
 }
 
+/* Who probes the same path every second sends nothing beyond the target, and learns what stayed silent. */
+static void known_distance_is_not_exceeded(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, line);
+    world.hops = 15;
+    world.settings.distance = 15;
+    world.settings.beyond = 0;
+    world.settings.gap_limit = world.settings.attempts = 1;
+    run(&world);
+    assert_int_equal(world.fake->sent, 3 * 15);
+    assert_int_equal(world.result->flows[2].end, PROBE_TRACE_REACHED);
+    assert_int_equal(world.result->flows[2].probed, 15);
+    world.fake->sent = 0;
+    world.lose = 1 << 14 | 1 << 15;
+    run(&world);
+    assert_int_equal(world.fake->sent, 3 * 15);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct probe_trace_flow *flow = &world.result->flows[i];
+        assert_int_equal(flow->end, PROBE_TRACE_SILENT);
+        assert_int_equal(flow->hop_count, 13);
+        assert_int_equal(flow->probed, 15);
+        assert_int_equal(flow->hops[14].sent, 1);
+        assert_int_equal(flow->hops[14].received, 0);
+    }
+    close_world(&world);
+}
+
 static void flows_differ_and_keep_their_checksum(void **state)
 {
     (void)state;
@@ -558,6 +587,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(straight_path_takes_two_round_trips),
+        cmocka_unit_test(known_distance_is_not_exceeded),
         cmocka_unit_test(flows_differ_and_keep_their_checksum),
         cmocka_unit_test(lost_answers_are_asked_for_again),
         cmocka_unit_test(silent_hop_stays_in_its_place),
