@@ -16,6 +16,7 @@
 #define MIN_TAIL_NS (200 * CLOCK_MS)  /* of the ceiling, kept for answers to the last probe */
 #define LINGER_NS (50 * CLOCK_MS)     /* after the last answer, on a path that duplicates */
 #define MAX_BEHIND_NS (20 * CLOCK_MS) /* what is caught up when the engine is late; the rest is skipped */
+#define SLOW_GAP_NS (500 * CLOCK_MS)  /* a stream with this gap or more is slow */
 #define HOPELESS_REFUSALS 3u          /* refused one after the other from the start: more would say nothing new */
 #define PROBE_TTL 64
 #define SYN_AGAIN_NS (500 * CLOCK_MS) /* a SYN+ACK that comes again later is a retransmission of the target, no duplicate */
@@ -149,6 +150,13 @@ static int64_t last_send_at(const struct probe_ping *ping)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
+/* In a long round what this host dropped much later than an answer was due is no excuse for a loss. */
+static int64_t answers_until(const struct probe_ping *ping, const struct probe_ping_probe *probe, int64_t now)
+{
+    int64_t until = probe->tx_ns + wait_ns(ping);
+    return until < now ? until : now;
+}
+
 /* What became of the probes that nobody answered. too_young_ns: sent later than this, one cannot tell. */
 static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
 {
@@ -158,7 +166,8 @@ static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
             continue;
         if (probe->tx_ns == 0 || probe->tx_ns > too_young_ns)
             probe->status = PROBE_PING_UNSENT;
-        else if ((probe->is_tx_estimated && ping->has_stamps) || round_dropped_between(&ping->round, probe->tx_ns, now))
+        else if ((probe->is_tx_estimated && ping->has_stamps) ||
+                 round_dropped_between(&ping->round, probe->tx_ns, answers_until(ping, probe, now)))
             probe->status = PROBE_PING_OVERLOADED; /* never left this host, or its answer was dropped here */
         else
             probe->status = PROBE_PING_LOST;
@@ -184,10 +193,22 @@ static void end(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
 
 /* --- steps -------------------------------------------------------------------------------------------------------- */
 
+/* A fast stream that is late goes on from now; a slow one keeps to its places in time, and those that have passed are
+ * left out, so that it ends when it should. */
+static void skip_behind(struct probe_ping *ping, int64_t now)
+{
+    int64_t gap = gap_ns(ping);
+    if (gap < SLOW_GAP_NS) {
+        ping->due_ns = now - ping->due_ns > MAX_BEHIND_NS ? now : ping->due_ns;
+        return;
+    }
+    for (; ping->next < ping->settings.count && now - ping->due_ns >= gap; ping->next++)
+        ping->due_ns += gap;
+}
+
 static void send_due(struct probe_ping *ping, int64_t now)
 {
-    if (now - ping->due_ns > MAX_BEHIND_NS)
-        ping->due_ns = now;
+    skip_behind(ping, now);
     while (ping->next < ping->settings.count && ping->due_ns <= now && now <= last_send_at(ping)) {
         struct probe_ping_probe *probe = &ping->result->probes[ping->next];
         probe->status = PROBE_PING_WAITING;
@@ -205,8 +226,11 @@ static void send_due(struct probe_ping *ping, int64_t now)
     }
 }
 
+/* A slow stream lasts long enough that a way may come back. */
 static bool is_hopeless(const struct probe_ping *ping)
 {
+    if (gap_ns(ping) >= SLOW_GAP_NS)
+        return false;
     if (ping->next < HOPELESS_REFUSALS && ping->next < ping->settings.count)
         return false;
     for (uint32_t i = 0; i < ping->next; i++) {
@@ -373,6 +397,13 @@ static int check(const struct probe_ping_settings *settings, struct error *err)
     return 0;
 }
 
+/* Probes that may await an answer at once. At a fixed rate that is less than all of a long stream. */
+static uint32_t reserved(const struct probe_ping_settings *settings)
+{
+    uint32_t most = settings->rate_pps * (uint32_t)(CEILING_NS / CLOCK_S);
+    return most > 0 && most < settings->count ? most : settings->count;
+}
+
 int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settings *settings, struct arena *arena,
                      probe_ping_fn *progress, probe_ping_fn *done, void *user, struct probe_ping **ret_ping,
                      struct error *err)
@@ -385,7 +416,7 @@ int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settin
     struct probe_ping_probe *probes = arena_alloc_array(arena, settings->count, sizeof *probes);
     if (!result || !probes)
         return error_set(err, E_LIMIT, "", "no memory left for the round");
-    struct probe_ping *ping = round_new(engine, settings->count, step, err);
+    struct probe_ping *ping = round_new(engine, reserved(settings), step, err);
     if (!ping)
         return -E_LIMIT;
     ping->settings = *settings;

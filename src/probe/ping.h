@@ -10,6 +10,9 @@
  * SYNs leave from a port of their own each, so they take all the paths. A SYN+ACK and a RST are answers alike; the kernel
  * of this host closes with a RST what a SYN+ACK has half opened.
  *
+ * A slow stream, of one packet a second, keeps each probe's place in time: when this host is late by a whole gap or more
+ * the places that passed stay UNSENT, and what the kernel refuses does not end the round.
+ *
  * What the network does is a result: loss, error messages of routers, duplicates. A refusal of our own kernel (no
  * route, not permitted) is a result too: its text is in the result, and the packet does not count as sent.
  */

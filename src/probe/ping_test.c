@@ -66,13 +66,18 @@ static void start(struct world *world)
                      0);
 }
 
-static void run(struct world *world)
+static void finish(struct world *world)
 {
-    start(world);
     fake_run(world->fake, 100 * CLOCK_S, &world->is_done);
     assert_true(world->is_done);
     assert_int_equal(probe_engine_stats(world->engine)->rounds, 0);
     assert_int_equal(probe_engine_stats(world->engine)->probes, 0);
+}
+
+static void run(struct world *world)
+{
+    start(world);
+    finish(world);
 }
 
 static void answer_20ms(struct fake *fake, const struct probe_io_packet *packet)
@@ -250,6 +255,80 @@ static void refusals_of_our_kernel_are_not_sent(void **state)
     run(&world);
     assert_int_equal(world.result.refused, 1);
     assert_true(world.result.end_ns - world.result.start_ns < 20 * CLOCK_MS);
+    close_world(&world);
+}
+
+static void start_slow(struct world *world)
+{
+    world->settings.count = 60;
+    world->settings.rate_pps = 1;
+    world->settings.ceiling_ns = 64 * CLOCK_S;
+    start(world);
+}
+
+static void a_slow_stream_outlasts_refusals(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, answer_20ms);
+    world.fake->refuse = ENETUNREACH; /* an interface that is down for ten seconds, and later for five */
+    start_slow(&world);
+    fake_run(world.fake, 9500 * CLOCK_MS, NULL);
+    world.fake->refuse = 0;
+    fake_run(world.fake, 20 * CLOCK_S, NULL);
+    world.fake->refuse = ENETDOWN;
+    fake_run(world.fake, 5 * CLOCK_S, NULL);
+    world.fake->refuse = 0;
+    finish(&world);
+    assert_int_equal(world.result.sent, 45);
+    assert_int_equal(world.result.received, 45);
+    assert_int_equal(world.result.refused, 15);
+    close_world(&world);
+}
+
+static void a_slow_stream_keeps_its_places_in_time(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, answer_20ms);
+    start_slow(&world);
+    fake_run(world.fake, 10500 * CLOCK_MS, NULL);
+    world.fake->now_ns += 3 * CLOCK_S; /* nobody ran: 11 and 12 have passed, 13 is half a second late */
+    finish(&world);
+    assert_int_equal(world.result.sent, 58);
+    assert_int_equal(world.result.received, 58);
+    for (uint32_t i = 0; i < 60; i++) {
+        const struct probe_ping_probe *probe = &world.result.probes[i];
+        if (i == 11 || i == 12) {
+            assert_int_equal(probe->status, PROBE_PING_UNSENT);
+            continue;
+        }
+        int64_t at = probe->tx_ns - world.result.start_ns;
+        assert_in_range(at, i * CLOCK_S, i * CLOCK_S + (i == 13 ? 520 : 5) * CLOCK_MS);
+    }
+    close_world(&world);
+}
+
+static void lose_and_drop_much_later(struct fake *fake, const struct probe_io_packet *packet)
+{
+    if (fake->sent == 40)
+        fake->dropped++; /* this host drops something, in second 39 */
+    if (fake->sent != 11 && fake->sent != 39)
+        answer_20ms(fake, packet);
+}
+
+/* A drop of our own excuses what was awaited then, and nothing else. */
+static void a_late_drop_excuses_no_loss(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, lose_and_drop_much_later);
+    start_slow(&world);
+    finish(&world);
+    assert_int_equal(world.result.probes[10].status, PROBE_PING_LOST);
+    assert_int_equal(world.result.probes[38].status, PROBE_PING_OVERLOADED);
+    assert_int_equal(world.result.sent, 59);
+    assert_int_equal(world.result.received, 58);
     close_world(&world);
 }
 
@@ -467,6 +546,9 @@ int main(void)
         cmocka_unit_test(duplicates_and_reordering_are_counted),
         cmocka_unit_test(errors_are_results),
         cmocka_unit_test(refusals_of_our_kernel_are_not_sent),
+        cmocka_unit_test(a_slow_stream_outlasts_refusals),
+        cmocka_unit_test(a_slow_stream_keeps_its_places_in_time),
+        cmocka_unit_test(a_late_drop_excuses_no_loss),
         cmocka_unit_test(full_transmit_buffer_delays_and_loses_nothing),
         cmocka_unit_test(our_own_drops_are_no_loss),
         cmocka_unit_test(packet_that_never_left_is_no_loss),
