@@ -48,6 +48,8 @@
 #define LIMIT_NAMES_WAITING 4096u            /* addresses whose names are being asked for or wait to be */
 #define LIMIT_NAMES_FLYING 64u               /* of these the questions without an answer yet */
 #define LIMIT_COMMAND_HOSTS 10000u           /* hosts of one ping or trace on the command line */
+#define LIMIT_GEO_FILES 32u                  /* databases of networks and places */
+#define LIMIT_GEO_ADDRESSES 50000u           /* addresses whose network and place are remembered */
 
 enum limit_kind {
     LIMIT_KIND_ARENA,
