@@ -48,7 +48,7 @@ struct geo {
     struct file files[LIMIT_GEO_FILES];
     size_t count;
     struct copying copying;
-    int dir_errno;      /* told already */
+    int dir_errno; /* told already */
     bool is_full_told;
     uint64_t generation;
     struct map cache;
@@ -182,8 +182,7 @@ static void open_database(struct geo *geo, struct file *file, const char *path)
     forget(geo);
     char whole[PATH_MAX];
     (void)snprintf(whole, sizeof whole, "%s/%s", geo->options.dir, file->name);
-    struct geo_database database = {whole, file->mmdb.metadata.database_type,
-                                    (int64_t)file->mmdb.metadata.build_epoch};
+    struct geo_database database = {whole, file->mmdb.metadata.database_type, (int64_t)file->mmdb.metadata.build_epoch};
     if (geo->options.opened)
         geo->options.opened(geo->options.user, &database);
 }
@@ -287,16 +286,19 @@ static struct file *place(struct geo *geo, const char *name)
         free_place = &geo->files[geo->count++];
     if (!free_place) {
         if (!geo->is_full_told)
-            report(geo, name, (error_set(&err, E_LIMIT, "", "is not read: there are more than %u files",
-                                         LIMIT_GEO_FILES), &err));
+            report(geo, name,
+                   (error_set(&err, E_LIMIT, "", "is not read: there are more than %u files", LIMIT_GEO_FILES), &err));
         geo->is_full_told = true;
         return NULL;
     }
     memset(free_place, 0, sizeof *free_place);
     (void)str_copy(free_place->name, sizeof free_place->name, name);
     if (!is_database)
-        report(geo, name, (error_set(&err, E_NOT_SUPPORTED, "", "is not read: only files that end in .mmdb are; unpack "
-                                                                "it, or take the MMDB format"), &err));
+        report(geo, name,
+               (error_set(&err, E_NOT_SUPPORTED, "",
+                          "is not read: only files that end in .mmdb are; unpack "
+                          "it, or take the MMDB format"),
+                &err));
     return free_place;
 }
 

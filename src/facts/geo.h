@@ -41,9 +41,9 @@ struct geo_database {
 
 struct geo_options {
     const char *dir;
-    const char *scratch_dir;                                                    /* NULL = map the files themselves */
-    void (*report)(void *user, const struct error *err);                        /* a file or the directory; may be NULL */
-    void (*opened)(void *user, const struct geo_database *database);            /* may be NULL */
+    const char *scratch_dir; /* NULL = map the files themselves */
+    void (*report)(void *user, const struct error *err); /* a file or the directory; may be NULL */
+    void (*opened)(void *user, const struct geo_database *database); /* may be NULL */
     void *user;
     uint32_t max_addresses; /* remembered; 0 = LIMIT_GEO_ADDRESSES */
 };

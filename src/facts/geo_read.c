@@ -22,7 +22,7 @@ int geo_read_kind(const char *database_type, struct geo_kind *ret_kind, struct e
     static const struct {
         const char *word;
         uint8_t network, place;
-    } words[] = {{"asn", 4, 0},  {"isp", 3, 0},        {"city", 0, 4},    {"location", 0, 4},
+    } words[] = {{"asn", 4, 0},     {"isp", 3, 0},        {"city", 0, 4},  {"location", 0, 4},
                  {"country", 0, 2}, {"enterprise", 2, 4}, {"ipinfo", 1, 1}};
     struct geo_kind kind = {0};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -129,8 +129,8 @@ static void read_network(struct reading *reading, struct geo_record *record)
 static void read_place(struct reading *reading, struct geo_record *record)
 {
     char iso[GEO_TEXT_BYTES];
-    bool has_city = get_text(reading, PATH("city", "names", "en"), record->city) ||
-                    get_text(reading, PATH("city"), record->city);
+    bool has_city =
+        get_text(reading, PATH("city", "names", "en"), record->city) || get_text(reading, PATH("city"), record->city);
     bool has_region = get_text(reading, PATH("subdivisions", "0", "names", "en"), record->region) ||
                       get_text(reading, PATH("region"), record->region);
     bool has_country = get_text(reading, PATH("country", "names", "en"), record->country) ||

@@ -20,7 +20,7 @@
 struct geo_record {
     bool has_network, has_place;
     uint32_t asn;
-    uint8_t prefix_length;         /* of the block that has the network; valid with has_network and has_prefix */
+    uint8_t prefix_length; /* of the block that has the network; valid with has_network and has_prefix */
     bool has_prefix;
     char organization[GEO_TEXT_BYTES];
     char city[GEO_TEXT_BYTES], region[GEO_TEXT_BYTES], country[GEO_TEXT_BYTES];
@@ -35,7 +35,8 @@ struct geo_kind {
 /* -E_NOT_SUPPORTED: nothing we show. */
 int geo_read_kind(const char *database_type, struct geo_kind *ret_kind, struct error *err);
 
-/* Adds to record what it lacks and the database tells. -E_CORRUPT: the database is damaged, record has what was read. */
+/* Adds to record what it lacks and the database tells. -E_CORRUPT: the database is damaged, record has what was
+ * read. */
 int geo_read(const MMDB_s *mmdb, const struct geo_kind *kind, const union sock_addr *addr, struct geo_record *record,
              struct error *err);
 

@@ -154,8 +154,7 @@ static void databases_say_network_and_place(void **state)
         struct mmdb_write *city = mmdb_write_new("GeoIP2-City", forms[i].ip_version, forms[i].record_size, BUILT_S);
         mmdb_write_put(city, "20.0.0.0/8", "country.iso_code=NL;country.names.en=Netherlands");
         mmdb_write_put(city, "20.1.2.0/24", DELFT);
-        mmdb_write_put(city, "20.1.3.0/24",
-                       "city.names.en=Singapore;country.iso_code=SG;country.names.en=Singapore");
+        mmdb_write_put(city, "20.1.3.0/24", "city.names.en=Singapore;country.iso_code=SG;country.names.en=Singapore");
         mmdb_write_put(city, "20.1.4.0/24", "country.iso_code=FR");
         mmdb_write_put(city, "20.1.5.0/24", "location.time_zone=Europe/Paris");
         mmdb_write_file(city, path_of(stage, "city.mmdb"));
@@ -170,9 +169,8 @@ static void databases_say_network_and_place(void **state)
         assert_string_equal(facts(stage, "20.1.5.9"), "20.1.0.0/17 | Example One (AS 64500) | - | -");
         assert_string_equal(facts(stage, "20.2.0.1"), "- | - | Netherlands | NL");
         assert_string_equal(facts(stage, "21.0.0.1"), "nothing");
-        assert_string_equal(facts(stage, "2a00:100::1"), forms[i].ip_version == 6
-                                                             ? "2a00:100::/32 | Six & Sons (AS 64501) | - | -"
-                                                             : "nothing");
+        assert_string_equal(facts(stage, "2a00:100::1"),
+                            forms[i].ip_version == 6 ? "2a00:100::/32 | Six & Sons (AS 64501) | - | -" : "nothing");
         assert_string_equal(facts(stage, "::ffff:20.1.2.3"), facts(stage, "20.1.2.3"));
     }
     assert_int_equal(stage->reports, 0);
@@ -245,8 +243,8 @@ static void private_addresses_are_the_operators(void **state)
     mmdb_write_file(all, path_of(stage, "all.mmdb"));
     mmdb_write_free(all);
     refresh(stage);
-    static const char *const special[] = {"10.1.2.3", "192.168.1.1", "100.64.1.1", "127.0.0.1", "192.0.2.1",
-                                          "198.18.0.1", "224.0.0.1", "fd00::1", "fe80::1", "::ffff:10.1.2.3"};
+    static const char *const special[] = {"10.1.2.3",   "192.168.1.1", "100.64.1.1", "127.0.0.1", "192.0.2.1",
+                                          "198.18.0.1", "224.0.0.1",   "fd00::1",    "fe80::1",   "::ffff:10.1.2.3"};
     for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
         assert_string_equal(facts(stage, special[i]), "nothing");
     assert_string_equal(facts(stage, "8.8.8.8"), "- | - | Nowhere | -");

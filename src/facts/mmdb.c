@@ -202,9 +202,9 @@ void mmdb_write_bytes(const struct mmdb_write *write, struct buf *out)
         uint32_t value[2];
         for (size_t side = 0; side < 2; side++) {
             uint32_t inner = write->nodes[i].value[side];
-            value[side] = inner == 0                    ? write->node_count
+            value[side] = inner == 0                  ? write->node_count
                           : inner >= MMDB_WRITE_NODES ? inner - MMDB_WRITE_NODES + write->node_count + 16
-                                                        : inner;
+                                                      : inner;
         }
         put_node(out, write->record_size, value);
     }

@@ -16,11 +16,11 @@
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define RESOLV_CONF_LOOK_NS (10 * CLOCK_S)
-#define TTL_LEAST_S 30             /* whatever the record says: a table asks again and again */
+#define TTL_LEAST_S 30 /* whatever the record says: a table asks again and again */
 #define TTL_MOST_S 86400
-#define TTL_NONE_S 900             /* there is no such name, and no SOA says for how long */
-#define TTL_HOSTS_S 300            /* of /etc/hosts */
-#define TTL_FAILED_S 60            /* nobody answered */
+#define TTL_NONE_S 900  /* there is no such name, and no SOA says for how long */
+#define TTL_HOSTS_S 300 /* of /etc/hosts */
+#define TTL_FAILED_S 60 /* nobody answered */
 
 struct link { /* in a ring whose head is the list itself */
     struct link *next, *previous;
@@ -95,7 +95,7 @@ static void link_put(struct link *ring, struct link *link) /* at its end */
     ring->previous = link;
 }
 
-#define OF_LINK(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define OF_LINK(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 /* --- what is known ------------------------------------------------------------------------------------------------ */
 
@@ -301,8 +301,8 @@ static void follow_resolv_conf(struct names *names)
     if (names->servers || names->flying || now_mono_ns - names->looked_ns < RESOLV_CONF_LOOK_NS)
         return;
     names->looked_ns = now_mono_ns;
-    if (stat(RESOLV_CONF, &now) != 0 || (now.st_mtim.tv_sec == names->resolv_conf.tv_sec &&
-                                         now.st_mtim.tv_nsec == names->resolv_conf.tv_nsec))
+    if (stat(RESOLV_CONF, &now) != 0 ||
+        (now.st_mtim.tv_sec == names->resolv_conf.tv_sec && now.st_mtim.tv_nsec == names->resolv_conf.tv_nsec))
         return;
     bool is_first = names->resolv_conf.tv_sec == 0;
     names->resolv_conf = now.st_mtim;
@@ -470,8 +470,8 @@ struct names_wait *names_wait(struct names *names, const union sock_addr *addrs,
 static void open_hosts(struct names *names)
 {
     struct ares_options options = {.lookups = (char[]){"f"}};
-    names->has_hosts = !names->options.has_no_hosts &&
-                       ares_init_options(&names->hosts, &options, ARES_OPT_LOOKUPS) == ARES_SUCCESS;
+    names->has_hosts =
+        !names->options.has_no_hosts && ares_init_options(&names->hosts, &options, ARES_OPT_LOOKUPS) == ARES_SUCCESS;
 }
 
 int names_new(struct loop *loop, const struct names_options *options, struct names **ret_names, struct error *err)

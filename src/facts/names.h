@@ -58,8 +58,8 @@ const char *names_get(struct names *names, const union sock_addr *addr);
 /* The same without asking. *ret_is_known: asking would bring nothing new. */
 const char *names_peek(const struct names *names, const union sock_addr *addr, bool *ret_is_known);
 
-/* Asks for all that are not known. fn is called once, later, on the loop's thread, when every answer has come or wait_ns
- * have passed; the wait is gone then. NULL: there is nothing to wait for, fn will not be called. */
+/* Asks for all that are not known. fn is called once, later, on the loop's thread, when every answer has come or
+ * wait_ns have passed; the wait is gone then. NULL: there is nothing to wait for, fn will not be called. */
 struct names_wait *names_wait(struct names *names, const union sock_addr *addrs, size_t count, int64_t wait_ns,
                               loop_fn *fn, void *user);
 void names_wait_cancel(struct names_wait *wait); /* NULL is fine */

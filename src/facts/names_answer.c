@@ -59,8 +59,8 @@ int names_read_answer(const unsigned char *bytes, size_t size, const union sock_
     int status = rcode == ns_r_nxdomain
                      ? ARES_ENODATA
                      : ares_parse_ptr_reply(bytes, (int)size, ip, (int)addr_size, addr->sa.sa_family, &host);
-    bool is_name = status == ARES_SUCCESS && host->h_name && is_host_name(host->h_name) &&
-                   strlen(host->h_name) < NAMES_TEXT_BYTES;
+    bool is_name =
+        status == ARES_SUCCESS && host->h_name && is_host_name(host->h_name) && strlen(host->h_name) < NAMES_TEXT_BYTES;
     if (is_name)
         (void)str_copy(ret_name, NAMES_TEXT_BYTES, host->h_name);
     if (host)

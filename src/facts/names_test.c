@@ -5,174 +5,35 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/limit.h"
+#include "facts/dns_stub.h"
 #include "facts/names.h"
-
-/* --- the server --------------------------------------------------------------------------------------------------- */
-
-enum kind { PTR, ALIAS, NXDOMAIN, NO_DATA, SILENT, SERVFAIL, GARBAGE, OTHER_ID, TRUNCATED, NO_SOA };
-
-struct zone {
-    const char *question; /* "1.2.0.192.in-addr.arpa" */
-    enum kind kind;
-    const char *name;     /* labels separated by '/', so that a label can hold any byte */
-    uint32_t ttl_s;
-};
-
-struct server {
-    int fd;
-    const struct zone *zone;
-    unsigned asked;
-    char last[256];
-};
-
-static size_t put_name(unsigned char *out, const char *name, char separator)
-{
-    size_t used = 0;
-    while (*name) {
-        const char *end = strchr(name, separator);
-        size_t length = end ? (size_t)(end - name) : strlen(name);
-        out[used++] = (unsigned char)length;
-        memcpy(out + used, name, length);
-        used += length;
-        name += length + (end != NULL);
-    }
-    out[used++] = 0;
-    return used;
-}
-
-static size_t put_record(unsigned char *out, const void *owner, size_t owner_size, uint16_t type, uint32_t ttl_s,
-                         const void *data, size_t size)
-{
-    memcpy(out, owner, owner_size);
-    const unsigned char fixed[] = {(unsigned char)(type >> 8), (unsigned char)type, 0, 1,
-                                   (unsigned char)(ttl_s >> 24), (unsigned char)(ttl_s >> 16),
-                                   (unsigned char)(ttl_s >> 8), (unsigned char)ttl_s,
-                                   (unsigned char)(size >> 8), (unsigned char)size};
-    memcpy(out + owner_size, fixed, sizeof fixed);
-    memcpy(out + owner_size + sizeof fixed, data, size);
-    return owner_size + sizeof fixed + size;
-}
-
-static size_t put_soa(unsigned char *out, uint32_t ttl_s)
-{
-    unsigned char data[64], owner[32];
-    size_t size = put_name(data, "ns.example", '.');
-    size += put_name(data + size, "admin.example", '.');
-    memset(data + size, 0, 20);
-    return put_record(out, owner, put_name(owner, "example", '.'), 6, ttl_s, data, size + 20);
-}
-
-/* The answer in place of the question in packet; returns its size, 0 = none. */
-static size_t answer(const struct zone *zone, unsigned char *packet, size_t size)
-{
-    static const unsigned char to_question[] = {0xc0, 12};
-    unsigned char name[256], alias[64];
-    size_t name_size = put_name(name, zone->name ? zone->name : "", '/');
-    packet[2] = 0x84;
-    packet[3] = 0x80;
-    packet[11] = 0; /* no additional records: EDNS is not spoken */
-    switch (zone->kind) {
-    case PTR:
-        packet[7] = 1;
-        return size + put_record(packet + size, to_question, 2, 12, zone->ttl_s, name, name_size);
-    case ALIAS: /* RFC 2317 */
-        packet[7] = 2;
-        size_t alias_size = put_name(alias, "7.0/25.2.0.192.in-addr.arpa", '.');
-        size += put_record(packet + size, to_question, 2, 5, zone->ttl_s / 2, alias, alias_size);
-        return size + put_record(packet + size, alias, alias_size, 12, zone->ttl_s, name, name_size);
-    case NXDOMAIN:
-    case NO_DATA:
-        packet[3] = zone->kind == NXDOMAIN ? 0x83 : 0x80;
-        packet[9] = 1;
-        return size + put_soa(packet + size, zone->ttl_s);
-    case NO_SOA:
-        packet[3] = 0x83;
-        return size;
-    case SERVFAIL:
-        packet[3] = 0x82;
-        return size;
-    case GARBAGE:
-        packet[7] = 3;
-        memset(packet + size, 0xc1, 20);
-        return size + 20;
-    case OTHER_ID:
-        packet[0] ^= 0x55;
-        packet[7] = 1;
-        return size + put_record(packet + size, to_question, 2, 12, zone->ttl_s, name, name_size);
-    case TRUNCATED:
-        packet[2] |= 2;
-        return size;
-    case SILENT:
-        return 0;
-    }
-    return 0;
-}
-
-static void on_question(void *user, int fd, unsigned events)
-{
-    struct server *server = user;
-    unsigned char packet[1024];
-    struct sockaddr_storage from;
-    socklen_t from_size = sizeof from;
-    (void)events;
-    ssize_t got = recvfrom(fd, packet, 512, 0, (struct sockaddr *)&from, &from_size);
-    if (got < 12)
-        return;
-    size_t at = 12, used = 0;
-    while (packet[at]) {
-        memcpy(server->last + used, packet + at + 1, packet[at]);
-        used += packet[at];
-        server->last[used++] = '.';
-        at += packet[at] + 1u;
-    }
-    server->last[used ? used - 1 : 0] = 0;
-    server->asked++;
-    for (const struct zone *zone = server->zone; zone && zone->question; zone++) {
-        if (strcmp(zone->question, server->last) != 0)
-            continue;
-        size_t size = answer(zone, packet, at + 5);
-        if (size)
-            assert_int_equal(sendto(fd, packet, size, 0, (struct sockaddr *)&from, from_size), (ssize_t)size);
-        return;
-    }
-    fail_msg("nobody expected the question %s", server->last);
-}
 
 /* --- the stage ---------------------------------------------------------------------------------------------------- */
 
 struct stage {
     struct loop *loop;
-    struct server server;
+    struct dns_stub server;
     struct clock_sim clock;
     struct names *names;
     struct names_options options;
-    char address[32];
     unsigned done;
 };
 
-static void stage_open(struct stage *stage, const struct zone *zone, const struct names_options *options)
+static void stage_open(struct stage *stage, const struct dns_stub_answer *zone, const struct names_options *options)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof in;
     struct error err;
     memset(stage, 0, sizeof *stage);
     assert_int_equal(loop_new(&stage->loop, NULL), 0);
     clock_sim_init(&stage->clock, 1);
-    stage->server.zone = zone;
-    stage->server.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(stage->server.fd, (struct sockaddr *)&in, size), 0);
-    assert_int_equal(getsockname(stage->server.fd, (struct sockaddr *)&in, &size), 0);
-    assert_int_equal(loop_add(stage->loop, stage->server.fd, LOOP_READ, on_question, &stage->server, NULL), 0);
-    (void)snprintf(stage->address, sizeof stage->address, "127.0.0.1:%u", ntohs(in.sin_port));
+    dns_stub_open(&stage->server, stage->loop, zone);
     if (options)
         stage->options = *options;
     stage->options.clock = &stage->clock.clock;
-    stage->options.servers = stage->address;
+    stage->options.servers = stage->server.address;
     stage->options.has_no_hosts = true;
     if (names_new(stage->loop, &stage->options, &stage->names, &err))
         fail_msg("%s: %s", err.where, err.text);
@@ -181,8 +42,8 @@ static void stage_open(struct stage *stage, const struct zone *zone, const struc
 static void stage_close(struct stage *stage)
 {
     names_free(stage->names);
-    loop_remove(stage->loop, stage->server.fd);
-    close(stage->server.fd);
+    assert_int_equal(stage->server.unknown, 0);
+    dns_stub_close(&stage->server);
     loop_free(stage->loop);
 }
 
@@ -234,10 +95,11 @@ static void questions_follow_the_families(void **state)
 static void names_are_asked_for_once_and_kept(void **state)
 {
     (void)state;
-    static const struct zone zone[] = {
-        {"1.2.0.192.in-addr.arpa", PTR, "core1/ams/example/net", 600},
-        {"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", PTR, "v6/example/net", 600},
-        {"7.2.0.192.in-addr.arpa", ALIAS, "delegated/example/net", 600},
+    static const struct dns_stub_answer zone[] = {
+        {"1.2.0.192.in-addr.arpa", DNS_STUB_PTR, "core1/ams/example/net", 600},
+        {"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", DNS_STUB_PTR, "v6/example/net",
+         600},
+        {"7.2.0.192.in-addr.arpa", DNS_STUB_ALIAS, "delegated/example/net", 600},
         {0}};
     struct stage stage;
     stage_open(&stage, zone, NULL);
@@ -260,20 +122,21 @@ static void names_are_asked_for_once_and_kept(void **state)
 static void answers_grow_old_as_their_records_say(void **state)
 {
     (void)state;
-    struct zone zone[] = {{"1.2.0.192.in-addr.arpa", PTR, "old/example", 100},
-                          {"2.2.0.192.in-addr.arpa", NXDOMAIN, NULL, 300},
-                          {"3.2.0.192.in-addr.arpa", NO_DATA, NULL, 300},
-                          {"4.2.0.192.in-addr.arpa", NO_SOA, NULL, 0},
-                          {"5.2.0.192.in-addr.arpa", PTR, "short/example", 1},
-                          {"7.2.0.192.in-addr.arpa", ALIAS, "alias/example", 200},
-                          {0}};
+    struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_PTR, "old/example", 100},
+                                     {"2.2.0.192.in-addr.arpa", DNS_STUB_NXDOMAIN, NULL, 300},
+                                     {"3.2.0.192.in-addr.arpa", DNS_STUB_NO_DATA, NULL, 300},
+                                     {"4.2.0.192.in-addr.arpa", DNS_STUB_NO_SOA, NULL, 0},
+                                     {"5.2.0.192.in-addr.arpa", DNS_STUB_PTR, "short/example", 1},
+                                     {"7.2.0.192.in-addr.arpa", DNS_STUB_ALIAS, "alias/example", 200},
+                                     {0}};
     struct stage stage;
     stage_open(&stage, zone, NULL);
     static const struct {
         const char *address, *name;
         int64_t life_s;
-    } cases[] = {{"192.0.2.1", "old.example", 100}, {"192.0.2.2", NULL, 300},          {"192.0.2.3", NULL, 300},
-                 {"192.0.2.4", NULL, 900},          {"192.0.2.5", "short.example", 30}, {"192.0.2.7", "alias.example", 100}};
+    } cases[] = {{"192.0.2.1", "old.example", 100},  {"192.0.2.2", NULL, 300},
+                 {"192.0.2.3", NULL, 300},           {"192.0.2.4", NULL, 900},
+                 {"192.0.2.5", "short.example", 30}, {"192.0.2.7", "alias.example", 100}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         union sock_addr addr = ip(cases[i].address);
         bool is_known;
@@ -297,7 +160,7 @@ static void answers_grow_old_as_their_records_say(void **state)
     assert_string_equal(resolve(&stage, "192.0.2.1"), "new.example");
     assert_int_equal(stage.server.asked, asked + 1);
     clock_sim_advance(&stage.clock, 100 * CLOCK_S);
-    zone[0].kind = NXDOMAIN;
+    zone[0].kind = DNS_STUB_NXDOMAIN;
     assert_null(resolve(&stage, "192.0.2.1"));
     stage_close(&stage);
 }
@@ -305,12 +168,12 @@ static void answers_grow_old_as_their_records_say(void **state)
 static void silence_is_remembered_for_a_minute(void **state)
 {
     (void)state;
-    struct zone zone[] = {{"1.2.0.192.in-addr.arpa", PTR, "one/example", 40},
-                          {"2.2.0.192.in-addr.arpa", SILENT, NULL, 0},
-                          {"3.2.0.192.in-addr.arpa", SERVFAIL, NULL, 0},
-                          {"4.2.0.192.in-addr.arpa", OTHER_ID, "forged/example", 600},
-                          {"5.2.0.192.in-addr.arpa", TRUNCATED, NULL, 0},
-                          {0}};
+    struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_PTR, "one/example", 40},
+                                     {"2.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                     {"3.2.0.192.in-addr.arpa", DNS_STUB_SERVFAIL, NULL, 0},
+                                     {"4.2.0.192.in-addr.arpa", DNS_STUB_OTHER_ID, "forged/example", 600},
+                                     {"5.2.0.192.in-addr.arpa", DNS_STUB_TRUNCATED, NULL, 0},
+                                     {0}};
     struct stage stage;
     stage_open(&stage, zone, &(struct names_options){.timeout_ms = 20});
     assert_null(resolve(&stage, "192.0.2.2"));
@@ -331,7 +194,7 @@ static void silence_is_remembered_for_a_minute(void **state)
 
     /* What was known is kept while nobody answers. */
     assert_string_equal(resolve(&stage, "192.0.2.1"), "one.example");
-    zone[0].kind = SILENT;
+    zone[0].kind = DNS_STUB_SILENT;
     clock_sim_advance(&stage.clock, 40 * CLOCK_S);
     assert_string_equal(resolve(&stage, "192.0.2.1"), "one.example");
     stage_close(&stage);
@@ -345,16 +208,16 @@ static void only_host_names_are_shown(void **state)
     for (size_t i = 60; i < sizeof long_name; i += 61)
         long_name[i] = '/';
     long_name[251] = 0;
-    struct zone zone[] = {{"1.2.0.192.in-addr.arpa", PTR, "<script>/example", 600},
-                          {"2.2.0.192.in-addr.arpa", PTR, "\033[2J/example", 600},
-                          {"3.2.0.192.in-addr.arpa", PTR, "a b/example", 600},
-                          {"4.2.0.192.in-addr.arpa", PTR, "a.b/example", 600},
-                          {"5.2.0.192.in-addr.arpa", PTR, "", 600},
-                          {"6.2.0.192.in-addr.arpa", GARBAGE, NULL, 0},
-                          {"7.2.0.192.in-addr.arpa", PTR, "\xc3\xa4/example", 600},
-                          {"8.2.0.192.in-addr.arpa", PTR, "under_score/Example", 600},
-                          {"9.2.0.192.in-addr.arpa", PTR, long_name, 600},
-                          {0}};
+    struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_PTR, "<script>/example", 600},
+                                     {"2.2.0.192.in-addr.arpa", DNS_STUB_PTR, "\033[2J/example", 600},
+                                     {"3.2.0.192.in-addr.arpa", DNS_STUB_PTR, "a b/example", 600},
+                                     {"4.2.0.192.in-addr.arpa", DNS_STUB_PTR, "a.b/example", 600},
+                                     {"5.2.0.192.in-addr.arpa", DNS_STUB_PTR, "", 600},
+                                     {"6.2.0.192.in-addr.arpa", DNS_STUB_GARBAGE, NULL, 0},
+                                     {"7.2.0.192.in-addr.arpa", DNS_STUB_PTR, "\xc3\xa4/example", 600},
+                                     {"8.2.0.192.in-addr.arpa", DNS_STUB_PTR, "under_score/Example", 600},
+                                     {"9.2.0.192.in-addr.arpa", DNS_STUB_PTR, long_name, 600},
+                                     {0}};
     struct stage stage;
     stage_open(&stage, zone, NULL);
     for (int i = 1; i <= 7; i++) {
@@ -372,9 +235,9 @@ static void only_host_names_are_shown(void **state)
 static void two_who_ask_share_a_question(void **state)
 {
     (void)state;
-    static const struct zone zone[] = {{"1.2.0.192.in-addr.arpa", PTR, "one/example", 600},
-                                       {"2.2.0.192.in-addr.arpa", PTR, "two/example", 600},
-                                       {0}};
+    static const struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_PTR, "one/example", 600},
+                                                  {"2.2.0.192.in-addr.arpa", DNS_STUB_PTR, "two/example", 600},
+                                                  {0}};
     struct stage stage;
     stage_open(&stage, zone, NULL);
     union sock_addr addrs[] = {ip("192.0.2.1"), ip("192.0.2.2"), ip("192.0.2.1"), {{0}}};
@@ -394,7 +257,7 @@ static void two_who_ask_share_a_question(void **state)
 static void waits_end(void **state)
 {
     (void)state;
-    static const struct zone zone[] = {{"1.2.0.192.in-addr.arpa", SILENT, NULL, 0}, {0}};
+    static const struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0}, {0}};
     struct stage stage;
     stage_open(&stage, zone, &(struct names_options){.timeout_ms = 60000});
     union sock_addr addr = ip("192.0.2.1");
@@ -413,10 +276,13 @@ static void questions_have_a_rate(void **state)
 {
     (void)state;
     static const char *const texts[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"};
-    static const struct zone zone[] = {
-        {"1.2.0.192.in-addr.arpa", PTR, "n/example", 600}, {"2.2.0.192.in-addr.arpa", PTR, "n/example", 600},
-        {"3.2.0.192.in-addr.arpa", PTR, "n/example", 600}, {"4.2.0.192.in-addr.arpa", PTR, "n/example", 600},
-        {"5.2.0.192.in-addr.arpa", PTR, "n/example", 600}, {"6.2.0.192.in-addr.arpa", PTR, "n/example", 600}, {0}};
+    static const struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_PTR, "n/example", 600},
+                                                  {"2.2.0.192.in-addr.arpa", DNS_STUB_PTR, "n/example", 600},
+                                                  {"3.2.0.192.in-addr.arpa", DNS_STUB_PTR, "n/example", 600},
+                                                  {"4.2.0.192.in-addr.arpa", DNS_STUB_PTR, "n/example", 600},
+                                                  {"5.2.0.192.in-addr.arpa", DNS_STUB_PTR, "n/example", 600},
+                                                  {"6.2.0.192.in-addr.arpa", DNS_STUB_PTR, "n/example", 600},
+                                                  {0}};
     struct stage stage;
     stage_open(&stage, zone, &(struct names_options){.per_second = 4});
     union sock_addr addrs[6];
@@ -437,10 +303,12 @@ static void questions_have_a_rate(void **state)
 static void there_is_a_ceiling(void **state)
 {
     (void)state;
-    static const struct zone zone[] = {
-        {"1.2.0.192.in-addr.arpa", PTR, "one/example", 600}, {"2.2.0.192.in-addr.arpa", PTR, "two/example", 600},
-        {"3.2.0.192.in-addr.arpa", PTR, "three/example", 600}, {"4.2.0.192.in-addr.arpa", SILENT, NULL, 0},
-        {"5.2.0.192.in-addr.arpa", SILENT, NULL, 0}, {0}};
+    static const struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_PTR, "one/example", 600},
+                                                  {"2.2.0.192.in-addr.arpa", DNS_STUB_PTR, "two/example", 600},
+                                                  {"3.2.0.192.in-addr.arpa", DNS_STUB_PTR, "three/example", 600},
+                                                  {"4.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                                  {"5.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                                  {0}};
     struct stage stage;
     stage_open(&stage, zone, &(struct names_options){.max_names = 2, .timeout_ms = 60000});
     assert_string_equal(resolve(&stage, "192.0.2.1"), "one.example");

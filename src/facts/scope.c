@@ -16,19 +16,19 @@ struct special {
 };
 
 static const struct special special_v4[] = {
-    {{0}, 8, false},            /* this network, RFC 791 */
-    {{10}, 8, true},            /* RFC 1918 */
-    {{100, 64}, 10, true},      /* shared by a carrier, RFC 6598 */
-    {{127}, 8, true},           /* loopback */
-    {{169, 254}, 16, true},     /* link local, RFC 3927 */
-    {{172, 16}, 12, true},      /* RFC 1918 */
-    {{192, 0, 0}, 24, false},   /* protocol assignments, RFC 6890 */
-    {{192, 0, 2}, 24, false},   /* documentation, RFC 5737 */
-    {{192, 168}, 16, true},     /* RFC 1918 */
-    {{198, 18}, 15, false},     /* benchmarking, RFC 2544 */
+    {{0}, 8, false},             /* this network, RFC 791 */
+    {{10}, 8, true},             /* RFC 1918 */
+    {{100, 64}, 10, true},       /* shared by a carrier, RFC 6598 */
+    {{127}, 8, true},            /* loopback */
+    {{169, 254}, 16, true},      /* link local, RFC 3927 */
+    {{172, 16}, 12, true},       /* RFC 1918 */
+    {{192, 0, 0}, 24, false},    /* protocol assignments, RFC 6890 */
+    {{192, 0, 2}, 24, false},    /* documentation, RFC 5737 */
+    {{192, 168}, 16, true},      /* RFC 1918 */
+    {{198, 18}, 15, false},      /* benchmarking, RFC 2544 */
     {{198, 51, 100}, 24, false}, /* documentation, RFC 5737 */
-    {{203, 0, 113}, 24, false}, /* documentation, RFC 5737 */
-    {{224}, 3, false},          /* multicast and reserved, to the end */
+    {{203, 0, 113}, 24, false},  /* documentation, RFC 5737 */
+    {{224}, 3, false},           /* multicast and reserved, to the end */
 };
 
 /* Outside 2000::/3 nothing is assigned to networks; these are what is special outside of it by name, or inside. */
@@ -61,8 +61,7 @@ static const struct special *find(const union sock_addr *addr, bool *ret_is_v4)
 {
     const unsigned char *bytes = bytes_of(addr, ret_is_v4);
     const struct special *list = *ret_is_v4 ? special_v4 : special_v6;
-    size_t count =
-        *ret_is_v4 ? sizeof special_v4 / sizeof special_v4[0] : sizeof special_v6 / sizeof special_v6[0];
+    size_t count = *ret_is_v4 ? sizeof special_v4 / sizeof special_v4[0] : sizeof special_v6 / sizeof special_v6[0];
     for (size_t i = 0; i < count; i++) {
         if (is_same(bytes, list[i].bytes, list[i].length))
             return &list[i];

@@ -29,7 +29,7 @@ const char *scope_text(const union sock_addr *addr, uint8_t length, char *buf, s
 /* Numbered by whoever runs the network it is in: private, shared by a carrier, unique local, link local, loopback. */
 bool scope_is_private(const union sock_addr *addr);
 
-/* Announced to the Internet by somebody, as far as the registries say: neither private nor any other special purpose. */
+/* Announced to the Internet by somebody, as far as the registries say: of no special purpose. */
 bool scope_is_public(const union sock_addr *addr);
 
 /* The prefixes of this machine's own interfaces (of the network namespace it runs in), without loopback, link-local

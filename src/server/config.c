@@ -34,6 +34,12 @@ static const struct field config_fields[] = {
               "Tries to sign in from one address, and for one user; 0 is unlimited"),
     FIELD_I32(struct config, retention_days, "retentionDays", (.min = 0, .max = 36500, .preset = "90", .unit = "days"),
               "How long results are kept; 0 is for ever"),
+    FIELD_STR(struct config, geo_dir, "geoDir", (.min = 1, .max = 3000),
+              "Directory of databases (*.mmdb) of networks and places; DATA/geo when not given"),
+    FIELD_BOOL(struct config, resolves_names, "resolveNames", (.preset = "false"),
+               "Ask DNS for the names of the addresses on paths; without it agents tell those of their own networks"),
+    FIELD_STR(struct config, name_servers, "nameServers", (.min = 1, .max = 1000),
+              "DNS servers to ask for names, as ADDRESS[:PORT],...; those of the system when not given"),
     FIELD_STR(struct config, config_file, "config", (.max = 3000), "Configuration file with these options as NAME = VALUE"),
 };
 
@@ -135,6 +141,15 @@ static int read_file(const char *path, struct arena *arena, struct config *confi
     return rc;
 }
 
+/* The argument after a bare option; a switch needs none. */
+static const char *value_after(const struct field *field, int count, char **arguments, int *i)
+{
+    bool has_more = *i + 1 < count;
+    if (field->kind == FIELD_KIND_BOOL && (!has_more || str_starts(arguments[*i + 1], "--")))
+        return "true";
+    return has_more ? arguments[++*i] : NULL;
+}
+
 static int read_arguments(int count, char **arguments, int first, struct arena *arena, struct config *config,
                           bool is_for_file, struct error *err)
 {
@@ -146,7 +161,7 @@ static int read_arguments(int count, char **arguments, int first, struct arena *
         const struct field *field = find(argument + 2, length);
         if (!field)
             return error_set(err, E_UNKNOWN, argument, "there is no such option; see oculid --help");
-        const char *value = argument[2 + length] ? argument + 3 + length : i + 1 < count ? arguments[++i] : NULL;
+        const char *value = argument[2 + length] ? argument + 3 + length : value_after(field, count, arguments, &i);
         if (!value)
             return error_set(err, E_REQUIRED, argument, "this option needs a value");
         if (is_for_file != (strcmp(field->name, "config") == 0))

@@ -13,6 +13,8 @@
 struct config {
     const char *listen, *data, *public_url, *web, *store, *config_file;
     const char *tls_cert, *tls_key;
+    const char *geo_dir, *name_servers;
+    bool resolves_names;
     int log_level;
     int32_t api_rate_limit, instant_rate_limit, login_rate_limit;
     int32_t retention_days;

@@ -39,6 +39,14 @@ static void defaults_and_both_spellings(void **state)
     assert_int_equal(read_words((const char *[]){"--listen=[::1]:9", "--retention-days", "7", NULL}, &config, &err), 0);
     assert_string_equal(config.listen, "[::1]:9");
     assert_int_equal(config.retention_days, 7);
+    assert_false(config.resolves_names);
+    assert_int_equal(read_words((const char *[]){"--resolve-names", "--data", "d", NULL}, &config, &err), 0);
+    assert_true(config.resolves_names);
+    assert_string_equal(config.data, "d");
+    assert_int_equal(read_words((const char *[]){"--resolve-names", NULL}, &config, &err), 0);
+    assert_true(config.resolves_names);
+    assert_int_equal(read_words((const char *[]){"--resolve-names", "false", NULL}, &config, &err), 0);
+    assert_false(config.resolves_names);
 }
 
 static void what_is_refused_is_named(void **state)
@@ -127,7 +135,8 @@ static void the_manual_page_has_every_option(void **state)
     for (size_t i = 0; i < config_table.count; i++) {
         char kebab[64], item[80];
         str_kebab(config_table.fields[i].name, kebab, sizeof kebab);
-        (void)snprintf(item, sizeof item, "\n.It Fl -%s Ar ", kebab);
+        bool is_switch = config_table.fields[i].kind == FIELD_KIND_BOOL;
+        (void)snprintf(item, sizeof item, "\n.It Fl -%s%s", kebab, is_switch ? "\n" : " Ar ");
         if (!strstr(buf_str(&page), item))
             fail_msg("the manual page lacks --%s", kebab);
     }

@@ -4,6 +4,7 @@
 
 #include "base/limit.h"
 #include "base/mem.h"
+#include "server/about.h"
 #include "server/known_paths.h"
 #include "server/object.h"
 #include "server/results.h"
@@ -19,6 +20,7 @@ struct intake {
     struct latest *latest;
     struct stream *stream;
     struct known_paths *paths;
+    struct about *about;
     const struct clock *clock;
     struct intake_counts counts;
 };
@@ -54,6 +56,11 @@ int intake_open(struct store *store, struct plan *plan, struct latest *latest, s
     else
         *ret_intake = intake;
     return rc;
+}
+
+void intake_set_about(struct intake *intake, struct about *about)
+{
+    intake->about = about;
 }
 
 void intake_close(struct intake *intake)
@@ -242,6 +249,25 @@ static int keep(struct taking *taking, size_t *ret_new, bool *is_new, struct err
     return rc;
 }
 
+/* Somebody will look at the paths soon: the names are there by then. */
+static void expect_names(const struct taking *taking, const struct measure_type *type, const struct store_round *round)
+{
+    struct results_round result;
+    struct arena arena;
+    if (!about_asks_names(taking->intake->about))
+        return;
+    arena_init(&arena, 4 * LIMIT_RESULT_BYTES);
+    int rc = results_unpack(type, round, &arena, &result, NULL);
+    for (size_t i = 0; !rc && i < type->part_count; i++) {
+        const struct measure_part *part = &type->parts[i];
+        const struct measure_path_vis *paths =
+            part->table == &measure_path_vis_table ? results_part(&result, part) : NULL;
+        if (paths)
+            about_expect(taking->intake->about, paths);
+    }
+    arena_done(&arena);
+}
+
 /* What follows a commit cannot fail the batch any more: the rounds are kept, whoever watches is told. */
 static void tell(struct taking *taking, const bool *is_new)
 {
@@ -253,6 +279,7 @@ static void tell(struct taking *taking, const bool *is_new)
         if (!is_new[i])
             continue;
         latest_add(intake->latest, taking->types[i], round);
+        expect_names(taking, taking->types[i], round);
         stream_round(intake->stream, taking->aid, round->test_id, round->round_id, round->agent_id);
     }
 }

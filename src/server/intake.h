@@ -40,12 +40,16 @@ struct intake_counts {
     uint64_t refused[INTAKE_REFUSALS];
 };
 
+struct about;
 struct intake;
 
 /* Everything given stays the caller's and outlives the intake. Fills latest with the state of every test. */
 int intake_open(struct store *store, struct plan *plan, struct latest *latest, struct stream *stream,
                 const struct clock *clock, struct intake **ret_intake, struct error *err);
 void intake_close(struct intake *intake);
+
+/* Names of the addresses that come in are asked for at once; NULL = nobody asks. */
+void intake_set_about(struct intake *intake, struct about *about);
 
 /*
  * Takes a batch of the agent (agent_id, aid) that has shown who it is. -E_INVALID: the batch names another agent.

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "measure/part.h"
+#include "server/about.h"
 #include "server/results.h"
 
 /* --- the cache ---------------------------------------------------------------------------------------------------- */
@@ -14,6 +15,7 @@
 struct cached {
     uint64_t test_id, chosen; /* chosen: hash of the agents asked for */
     int64_t round_id;
+    uint64_t known; /* about_generation when it was written */
     uint64_t used; /* when last; 0 = empty slot */
     struct buf text;
 };
@@ -56,7 +58,8 @@ static struct cached *cache_find(struct paths_cache *cache, const struct view *v
     uint64_t chosen = hash_chosen(view);
     for (size_t i = 0; i < PATHS_CACHE_TEXTS; i++) {
         struct cached *slot = &cache->slots[i];
-        if (slot->used && slot->test_id == view->test_id && slot->round_id == round_id && slot->chosen == chosen) {
+        if (slot->used && slot->test_id == view->test_id && slot->round_id == round_id && slot->chosen == chosen &&
+            slot->known == about_generation(view->about)) {
             slot->used = ++cache->now;
             return slot;
         }
@@ -76,6 +79,7 @@ static void cache_keep(struct paths_cache *cache, const struct view *view, int64
     buf_put(&oldest->text, text, size);
     oldest->test_id = view->test_id;
     oldest->round_id = round_id;
+    oldest->known = about_generation(view->about);
     oldest->chosen = hash_chosen(view);
     oldest->used = oldest->text.is_overflowed ? 0 : ++cache->now;
 }
@@ -120,6 +124,7 @@ struct picture {
     struct map addresses; /* hash -> struct address */
     int64_t agent_count, hop_count, probe_count;
     struct arena scratch; /* of one agent's result */
+    bool is_known;        /* nothing more will be known of the addresses */
     int rc;
     struct error *err;
 };
@@ -165,10 +170,12 @@ static int64_t hop_index(struct picture *p, const struct measure_hop *hop)
     *address = (struct address){.text = text, .index = p->hop_count++};
     map_put(&p->addresses, key, address);
     view_text(next(p, HOP_ADDRESS), hop->ip_address);
-    view_text(next(p, HOP_RDNS), hop->rdns);
-    view_text(next(p, HOP_NETWORK), hop->network);
-    view_text(next(p, HOP_LOCATION), hop->location);
-    view_text(next(p, HOP_PREFIX), hop->prefix);
+    struct measure_hop known = *hop;
+    p->is_known &= about_hop(p->view->about, &known, &p->scratch);
+    view_text(next(p, HOP_RDNS), known.rdns);
+    view_text(next(p, HOP_NETWORK), known.network);
+    view_text(next(p, HOP_LOCATION), known.location);
+    view_text(next(p, HOP_PREFIX), known.prefix);
     return address->index;
 }
 
@@ -323,7 +330,7 @@ int paths_write(const struct view *view, int64_t round_id, struct paths_cache *c
         *ret_is_final = true;
         return 0;
     }
-    struct picture p = {.view = view, .err = err};
+    struct picture p = {.view = view, .is_known = true, .err = err};
     for (size_t i = 0; i < COLUMN_COUNT; i++)
         buf_init(&p.columns[i], LIMIT_RESPONSE_BYTES / 8);
     arena_init(&p.scratch, 4 * LIMIT_RESULT_BYTES);
@@ -342,7 +349,7 @@ int paths_write(const struct view *view, int64_t round_id, struct paths_cache *c
     if (!rc) {
         bool is_old = round_id < view->now_s - 2 * (int64_t)(view->interval_s ? view->interval_s : 60);
         write_picture(&p, round_id, out);
-        *ret_is_final = is_old && is_complete(view, p.agent_count);
+        *ret_is_final = is_old && p.is_known && is_complete(view, p.agent_count);
         if (cache && *ret_is_final && !out->is_overflowed)
             cache_keep(cache, view, round_id, out->data + start, out->size - start);
     }

@@ -16,8 +16,8 @@ void paths_cache_free(struct paths_cache *cache);
 void paths_cache_forget_test(struct paths_cache *cache, uint64_t test_id);
 
 /* Appends the JSON object; a round nobody reported has no traces. cache may be NULL. *ret_is_final: the round is older
- * than two intervals and every agent shown has reported it, so that nothing can be added any more and HTTP may call the
- * answer immutable. (An agent that was cut off adds to old rounds when it comes back.) */
+ * than two intervals, every agent shown has reported it and no name is being asked for, so that the answer may be kept
+ * for a while. (An agent that was cut off adds to old rounds when it comes back; databases come and change.) */
 int paths_write(const struct view *view, int64_t round_id, struct paths_cache *cache, struct buf *out,
                 bool *ret_is_final, struct error *err);
 

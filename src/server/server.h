@@ -15,6 +15,7 @@
 #include "server/route.h"
 #include "store/store.h"
 
+struct about;
 struct intake;
 struct latest;
 struct paths_cache;
@@ -44,6 +45,7 @@ struct server {
     struct latest *latest;
     struct intake *intake;
     struct paths_cache *paths;
+    struct about *about;       /* what is known of addresses */
     struct presence *presence; /* which agents are there */
     struct loop_timer stream_timer, presence_timer;
     int64_t started_s;

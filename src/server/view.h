@@ -17,6 +17,8 @@
 #include "server/object.h"
 #include "store/store.h"
 
+struct about;
+
 struct view {
     struct store *store;
     const struct measure_type *type;
@@ -29,6 +31,7 @@ struct view {
     const uint64_t *chosen; /* agents asked for, ascending; chosen_count 0 = all */
     size_t chosen_count;
     struct arena *arena; /* the request's */
+    struct about *about; /* what is known of addresses; NULL = nothing */
 };
 
 /* Looks at a test: reads its settings and agents. The arena must outlive the view. */

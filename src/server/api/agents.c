@@ -5,6 +5,7 @@
 
 #include "base/sock.h"
 #include "base/str.h"
+#include "server/about.h"
 #include "server/api/api.h"
 #include "server/presence.h"
 
@@ -163,6 +164,9 @@ void api_agent_fill(struct request *request, const struct object_agent *agent, s
         .cluster_members = {"", 0},
         .extra = {agent->software, clock_us == FIELD_NO_I64 ? NAN : (double)clock_us / 1e3},
     };
+    const char *const *public = agent->public_ip_addresses.items;
+    if (agent->public_ip_addresses.count && !agent->network && !agent->prefix)
+        about_address(request->server->about, public[0], &ret_agent->network, &ret_agent->prefix, request->arena);
     if (isfinite(agent->latitude) && isfinite(agent->longitude)) {
         ret_agent->coordinates = arena_alloc(request->arena, sizeof *ret_agent->coordinates);
         if (ret_agent->coordinates)

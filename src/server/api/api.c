@@ -1,6 +1,12 @@
 #include "server/api/api.h"
 
+#include <limits.h>
+#include <stdio.h>
+
+#include "base/file.h"
 #include "base/log.h"
+#include "base/str.h"
+#include "server/about.h"
 #include "server/intake.h"
 #include "server/latest.h"
 #include "server/paths.h"
@@ -29,6 +35,23 @@ static void on_presence_due(void *user)
     loop_timer_start(server->loop, &server->presence_timer, loop_now_ns(server->loop) + PRESENCE_EVERY_S * CLOCK_S);
 }
 
+static int open_about(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    char own[PATH_MAX];
+    (void)snprintf(own, sizeof own, "%s/geo", config->data);
+    if (!config->geo_dir)
+        (void)file_make_dir(own, 0755, NULL); /* so that people see where they belong; if not, looking there says why */
+    const struct about_options options = {.geo_dir = config->geo_dir ? config->geo_dir : own,
+                                          .scratch_dir = config->data,
+                                          .has_names = config->resolves_names,
+                                          .name_servers = config->name_servers};
+    int rc = about_open(server->loop, &options, &server->about, err);
+    if (rc == -E_INVALID && err)
+        (void)str_copy(err->where, sizeof err->where, "--name-servers");
+    return rc;
+}
+
 int api_start(struct server *server, struct error *err)
 {
     server->stream = stream_new(server->clock);
@@ -39,9 +62,13 @@ int api_start(struct server *server, struct error *err)
     server->presence_timer = (struct loop_timer){.fn = on_presence_due, .user = server};
     on_stream_due(server);
     on_presence_due(server);
-    int rc = plan_open(server->store, server->clock, &server->plan, err);
+    int rc = open_about(server, err);
+    if (!rc)
+        rc = plan_open(server->store, server->clock, &server->plan, err);
     if (!rc)
         rc = intake_open(server->store, server->plan, server->latest, server->stream, server->clock, &server->intake, err);
+    if (!rc)
+        intake_set_about(server->intake, server->about);
     return rc;
 }
 
@@ -57,6 +84,7 @@ void api_stop(struct server *server)
         plan_close(server->plan);
     latest_free(server->latest);
     paths_cache_free(server->paths);
+    about_close(server->about);
     presence_free(server->presence);
     stream_free(server->stream);
 }

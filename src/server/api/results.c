@@ -6,6 +6,8 @@
 
 #include "base/limit.h"
 #include "base/str.h"
+#include "measure/part.h"
+#include "server/about.h"
 #include "server/api/api.h"
 #include "server/page.h"
 #include "server/results.h"
@@ -85,6 +87,8 @@ static int add_result(struct collecting *collecting, const struct store_round *r
     struct results_round unpacked;
     int rc = results_unpack(collecting->type, round, &arena, &unpacked, collecting->err);
     const void *record = rc ? NULL : results_part(&unpacked, collecting->part);
+    if (record && collecting->part->table == &measure_path_vis_table)
+        (void)about_paths(collecting->request->server->about, (struct measure_path_vis *)(uintptr_t)record, &arena);
     const struct result_agent *agent = record ? find_agent(collecting, round->agent_id) : NULL;
     if (agent) {
         struct result result = {.agent = *agent,

@@ -222,6 +222,8 @@ static int open_view(struct request *request, struct view *ret_view, struct erro
     int rc = find_test(request, &test, err);
     if (!rc)
         rc = view_test(ret_view, request->server->store, &test, server_now_s(request->server), request->arena, err);
+    if (!rc)
+        ret_view->about = request->server->about;
     return rc ? rc : view_choose(ret_view, request_query(request, "agents"), err);
 }
 
@@ -319,7 +321,7 @@ static int get_paths(struct request *request, struct error *err)
         buf_done(&out);
     else
         answer_text(request, &out,
-                    is_final && text && *text != 'l' ? "private, max-age=31536000, immutable" : "no-store");
+                    is_final && text && *text != 'l' ? "private, max-age=600" : "no-store");
     return rc;
 }
 
