@@ -10,24 +10,30 @@
 #define WAIT_NS CLOCK_S
 #define ESTIMATE_NS (250 * CLOCK_MS) /* for the answer that tells the distance; later it still helps */
 #define ESTIMATE_TTL 64
-#define ESTIMATE_OFFSET (MATCH_FLOW_PROBES - 1)
 #define MAX_ESTIMATE 40u             /* more hops than this are a strange initial TTL rather than a long path */
+#define WINDOW 8u                    /* TTLs probed beyond the last that answered while the distance is not known yet */
+#define WINDOW_END 16u               /* and no further than that */
 #define BEYOND 2u                    /* TTLs probed beyond the estimated distance at once */
 #define USUAL_PATH 30u               /* how far one walks through silence to a target that is known to answer */
 #define MAX_LOOPS 2u                 /* times an address may come again before it is a loop */
 #define MAX_RUN 8u                   /* hops in a row with one address before that is a loop */
+#define PATIENCE_NS (30 * CLOCK_MS)       /* beyond what the path takes, for an attempt that is not the last */
+#define LAST_PATIENCE_NS (300 * CLOCK_MS) /* for the last */
+#define ORIGIN_NS (300 * CLOCK_MS)        /* for who sent a RST, beyond what the path takes */
 #define PAYLOAD_BYTES 8u
+#define ASIDE LIMIT_PATH_TRACES       /* number of the flow that asks for the distance, then for who sent a RST */
 #define FIRST_ROOM 16u               /* hops a flow has memory for at first */
 #define USUAL_HOPS 20u               /* probes of one flow out at once, as the engine's ceiling counts them */
 
 const char *const probe_trace_end_names[] = {"reached", "silent", "unreachable", "prohibited", "reset", "loop", NULL};
 
-enum state { STATE_ESTIMATING, STATE_PROBING };
+/* Who has sent the RST that ended flows, asked with an echo request of the same TTL. */
+enum origin { ORIGIN_UNKNOWN, ORIGIN_ASKED, ORIGIN_TARGET, ORIGIN_ROUTER };
 
 /* What became of the attempts at one TTL of one flow. */
 struct slot {
     int64_t tx_ns[PROBE_TRACE_MAX_ATTEMPTS], rx_ns[PROBE_TRACE_MAX_ATTEMPTS];
-    int64_t give_up_ns;  /* of the last attempt; 0 = none is out */
+    int64_t asked_ns;    /* when the last attempt was made; 0 = none is out */
     uint8_t attempts;    /* made */
     uint8_t taken;       /* bits: the kernel took it */
     uint8_t stamped;     /* bits: its transmit stamp came */
@@ -47,16 +53,20 @@ struct flow {
 
 struct probe_trace {
     struct probe_round round; /* first member */
-    enum state state;
     struct probe_trace_settings settings;
     struct arena *arena;
     probe_trace_fn *progress, *done;
     void *user;
     struct probe_trace_result *result; /* in the arena, like the flows */
     struct flow *flows;
-    int64_t estimate_until_ns;
+    int64_t estimate_until_ns; /* 0 = not asked; once it is over or answered, PROBE_IO_NEVER */
     int64_t estimate_tx_ns;
     int64_t wait_ns;
+    int64_t max_rtt_ns;        /* of all answers */
+    struct probe_flow aside; /* another than those of the result: a SYN that has arrived changes what later ones draw */
+    enum origin origin;
+    int64_t origin_asked_ns;
+    uint8_t origin_ttl;
     uint8_t distance; /* estimated; 0 = unknown */
     bool has_answered; /* the target replied to the estimate: it is there, however many hops before it are silent */
     bool has_news, has_stamps;
@@ -64,7 +74,7 @@ struct probe_trace {
 };
 
 _Static_assert(sizeof(struct probe_trace) <= ROUND_BYTES, "a trace fits a slot");
-_Static_assert(LIMIT_HOPS * PROBE_TRACE_MAX_ATTEMPTS < ESTIMATE_OFFSET, "every attempt has its sequence number");
+_Static_assert(LIMIT_HOPS * PROBE_TRACE_MAX_ATTEMPTS <= MATCH_FLOW_PROBES, "every attempt has its sequence number");
 
 void probe_trace_defaults(struct probe_trace_settings *settings)
 {
@@ -115,25 +125,36 @@ static uint32_t find_loop(const struct probe_trace *trace, const struct flow *fl
 
 /* --- how far to go -------------------------------------------------------------------------------------------------- */
 
+/* While the distance is still being asked for: some TTLs ahead of the last that answered. */
+static uint32_t window_of(const struct probe_trace *trace, const struct flow *flow)
+{
+    uint32_t window = trace->settings.gap_limit < WINDOW ? trace->settings.gap_limit : WINDOW;
+    uint32_t goal = flow->last + window;
+    return goal < WINDOW_END ? goal : WINDOW_END;
+}
+
 /* The highest TTL this flow should probe, as far as one knows now. */
 static uint32_t goal_of(const struct probe_trace *trace, const struct flow *flow)
 {
     uint32_t goal = flow->high;
     uint32_t beyond_last = (uint32_t)flow->last + trace->settings.gap_limit;
+    bool is_within = trace->distance && flow->high < trace->distance + trace->settings.beyond;
     if (flow->stop)
         return goal;
     if (trace->has_answered && beyond_last < USUAL_PATH)
         beyond_last = USUAL_PATH;
-    if (trace->distance == 0)
+    if (trace->estimate_until_ns != PROBE_IO_NEVER)
+        goal = window_of(trace, flow);
+    else if (trace->distance == 0)
         goal = beyond_last;
-    else if (flow->high < trace->distance + trace->settings.beyond)
+    else if (is_within)
         goal = trace->distance + trace->settings.beyond;
     else if (is_answered(trace, flow, flow->high))
         goal = flow->high + BEYOND; /* further than thought */
     else if (flow->slots[flow->high - 1].is_silent)
         goal = beyond_last;
     goal = goal < trace->settings.max_ttl ? goal : trace->settings.max_ttl;
-    return goal <= flow->high || find_loop(trace, flow) ? flow->high : goal;
+    return goal <= flow->high || (!is_within && find_loop(trace, flow)) ? flow->high : goal;
 }
 
 static bool make_room(struct probe_trace *trace, struct flow *flow, uint32_t ttl)
@@ -175,38 +196,65 @@ static bool send_probe(struct probe_trace *trace, struct flow *flow, uint32_t tt
 {
     struct slot *slot = &flow->slots[ttl - 1];
     uint32_t offset = offset_of(slot->attempts, ttl);
-    int64_t before = slot->give_up_ns;
-    slot->give_up_ns = now + trace->wait_ns;
-    if (slot->attempts == 0) /* flows ask again one after the other: a limiter that answered one may answer the next */
-        slot->give_up_ns += trace->wait_ns / 3 * flow->flow.number / trace->settings.flows;
-    slot->attempts++;
+    int64_t before = slot->asked_ns;
     struct probe_send send = {.offset = offset,
                               .probe = probe_of(flow, offset),
                               .ttl = (uint8_t)ttl,
                               .tos = (uint8_t)(trace->settings.dscp << 2)};
+    slot->asked_ns = now;
+    slot->attempts++;
     if (flow_send(&flow->flow, &send))
         return true;
-    slot->give_up_ns = before;
+    slot->asked_ns = before;
     slot->attempts--;
     return false;
 }
 
-/* Gives up attempts whose time is over; an answer that comes after that still counts. */
-static void expire(const struct flow *flow, int64_t now)
+static bool answers_others(const struct probe_trace *trace, uint32_t ttl)
+{
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        if (ttl <= trace->flows[i].high && is_answered(trace, &trace->flows[i], ttl))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * How long an attempt may take. A router that lies before somebody who has answered can hardly be further away; that it
+ * takes its time is allowed for at its last attempt. One that answers other flows may limit its answers: then patience
+ * helps, and flows that do not ask again all at once.
+ */
+static int64_t patience_ns(const struct probe_trace *trace, const struct flow *flow, uint32_t ttl)
+{
+    const struct slot *slot = &flow->slots[ttl - 1];
+    bool is_last = slot->attempts >= trace->settings.attempts;
+    int64_t wait = trace->wait_ns;
+    if (answers_others(trace, ttl))
+        return slot->attempts > 1 ? wait : wait + wait / 3 * flow->flow.number / trace->settings.flows;
+    if (trace->max_rtt_ns > 0 && (flow->last > ttl || trace->has_answered))
+        wait = is_last ? 3 * trace->max_rtt_ns + LAST_PATIENCE_NS : trace->max_rtt_ns * 3 / 2 + PATIENCE_NS;
+    return wait < trace->wait_ns ? wait : trace->wait_ns;
+}
+
+/* Gives up attempts whose time is over; an answer that comes after that still counts. *ret_due: when to look again. */
+static void expire(const struct probe_trace *trace, const struct flow *flow, int64_t now, int64_t *ret_due)
 {
     for (uint32_t ttl = 1; ttl <= flow->high; ttl++) {
         struct slot *slot = &flow->slots[ttl - 1];
-        if (slot->give_up_ns == 0 || slot->give_up_ns > now)
-            continue;
-        slot->give_up_ns = 0;
-        slot->is_silent = true;
+        int64_t due = slot->asked_ns ? slot->asked_ns + patience_ns(trace, flow, ttl) : PROBE_IO_NEVER;
+        if (due <= now) {
+            slot->asked_ns = 0;
+            slot->is_silent = true;
+        } else if (due < *ret_due && (!flow->stop || ttl < flow->stop)) {
+            *ret_due = due;
+        }
     }
 }
 
 /* Sends what the flow lacks. Sets *ret_due to when to look again, is_over when all is known. False: transmit buffer full. */
 static bool advance(struct probe_trace *trace, struct flow *flow, int64_t now, int64_t *ret_due)
 {
-    expire(flow, now);
+    expire(trace, flow, now, ret_due);
     uint32_t goal = goal_of(trace, flow);
     while (flow->high < goal && make_room(trace, flow, flow->high + 1u)) {
         uint32_t ttl = flow->high + 1u;
@@ -221,11 +269,12 @@ static bool advance(struct probe_trace *trace, struct flow *flow, int64_t now, i
         struct slot *slot = &flow->slots[ttl - 1];
         if (is_answered(trace, flow, ttl))
             continue;
-        if (slot->give_up_ns == 0 && slot->attempts < trace->settings.attempts && !send_probe(trace, flow, ttl, now))
+        if (slot->asked_ns == 0 && slot->attempts < trace->settings.attempts && !send_probe(trace, flow, ttl, now))
             return false;
-        if (slot->give_up_ns != 0) {
+        if (slot->asked_ns != 0) {
+            int64_t due = slot->asked_ns + patience_ns(trace, flow, ttl);
             is_over = false;
-            *ret_due = slot->give_up_ns < *ret_due ? slot->give_up_ns : *ret_due;
+            *ret_due = due < *ret_due ? due : *ret_due;
         }
     }
     flow->is_over = is_over;
@@ -271,6 +320,8 @@ static enum probe_trace_end end_of(const struct probe_trace *trace, const struct
         int family = trace->settings.dst.sa.sa_family;
         struct packet_icmp said = {
             .kind = flow->slots[flow->stop - 1].kind, .type = last->icmp_type, .code = last->icmp_code};
+        if (said.kind == PACKET_RESET && !last->is_target)
+            return PROBE_TRACE_RESET;
         if (last->is_target && (said.kind != PACKET_UNREACHABLE || packet_is_port_unreachable(family, &said)))
             return PROBE_TRACE_REACHED;
         bool is_prohibited = packet_is_prohibited(family, &said);
@@ -323,6 +374,7 @@ static void forget(struct probe_trace *trace)
 {
     for (uint32_t i = 0; i < trace->settings.flows; i++)
         flow_close(&trace->flows[i].flow);
+    flow_close(&trace->aside);
     round_free(&trace->round);
 }
 
@@ -341,14 +393,13 @@ static void end(struct probe_trace *trace)
 /* The probe that tells the distance; false: transmit buffer full. */
 static bool send_estimate(struct probe_trace *trace, int64_t now)
 {
+    struct probe_send send = {.probe = ASIDE * MATCH_FLOW_PROBES,
+                              .ttl = ESTIMATE_TTL,
+                              .tos = (uint8_t)(trace->settings.dscp << 2)};
     if (trace->estimate_until_ns != 0)
         return true;
     trace->estimate_until_ns = now + ESTIMATE_NS;
-    struct probe_send send = {.offset = ESTIMATE_OFFSET,
-                              .probe = ESTIMATE_OFFSET,
-                              .ttl = ESTIMATE_TTL,
-                              .tos = (uint8_t)(trace->settings.dscp << 2)};
-    if (flow_send(&trace->flows[0].flow, &send))
+    if (flow_send(&trace->aside, &send))
         return true;
     trace->estimate_until_ns = 0;
     return false;
@@ -367,6 +418,64 @@ static bool advance_all(struct probe_trace *trace, int64_t now, int64_t *ret_due
     return true;
 }
 
+/* Every flow knows its end. */
+static bool has_stopped(const struct probe_trace *trace)
+{
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        if (!trace->flows[i].stop)
+            return false;
+    }
+    return true;
+}
+
+/* The first flow that a RST ended; NULL = none. */
+static const struct flow *reset_flow(const struct probe_trace *trace)
+{
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        const struct flow *flow = &trace->flows[i];
+        if (flow->stop && flow->slots[flow->stop - 1].kind == PACKET_RESET)
+            return flow;
+    }
+    return NULL;
+}
+
+static int open_aside(struct probe_trace *trace, enum probe_protocol protocol, struct error *err)
+{
+    trace->aside.match = (struct match_flow){.protocol = protocol,
+                                             .src = trace->settings.src,
+                                             .dst = trace->settings.dst,
+                                             .payload_size = protocol == PROBE_TCP ? 0 : PAYLOAD_BYTES};
+    return flow_open(&trace->round, &trace->aside, ASIDE, 0, 0, err);
+}
+
+/*
+ * A RST comes in the name of the target whoever sends it. An echo request of the same TTL tells: where the target is, it
+ * replies; where a firewall is, that one says that the TTL is used up. False while the answer may come.
+ */
+static bool know_origin(struct probe_trace *trace, int64_t now, int64_t *ret_due)
+{
+    const struct flow *flow = reset_flow(trace);
+    if (!flow || trace->origin == ORIGIN_TARGET || trace->origin == ORIGIN_ROUTER)
+        return true;
+    if (trace->origin == ORIGIN_UNKNOWN) {
+        flow_close(&trace->aside);
+        if (open_aside(trace, PROBE_ICMP, NULL) != 0)
+            return true;
+        trace->origin = ORIGIN_ASKED;
+        trace->origin_ttl = flow->stop;
+    }
+    if (trace->origin_asked_ns == 0) {
+        struct probe_send send = {.probe = ASIDE * MATCH_FLOW_PROBES, .ttl = trace->origin_ttl};
+        if (!flow_send(&trace->aside, &send)) {
+            *ret_due = now;
+            return false;
+        }
+        trace->origin_asked_ns = now;
+    }
+    *ret_due = trace->origin_asked_ns + 2 * trace->max_rtt_ns + ORIGIN_NS;
+    return *ret_due <= now;
+}
+
 static void step_timer(struct probe_trace *trace, int64_t now)
 {
     int64_t due = PROBE_IO_NEVER;
@@ -375,22 +484,16 @@ static void step_timer(struct probe_trace *trace, int64_t now)
         end(trace); /* our kernel takes nothing for this target */
         return;
     }
-    switch (trace->state) {
-    case STATE_ESTIMATING:
-        if (!send_estimate(trace, now)) {
-            due = now;
-            break;
-        }
+    if (trace->estimate_until_ns != PROBE_IO_NEVER && trace->estimate_until_ns != 0 && trace->estimate_until_ns <= now)
+        trace->estimate_until_ns = PROBE_IO_NEVER;
+    if (!send_estimate(trace, now) || !advance_all(trace, now, &due, &is_over))
+        due = now;
+    if (due > trace->estimate_until_ns)
         due = trace->estimate_until_ns;
-        if (due > now)
-            break;
-        trace->state = STATE_PROBING;
-        /* fall through */
-    case STATE_PROBING:
-        due = PROBE_IO_NEVER;
-        if (!advance_all(trace, now, &due, &is_over))
-            due = now;
-        break;
+    if (is_over && trace->estimate_until_ns != PROBE_IO_NEVER && !has_stopped(trace)) {
+        is_over = false; /* every hop so far has answered, and what lies beyond depends on the estimate */
+    } else if (is_over && !know_origin(trace, now, &due)) {
+        is_over = false;
     }
     if (is_over) {
         end(trace);
@@ -426,11 +529,12 @@ static void step_estimate(struct probe_trace *trace, const struct probe_answer *
         trace->has_answered = true;
         trace->distance = distance_from(answer->packet->ttl);
         int64_t rtt = answer->packet->rx_ns - trace->estimate_tx_ns;
+        if (trace->estimate_tx_ns && rtt > trace->max_rtt_ns)
+            trace->max_rtt_ns = rtt;
         if (trace->estimate_tx_ns && 2 * rtt > trace->wait_ns && 2 * rtt <= 10 * CLOCK_S)
             trace->wait_ns = 2 * rtt; /* a path longer than the wait */
     }
-    if (trace->state == STATE_ESTIMATING)
-        trace->state = STATE_PROBING;
+    trace->estimate_until_ns = PROBE_IO_NEVER;
 }
 
 static bool is_end(const struct probe_trace *trace, const struct probe_answer *answer)
@@ -461,6 +565,7 @@ static void fill_hop(struct probe_trace *trace, const struct probe_answer *answe
     hop->reply_ttl = answer->packet->ttl;
     hop->reply_tos = answer->packet->tos;
     hop->is_target = is_reply(trace, answer) || sock_same_ip(&hop->addr, &trace->settings.dst);
+    hop->tcp_flags = answer->tcp ? answer->tcp->flags : 0;
     if (!icmp)
         return;
     hop->icmp_type = icmp->type;
@@ -470,6 +575,7 @@ static void fill_hop(struct probe_trace *trace, const struct probe_answer *answe
     if (icmp->has_quote) {
         hop->quoted_ttl = icmp->quote.ttl;
         hop->quoted_dscp = icmp->quote.tos >> 2;
+        hop->quoted_ecn = icmp->quote.tos & 3;
     }
     struct packet_label *labels =
         icmp->label_count ? arena_alloc_array(trace->arena, icmp->label_count, sizeof *labels) : NULL;
@@ -480,14 +586,34 @@ static void fill_hop(struct probe_trace *trace, const struct probe_answer *answe
     }
 }
 
+/* Who answered the echo request that asks for the origin of a RST. */
+static void step_origin(struct probe_trace *trace, const struct probe_answer *answer)
+{
+    trace->origin = answer->kind == PACKET_TTL_EXCEEDED ? ORIGIN_ROUTER : ORIGIN_TARGET;
+    if (trace->origin == ORIGIN_TARGET || sock_same_ip(&answer->packet->src, &trace->settings.dst))
+        return;
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        struct flow *flow = &trace->flows[i];
+        if (flow->stop != trace->origin_ttl || flow->slots[flow->stop - 1].kind != PACKET_RESET)
+            continue;
+        struct probe_trace_hop *hop = hop_at(trace, flow, flow->stop);
+        hop->addr = answer->packet->src;
+        hop->is_target = false;
+    }
+}
+
 static void step_answer(struct probe_trace *trace, const struct probe_answer *answer)
 {
     trace->has_news = true;
     round_wake_at(&trace->round, 0); /* still at this wake-up */
-    if (answer->offset == ESTIMATE_OFFSET) {
+    if (answer->flow == ASIDE && trace->origin == ORIGIN_ASKED)
+        step_origin(trace, answer);
+    else if (answer->flow == ASIDE)
         step_estimate(trace, answer);
+    if (answer->flow == ASIDE)
         return;
-    }
+    if (answer->tcp && answer->tcp->mss)
+        trace->result->flows[answer->flow].mss = answer->tcp->mss;
     struct flow *flow = &trace->flows[answer->flow];
     uint32_t ttl = answer->offset % LIMIT_HOPS + 1, attempt = answer->offset / LIMIT_HOPS;
     if (ttl > flow->high || attempt >= flow->slots[ttl - 1].attempts)
@@ -499,7 +625,9 @@ static void step_answer(struct probe_trace *trace, const struct probe_answer *an
     if (sock_is_set(&hop->addr) && !sock_same_ip(&hop->addr, &answer->packet->src))
         return; /* somebody else at the same TTL: the first one stays */
     slot->rx_ns[attempt] = answer->packet->rx_ns;
-    slot->give_up_ns = 0;
+    slot->asked_ns = 0;
+    int64_t rtt = slot->rx_ns[attempt] - slot->tx_ns[attempt];
+    trace->max_rtt_ns = rtt > trace->max_rtt_ns ? rtt : trace->max_rtt_ns;
     if (sock_is_set(&hop->addr))
         return;
     slot->kind = answer->kind;
@@ -521,8 +649,8 @@ static void step_sent(struct probe_trace *trace, const struct probe_event *event
 {
     uint32_t offset = event->probe % MATCH_FLOW_PROBES;
     trace->has_sent = true;
-    if (offset == ESTIMATE_OFFSET) {
-        trace->estimate_tx_ns = event->at_ns;
+    if (event->probe / MATCH_FLOW_PROBES == ASIDE) {
+        trace->estimate_tx_ns = trace->origin == ORIGIN_UNKNOWN ? event->at_ns : trace->estimate_tx_ns;
         return;
     }
     uint32_t attempt = offset / LIMIT_HOPS;
@@ -606,7 +734,7 @@ static int open_flows(struct probe_trace *trace, struct error *err)
         trace->result->flows[i].id = flow->flow.match.id;
         trace->result->flows[i].end = PROBE_TRACE_SILENT;
     }
-    return 0;
+    return trace->settings.distance ? 0 : open_aside(trace, trace->settings.protocol, err);
 }
 
 int probe_trace_start(struct probe_engine *engine, const struct probe_trace_settings *settings, struct arena *arena,
@@ -636,7 +764,7 @@ int probe_trace_start(struct probe_engine *engine, const struct probe_trace_sett
     trace->flows = flows;
     trace->wait_ns = settings->wait_ns;
     trace->distance = settings->distance;
-    trace->state = settings->distance ? STATE_PROBING : STATE_ESTIMATING;
+    trace->estimate_until_ns = settings->distance ? PROBE_IO_NEVER : 0;
     trace->result = result;
     result->start_ns = probe_engine_mono_ns(engine);
     result->start_wall_ns = probe_engine_wall_ns(engine);

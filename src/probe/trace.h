@@ -6,10 +6,14 @@
  * identifier and checksum, so that one flow walks one path (Augustin et al., "Avoiding traceroute anomalies with Paris
  * traceroute", 2006). How probes are told apart nevertheless: match.h.
  *
- * The distance is estimated first, from the TTL of an echo reply or as the caller knows it; then all TTLs up to two
- * beyond it are probed at once, and more when needed. A silent hop is tried again. When nobody answers any more, the
+ * The distance is estimated from the TTL of the target's reply to a first probe, or known to the caller; all TTLs up to two
+ * beyond it are then probed at once, and more when needed. Until it is known the first eight TTLs are probed, and one more
+ * for each that answers. A silent hop is tried again, as fast as the round trip times seen allow. When nobody answers any
+ * more, the
  * trace gives up `gap_limit` TTLs beyond the last that answered, or, when the target answered the estimate and must be
  * somewhere, not before TTL 30.
+ *
+ * A RST comes in the name of the target whoever sent it: an echo request of the same TTL tells, and the hop shows who it was.
  *
  * Label stacks are read from the ICMP extensions of RFC 4884 and RFC 4950.
  */
@@ -52,7 +56,7 @@ enum probe_trace_end {
     PROBE_TRACE_SILENT,      /* nobody answered any more; the last hop that did is the terminal node */
     PROBE_TRACE_UNREACHABLE, /* the last hop said that the target is unreachable */
     PROBE_TRACE_PROHIBITED,  /* the last hop said that a filter forbids it (IPv4 codes 9, 10, 13; IPv6 codes 1, 5, 6) */
-    PROBE_TRACE_RESET,       /* TCP traces: somebody else than the target reset the connection */
+    PROBE_TRACE_RESET,       /* TCP traces: somebody before the target sent a RST; the last hop is who */
     PROBE_TRACE_LOOP,        /* the probes run in a circle; the last hop is the first that came again */
     PROBE_TRACE_END_COUNT
 };
@@ -67,9 +71,10 @@ struct probe_trace_hop {
     union sock_addr addr;          /* unset = silent: then only ttl, sent and received hold */
     int64_t rtt_ns;                /* mean of the answers */
     uint8_t reply_ttl, reply_tos;  /* of the last answer; reply_ttl 0 = unknown */
+    uint8_t tcp_flags;             /* of the segment that answered; 0 = ICMP or UDP answered */
     uint8_t icmp_type, icmp_code;  /* 11-0 (IPv6: 3-0), 0-0 (IPv6: 129-0), 3-13... */
     bool has_quote;                /* the answer quotes our probe: */
-    uint8_t quoted_ttl, quoted_dscp;
+    uint8_t quoted_ttl, quoted_dscp, quoted_ecn;
     uint8_t rewritten;             /* MATCH_SRC...: what of our probe had been rewritten when it got there (NAT) */
     uint32_t label_count;          /* MPLS, outermost first */
     const struct packet_label *labels;
@@ -81,6 +86,7 @@ struct probe_trace_flow {
     uint32_t hop_count;            /* hops[i] is TTL i+1; the last one answered, whatever the end (0 = nobody did) */
     uint32_t probed;               /* TTLs probed: hops[hop_count..probed-1] are silent, or beyond the end */
     struct probe_trace_hop *hops;
+    uint16_t mss;                  /* of the SYN+ACK; 0 = none */
     uint8_t end_type, end_code;    /* of the message that ended it, with UNREACHABLE and PROHIBITED */
 };
 

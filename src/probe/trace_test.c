@@ -68,7 +68,8 @@ static void run(struct world *world)
     fake_run(world->fake, 100 * CLOCK_S, &world->is_done);
     assert_true(world->is_done);
     assert_int_equal(probe_engine_stats(world->engine)->rounds, 0);
-    assert_int_equal(probe_engine_stats(world->engine)->foreign, 0);
+    /* Two TTLs beyond the target may be answered when all is known already. */
+    assert_in_range(probe_engine_stats(world->engine)->foreign, 0, 4 * world->settings.flows);
 }
 
 static void expired_at(struct fake *fake, const struct probe_io_packet *packet, unsigned router)
@@ -105,7 +106,7 @@ static void line(struct fake *fake, const struct probe_io_packet *packet)
         fake_echo(fake, packet, NULL, (uint8_t)(65 - world->hops), (int64_t)world->hops * CLOCK_MS);
 }
 
-static void straight_path_takes_two_round_trips(void **state)
+static void straight_path_takes_two_round_trips_at_most(void **state)
 {
     (void)state;
     struct world world;
@@ -130,7 +131,8 @@ static void straight_path_takes_two_round_trips(void **state)
         assert_int_equal(flow->hops[14].reply_ttl, 50);
     }
     assert_int_equal(world.fake->sent, 1 + 3 * 17); /* the estimate, and two TTLs beyond */
-    assert_true(world.result->end_ns - world.result->start_ns <= 2 * 15 * CLOCK_MS + 12 * CLOCK_MS);
+    /* The target is probed before the estimate is there, because routers halfway have answered. */
+    assert_true(world.result->end_ns - world.result->start_ns <= 15 * CLOCK_MS * 3 / 2 + 10 * CLOCK_MS);
     assert_true(world.progress_count > 0);
     world.fake->sent = 0;
     world.settings.distance = 15; /* known from the last round: one round trip */
@@ -586,7 +588,7 @@ static void finish_shows_what_is_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(straight_path_takes_two_round_trips),
+        cmocka_unit_test(straight_path_takes_two_round_trips_at_most),
         cmocka_unit_test(known_distance_is_not_exceeded),
         cmocka_unit_test(flows_differ_and_keep_their_checksum),
         cmocka_unit_test(lost_answers_are_asked_for_again),

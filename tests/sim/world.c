@@ -69,6 +69,7 @@ const struct probe_ping_result *world_ping(struct world *world, const char *to)
     struct probe_ping *ping;
     world->is_done = false;
     assert_int_equal(sock_parse_ip(to, &world->ping.dst), 0);
+    sock_set_port(&world->ping.dst, world->port);
     assert_int_equal(probe_ping_start(world->engines[0], &world->ping, &world->arena, NULL, on_ping, world, &ping, NULL), 0);
     run(world);
     return world->ping_result;
@@ -79,6 +80,7 @@ const struct probe_trace_result *world_trace(struct world *world, const char *to
     struct probe_trace *trace;
     world->is_done = false;
     assert_int_equal(sock_parse_ip(to, &world->trace.dst), 0);
+    sock_set_port(&world->trace.dst, world->port);
     assert_int_equal(
         probe_trace_start(world->engines[0], &world->trace, &world->arena, NULL, on_trace, world, &trace, NULL), 0);
     run(world);
@@ -175,4 +177,10 @@ bool world_is_true_path(struct world *world, const struct probe_trace_flow *flow
         is_found = is_this_way(net, &way, is_v4, flow);
     slab_put(&net->packets, packet);
     return is_found;
+}
+
+void world_keep_trace(void *user, const struct probe_trace_result *result)
+{
+    const struct probe_trace_result **place = user;
+    *place = result;
 }

@@ -26,6 +26,7 @@ struct world {
     struct arena arena;
     struct probe_ping_settings ping; /* of world_ping; the target is set by it */
     struct probe_trace_settings trace;
+    uint16_t port; /* of the target, when they are not of ICMP */
     bool is_done;
     const struct probe_ping_result *ping_result;
     const struct probe_trace_result *trace_result;
@@ -38,6 +39,9 @@ void world_close(struct world *world);
 /* One round from the first vantage point, to its end. The result is good until world_close. */
 const struct probe_ping_result *world_ping(struct world *world, const char *to);
 const struct probe_trace_result *world_trace(struct world *world, const char *to);
+
+/* For traces started by hand: user is where to put the result. */
+void world_keep_trace(void *user, const struct probe_trace_result *result);
 
 /* What really happened to the echo requests from the first vantage point to `to`. ttl 0 = any. */
 struct lab_truth_sum world_truth(struct world *world, const char *to, unsigned ttl);
