@@ -86,6 +86,14 @@ static const struct field hop_oculi_fields[] = {
     FIELD_I32(struct measure_hop_oculi, quoted_ttl, "quotedTtl", (READONLY),
               "TTL of the probe as the answer quotes it"),
     FIELD_STR(struct measure_hop_oculi, icmp, "icmp", (READONLY), "ICMP type and code of the answer"),
+    FIELD_STR(struct measure_hop_oculi, tcp, "tcp", (READONLY), "What answered, if TCP did: SYN+ACK, RST or ACK"),
+    FIELD_I32(struct measure_hop_oculi, quoted_dscp, "quotedDscp", (READONLY),
+              "DSCP of the probe as the answer quotes it; one that differs from the hop before was changed in between"),
+    FIELD_I32(struct measure_hop_oculi, quoted_ecn, "quotedEcn", (READONLY),
+              "ECN field of the probe as the answer quotes it"),
+    FIELD_STR(struct measure_hop_oculi, rewritten, "rewritten", (READONLY),
+              "What of the probe had been rewritten before it got here, by a NAT mostly: of \"source address\", \"source "
+              "port\", \"destination address\", \"destination port\", \"checksum\" and \"sequence number\""),
 };
 static const struct field_table hop_oculi_table =
     FIELD_TABLE("OculiHop", struct measure_hop_oculi, hop_oculi_fields, NULL, "The answers of one hop");
@@ -117,6 +125,8 @@ const struct field_table measure_silent_hop_table = FIELD_TABLE(
 static const struct field route_oculi_fields[] = {
     FIELD_ENUM(struct measure_route_oculi, end, "end", measure_path_end_words, (READONLY), "How the trace ended"),
     FIELD_I32(struct measure_route_oculi, flow, "flow", (READONLY), "Number of the flow within the round, from 1"),
+    FIELD_I32(struct measure_route_oculi, nat_hop, "natHop", (READONLY),
+              "Distance of the first hop that shows a rewritten probe: the NAT is there or just before"),
     FIELD_LIST(struct measure_route_oculi, silent_hops, "silentHops", &measure_silent_hop_table, (READONLY),
                "Distances that were probed without an answer"),
 };

@@ -53,6 +53,9 @@ struct measure_hop_oculi {
     int32_t sent, received;  /* probes with this TTL; those answered by this address */
     int32_t reply_ttl;       /* TTL of the answer as it arrived here */
     int32_t quoted_ttl;      /* TTL of our probe as the router quotes it */
+    int32_t quoted_dscp, quoted_ecn;
+    const char *tcp;         /* "SYN+ACK", "RST", "ACK"; NULL = TCP did not answer */
+    const char *rewritten;   /* "source port, checksum"; NULL = nothing */
     const char *icmp;        /* "11-0", "0-0" for the echo reply; of a terminal node what ended the trace: "3-13" */
 };
 
@@ -81,6 +84,7 @@ enum measure_path_end {
 struct measure_route_oculi {
     int end;                        /* enum measure_path_end */
     int32_t flow;                   /* counts from 1 within the round */
+    int32_t nat_hop;                /* first hop that shows a rewritten probe */
     struct field_list silent_hops;  /* struct measure_silent_hop: probed, but nobody answered; v7 leaves them out */
 };
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/limit.h"
 #include "base/str.h"
+#include "probe/match.h"
 
 const char *measure_labels_text(const struct packet_label *labels, uint32_t count, struct arena *arena)
 {
@@ -19,6 +20,29 @@ const char *measure_labels_text(const struct packet_label *labels, uint32_t coun
     return count ? arena_strdup(arena, text) : NULL;
 }
 
+/* What only a NAT rewrites. The IP identification is not told: proxies and load balancers set their own. */
+static const char *rewritten_text(unsigned rewritten, struct arena *arena)
+{
+    static const struct { unsigned bit; const char *word; } words[] = {
+        {MATCH_SRC, "source address"},           {MATCH_SPORT, "source port"}, {MATCH_DST, "destination address"},
+        {MATCH_DPORT, "destination port"},       {MATCH_CHECKSUM, "checksum"}, {MATCH_SEQ, "sequence number"},
+    };
+    char text[120] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (rewritten & words[i].bit)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? ", " : "", words[i].word);
+    }
+    return used ? arena_strdup(arena, text) : NULL;
+}
+
+static const char *tcp_text(uint8_t flags)
+{
+    if (flags & PACKET_RST)
+        return "RST";
+    return flags & PACKET_SYN ? "SYN+ACK" : flags ? "ACK" : NULL;
+}
+
 static void fill_hop(const struct probe_trace_hop *hop, struct measure_hop *out, struct arena *arena)
 {
     char text[SOCK_TEXT_BYTES];
@@ -30,11 +54,17 @@ static void fill_hop(const struct probe_trace_hop *hop, struct measure_hop *out,
     out->oculi.response_time_us = (double)hop->rtt_ns / 1e3;
     out->oculi.sent = hop->sent;
     out->oculi.received = hop->received;
-    out->oculi.icmp = arena_printf(arena, "%u-%u", hop->icmp_type, hop->icmp_code);
+    out->oculi.tcp = tcp_text(hop->tcp_flags);
+    if (!hop->tcp_flags)
+        out->oculi.icmp = arena_printf(arena, "%u-%u", hop->icmp_type, hop->icmp_code);
+    out->oculi.rewritten = rewritten_text(hop->rewritten, arena);
     if (hop->reply_ttl)
         out->oculi.reply_ttl = hop->reply_ttl;
-    if (hop->has_quote)
+    if (hop->has_quote) {
         out->oculi.quoted_ttl = hop->quoted_ttl;
+        out->oculi.quoted_dscp = hop->quoted_dscp;
+        out->oculi.quoted_ecn = hop->quoted_ecn;
+    }
 }
 
 /* The target and every address in its place; a silent hop is a place without an address. */
@@ -72,9 +102,11 @@ static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow
     size_t hop_count = 0, silent_count = 0;
     for (uint32_t i = 0; i < flow->hop_count && i < LIMIT_HOPS; i++) {
         const struct probe_trace_hop *hop = &flow->hops[i];
-        if (sock_is_set(&hop->addr))
+        if (sock_is_set(&hop->addr)) {
             fill_hop(hop, &hops[hop_count++], arena);
-        else
+            if (hops[hop_count - 1].oculi.rewritten && route->oculi.nat_hop == FIELD_NO_I32)
+                route->oculi.nat_hop = hop->ttl;
+        } else
             silent[silent_count++] = (struct measure_silent_hop){.hop = hop->ttl, .sent = hop->sent};
     }
     route->path_id = path_id(dst, flow);
@@ -91,6 +123,8 @@ static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow
         route->number_of_hops = last->hop;
         if (flow->end == PROBE_TRACE_REACHED)
             route->response_time = last->response_time;
+        if (flow->mss)
+            route->mss = flow->mss;
     }
     return true;
 }
