@@ -71,7 +71,8 @@ static enum lab_reason why_no_error(struct lab_net *net, const struct lab_packet
         return is_ttl ? LAB_REASON_TTL : LAB_REASON_NO_ROUTE;
     if (lab_packet_is_icmp_error(packet) || is_later_fragment || lab_addr_is_multicast(&packet->src))
         return LAB_REASON_NO_ERROR;
-    if (is_silent_now(net, node, now_ns) || (is_ttl ? node->is_ttl_silent : node->is_unreachable_silent))
+    bool is_mute = is_ttl ? node->is_ttl_silent : node->is_unreachable_silent;
+    if (is_silent_now(net, node, now_ns) || is_mute || (packet->verdict == LAB_TOO_BIG && node->box.is_mtu_silent))
         return LAB_REASON_SILENT;
     return is_within_rate(net, packet, now_ns) ? LAB_REASON_NONE : LAB_REASON_RATE_LIMIT;
 }
@@ -114,7 +115,7 @@ void lab_answer_error(struct lab_net *net, struct lab_packet *packet, int64_t no
     } else {
         struct lab_icmp_error error = {
             .verdict = packet->verdict,
-            .mtu = packet->mtu,
+            .mtu = node->box.has_told_mtu ? node->box.told_mtu : packet->mtu,
             .quote_bytes = node->quote_bytes,
             .is_length_zero = node->is_length_zero,
         };

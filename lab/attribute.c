@@ -171,7 +171,7 @@ static int set_number(struct lab_reader *r, const char *word, struct lab_node *n
     int64_t value;
     bool is_quote = strcmp(word, "quote") == 0, is_dscp = strcmp(word, "dscp") == 0, is_mss = strcmp(word, "mss") == 0;
     int rc = lab_lex_count(&r->lex, word, is_quote ? 28 : is_mss ? 64 : is_dscp ? 0 : 1,
-                           is_quote ? 1200 : is_mss ? 9000 : is_dscp ? 63 : 255, &value, r->err);
+                           is_quote ? 1200 : is_mss ? 9176 : is_dscp ? 63 : 255, &value, r->err);
     if (rc < 0)
         return rc;
     if (is_quote)
@@ -466,7 +466,7 @@ static int read_side(struct lab_reader *r, const char *word, struct lab_side *si
         return rc;
     }
     if (strcmp(word, "mtu") == 0) {
-        rc = lab_lex_count(&r->lex, word, 68, 2000, &value, r->err);
+        rc = lab_lex_count(&r->lex, word, 68, 9216, &value, r->err);
         side->mtu = (uint16_t)value;
         return rc;
     }
@@ -477,6 +477,14 @@ static int read_side(struct lab_reader *r, const char *word, struct lab_side *si
     }
     if (strcmp(word, "rate") == 0)
         return lab_lex_bit_rate(&r->lex, word, &side->rate_bps, r->err);
+    if (strcmp(word, "cross") == 0) {
+        rc = lab_lex_bit_rate(&r->lex, word, &side->cross_bps, r->err);
+        side->is_cross_poisson = lab_lex_take(&r->lex, "poisson");
+        if (rc == 0 && lab_lex_take(&r->lex, "size"))
+            rc = lab_lex_count(&r->lex, "size", 20, 9216, &value, r->err);
+        side->cross_bytes = value > 0 ? (uint16_t)value : 1500;
+        return rc;
+    }
     if (strcmp(word, "queue") == 0)
         return lab_lex_duration(&r->lex, word, &side->queue_ns, r->err);
     return lab_reader_fail(r, E_UNKNOWN, "'%s' is no attribute of a link", word);
@@ -499,7 +507,13 @@ static void copy_side(const char *word, const struct lab_side *from, struct lab_
         to->loss = from->loss;
         break;
     case 'c':
-        to->corrupt = from->corrupt;
+        if (word[1] == 'o') {
+            to->corrupt = from->corrupt;
+        } else {
+            to->cross_bps = from->cross_bps;
+            to->cross_bytes = from->cross_bytes;
+            to->is_cross_poisson = from->is_cross_poisson;
+        }
         break;
     case 'm':
         if (word[1] == 't')

@@ -43,6 +43,19 @@ static int read_ip_id(struct lab_reader *r, const char *word, struct lab_box *bo
     return rc;
 }
 
+/* too-big mtu | silent | zero | N */
+static int read_too_big(struct lab_reader *r, const char *word, struct lab_box *box)
+{
+    int64_t value = 0;
+    box->is_mtu_silent = lab_lex_take(&r->lex, "silent");
+    box->has_told_mtu = !box->is_mtu_silent && !lab_lex_take(&r->lex, "mtu");
+    if (!box->has_told_mtu || lab_lex_take(&r->lex, "zero"))
+        return 0;
+    int rc = lab_lex_count(&r->lex, word, 0, 65535, &value, r->err);
+    box->told_mtu = (uint16_t)value;
+    return rc;
+}
+
 int lab_box_attribute(struct lab_reader *r, const char *word, struct lab_box *box, bool *ret_is_known)
 {
     int64_t value = 0;
@@ -54,6 +67,8 @@ int lab_box_attribute(struct lab_reader *r, const char *word, struct lab_box *bo
         rc = read_sequence(r, word, box);
     } else if (strcmp(word, "ip-id") == 0) {
         rc = read_ip_id(r, word, box);
+    } else if (strcmp(word, "too-big") == 0) {
+        rc = read_too_big(r, word, box);
     } else if (strcmp(word, "drop-syn-change") == 0) {
         box->is_dropping_syn_change = true;
     } else if (strcmp(word, "drop-out-of-order") == 0) {

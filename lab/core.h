@@ -11,7 +11,6 @@
 #include "lab/net.h"
 #include "lab/packet.h"
 
-#define LAB_PATH_HOPS 64u /* hops remembered of one way */
 #define LAB_STEPS 1024u   /* nodes one packet may visit: more than its TTL and any tunnel's hidden nodes allow */
 #define LAB_CHOICES 24u   /* decisions of one way that are enumerated */
 
@@ -19,6 +18,10 @@ struct lab_port_state_now {
     struct rng rng;
     int64_t last_in_ns, last_out_ns; /* of the packet sent last: none overtakes it */
     int64_t busy_until_ns;           /* a link with a rate */
+    int64_t cross_at_ns;             /* when the next of other people's packets comes; INT64_MIN = not begun */
+    uint64_t cross_rest;             /* of its interval, in parts of a nanosecond */
+    uint64_t cross_carried, cross_dropped, cross_passed; /* passed: long gone, and not looked at one by one */
+    struct rng cross_rng;
     uint64_t carried;
     uint64_t dropped[LAB_REASON_COUNT];
     bool is_down;
@@ -36,17 +39,13 @@ struct lab_node_now {
 struct lab_tcp;
 struct lab_boxes;
 
-struct lab_path {
-    struct lab_hop hops[LAB_PATH_HOPS];
-    uint32_t count;
-};
-
 struct lab_net {
     const struct lab_scenario *s;
     lab_output_fn *output;
     void *output_user;
     int64_t wall_offset_ns, start_wall_ns;
     bool has_started;
+    int64_t now_ns; /* of the event that is happening */
     struct slab packets;
     struct lab_packet **heap; /* 0-based, by due_ns and order */
     uint32_t heap_count;
@@ -96,6 +95,11 @@ void lab_route_refresh(struct lab_net *net, int64_t now_ns);
 /* Outgoing ports of node on shortest paths to the destination node; at most `room`, returns their number. */
 uint32_t lab_route_next(struct lab_net *net, uint32_t node, uint32_t destination, uint32_t *ports, uint32_t room);
 
+/* --- link.c --- */
+
+/* The packet enters a link: the reason when it does not come out, else *now_ns becomes the time at which it does. */
+enum lab_reason lab_link_cross(struct lab_net *net, struct lab_packet *packet, uint32_t port, int64_t *now_ns);
+
 /* --- walk.c --- */
 
 /* How ways are enumerated: which of `count` equal ports was taken at each decision. */
@@ -113,6 +117,11 @@ void lab_walk(struct lab_net *net, struct lab_packet *packet, int64_t now_ns);
  * as this flow would go. Returns what happens at the end: LAB_PASS when it arrives. */
 enum lab_verdict lab_walk_way(struct lab_net *net, const struct lab_packet *packet, struct lab_choices *choices,
                               struct lab_path *ret_way);
+
+/* One node of such a way, by one of the *ret_choices ways that go on from there: the packet (its depth included) is then
+ * at the next node, or false when its way ends. ret_hops: what of the node a trace could see. */
+bool lab_walk_one(struct lab_net *net, struct lab_packet *packet, uint32_t choice, uint32_t *ret_choices,
+                  struct lab_path *ret_hops);
 
 /* The label stack an error about this hop quotes; returns the number of entries. */
 uint32_t lab_walk_labels(const struct lab_scenario *s, uint32_t tunnel, uint32_t hop, uint8_t ttl,

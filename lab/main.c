@@ -468,7 +468,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
         {"--hosts", &o->hosts, NULL, 0, 0, NULL},
         {"--seed", NULL, &o->seed, 1, INT64_MAX, NULL},
         {"--probes", NULL, &o->probes, 1, 20000000, NULL},
-        {"--mtu", NULL, &o->mtu, 68, 2000, NULL},
+        {"--mtu", NULL, &o->mtu, 68, 9216, NULL},
         {"--spin", NULL, &o->spin_us, 0, 100000, NULL},
         {"--nice", NULL, &o->nice, -20, 19, NULL},
         {"--ready-fd", NULL, &o->ready_fd, 0, 1000000, NULL},

@@ -46,7 +46,7 @@ struct lab_link *lab_model_add_link(struct lab_scenario *s, uint32_t a, uint32_t
     link->node[0] = a;
     link->node[1] = b;
     for (int i = 0; i < 2; i++)
-        link->side[i] = (struct lab_side){.metric = 10, .mtu = 1500, .reorder_ns = 10000000, .queue_ns = 100000000};
+        link->side[i] = (struct lab_side){.metric = 10, .mtu = 1500, .reorder_ns = 10000000, .queue_ns = 100000000, .cross_bytes = 1500};
     return link;
 }
 
@@ -198,6 +198,10 @@ int lab_model_finish(struct lab_scenario *s, struct error *err)
         if (node->port_count == 0 && node->kind != LAB_ROUTER)
             return error_set(err, E_REQUIRED, s->title, "'%s' has no link", node->name);
     }
+    for (uint32_t p = 0; p < s->link_count * 2; p++)
+        if (lab_port_side(s, p)->cross_bps > 0 && lab_port_side(s, p)->rate_bps == 0)
+            return error_set(err, E_REQUIRED, s->title, "the link from %s to %s has cross traffic and no rate",
+                             s->nodes[lab_port_from(s, p)].name, s->nodes[lab_port_to(s, p)].name);
     int rc = collect_names(s, err);
     sort_networks(s);
     return rc;

@@ -117,6 +117,9 @@ struct lab_box {
     uint16_t mss_clamp;  /* 0 = no */
     int ecn;             /* -1 = kept */
     enum lab_ip_id ip_id;
+    bool is_mtu_silent;    /* says nothing when a packet is too big */
+    bool has_told_mtu;     /* says told_mtu instead of the MTU */
+    uint16_t told_mtu;
     uint32_t nat; /* first one here, or LAB_NONE */
     struct lab_proxy *proxies;
 };
@@ -178,6 +181,9 @@ struct lab_side {
     uint16_t mtu;
     uint64_t rate_bps; /* 0 = unlimited */
     int64_t queue_ns;  /* longest wait before a packet is dropped */
+    uint64_t cross_bps; /* of other people's packets; 0 = none */
+    uint16_t cross_bytes;
+    bool is_cross_poisson; /* else evenly spaced */
 };
 
 struct lab_link {

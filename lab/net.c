@@ -24,7 +24,8 @@ struct lab_net *lab_net_new(const struct lab_scenario *scenario, const struct la
     rng_seed(&rng, seed);
     for (uint32_t i = 0; i < scenario->link_count * 2; i++) {
         rng_seed(&net->ports[i].rng, rng_u64(&rng));
-        net->ports[i].last_in_ns = INT64_MIN;
+        net->ports[i].last_in_ns = net->ports[i].cross_at_ns = INT64_MIN;
+        rng_seed(&net->ports[i].cross_rng, seed * 65536 + i);
     }
     for (uint32_t i = 0; i < scenario->node_count; i++) {
         rng_seed(&net->nodes[i].rng, rng_u64(&rng));
@@ -101,10 +102,8 @@ bool lab_net_is_fault_on(const struct lab_net *net, uint32_t fault, int64_t now_
 
 struct lab_packet *lab_net_packet(struct lab_net *net)
 {
-    struct lab_packet *packet = NULL;
-    /* Not slab_get, which clears the whole slot: the header is enough, and the bytes are most of it. */
-    if (net->packets.free_count > 0) {
-        packet = slab_at(&net->packets, net->packets.free_list[--net->packets.free_count]);
+    struct lab_packet *packet = slab_get_dirty(&net->packets);
+    if (packet) {
         memset(packet, 0, offsetof(struct lab_packet, bytes));
         packet->port = packet->tunnel = packet->mark.stream = packet->mark.probe = LAB_NONE;
     } else {
@@ -191,6 +190,7 @@ void lab_net_input(struct lab_net *net, unsigned vantage, const void *bytes, siz
         return;
     }
     net->received++;
+    net->now_ns = now_ns;
     lab_route_refresh(net, now_ns);
     packet->vantage = vantage;
     packet->node = net->s->vantages[vantage];
@@ -230,6 +230,7 @@ static void happen(struct lab_net *net, struct lab_packet *packet, int64_t due_n
         lab_answer_error(net, packet, due_ns);
         break;
     case LAB_EVENT_CONTINUE:
+    case LAB_EVENT_CROSS:
         lab_walk(net, packet, due_ns);
         break;
     }
@@ -240,6 +241,7 @@ void lab_net_step(struct lab_net *net, int64_t now_ns)
     if (!net->has_started)
         start(net, now_ns);
     for (int64_t due; (due = lab_net_next_ns(net)) <= now_ns;) {
+        net->now_ns = due;
         lab_route_refresh(net, due);
         if (net->heap_count > 0 && net->heap[0]->due_ns == due)
             happen(net, take_first(net), due);

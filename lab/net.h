@@ -27,7 +27,7 @@ struct lab_net;
 struct lab_scenario;
 struct lab_truth;
 
-#define LAB_PACKET_BYTES 2048u /* largest packet the net carries; longer input is dropped and counted */
+#define LAB_PACKET_BYTES 9216u /* largest packet the net carries; longer input is dropped and counted */
 #define LAB_NEVER INT64_MAX
 
 struct lab_options {

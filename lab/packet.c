@@ -512,3 +512,29 @@ void lab_packet_make_probe(struct lab_packet *ret, const struct lab_addr *from, 
     ret->bytes[header] = is_v4 ? 8 : 128;
     finish(ret, header + 8, 2);
 }
+
+void lab_packet_make_any(struct lab_packet *ret, const struct lab_addr *from, const struct lab_addr *to,
+                         uint8_t protocol, uint16_t port)
+{
+    bool is_tcp = protocol == LAB_IPPROTO_TCP;
+    if (protocol == LAB_IPPROTO_ICMP || protocol == LAB_IPPROTO_ICMP6) {
+        lab_packet_make_probe(ret, from, to);
+        return;
+    }
+    size_t size = is_tcp ? 20 : protocol == LAB_IPPROTO_UDP ? 8 : 0;
+    size_t header = make_ip(ret, from, to, protocol, 64, size);
+    uint8_t *l4 = ret->bytes + header;
+    if (size == 0) {
+        (void)lab_packet_parse(ret, header);
+        return;
+    }
+    memset(l4, 0, size);
+    put16(l4 + 2, port);
+    if (is_tcp) {
+        l4[12] = 5 << 4;
+        l4[13] = LAB_TCP_SYN;
+    } else {
+        put16(l4 + 4, 8);
+    }
+    finish(ret, header + size, is_tcp ? 16 : 6);
+}

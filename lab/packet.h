@@ -59,7 +59,14 @@ struct lab_hop {
     uint16_t tunnel; /* tunnel * LAB_MAX_TUNNEL_HOPS + hop in it, or UINT16_MAX */
 };
 
-enum lab_event { LAB_EVENT_OUT, LAB_EVENT_ARRIVE, LAB_EVENT_ERROR, LAB_EVENT_CONTINUE };
+#define LAB_PATH_HOPS 64u /* hops remembered of one way */
+
+struct lab_path {
+    struct lab_hop hops[LAB_PATH_HOPS];
+    uint32_t count;
+};
+
+enum lab_event { LAB_EVENT_OUT, LAB_EVENT_ARRIVE, LAB_EVENT_ERROR, LAB_EVENT_CONTINUE, LAB_EVENT_CROSS };
 
 /* What the truth knows a packet as: the probe it is, or which it answers. */
 struct lab_mark {
@@ -77,6 +84,8 @@ struct lab_packet {
     enum lab_verdict verdict; /* EVENT_ERROR: which */
     uint32_t node, port;      /* port through which it came, or LAB_NONE */
     uint32_t vantage;         /* EVENT_OUT */
+    uint32_t out;             /* EVENT_CROSS: the port it leaves through */
+    uint8_t depth;            /* EVENT_CROSS: nodes that decremented its TTL */
     uint32_t mtu;             /* LAB_TOO_BIG */
     uint32_t tunnel;          /* it is inside this tunnel, or LAB_NONE */
     uint32_t tunnel_hop;      /* hops of it behind us: labels[tunnel_hop - 1] is on top */
@@ -100,6 +109,7 @@ struct lab_packet {
     uint32_t flow; /* what routers hash */
     struct lab_addr src, dst;
     uint8_t bytes[LAB_PACKET_BYTES];
+    struct lab_path way; /* so far, of a probe that waits for a link (EVENT_CROSS) */
 };
 
 /* Reads the headers of the first `size` bytes of packet->bytes; false when they are no IP packet. */
@@ -163,6 +173,10 @@ struct lab_tcp_ends lab_packet_turned(const struct lab_packet *request); /* the 
 
 /* An echo request with nothing in it. */
 void lab_packet_make_probe(struct lab_packet *ret, const struct lab_addr *from, const struct lab_addr *to);
+
+/* The same, or a segment or datagram from port 0 to `port`, or of another protocol nothing but the header. */
+void lab_packet_make_any(struct lab_packet *ret, const struct lab_addr *from, const struct lab_addr *to,
+                         uint8_t protocol, uint16_t port);
 
 /* The one's complement sum of RFC 1071, folded and complemented, ready to be stored. */
 uint16_t lab_checksum(const void *bytes, size_t size, uint32_t sum);

@@ -32,7 +32,7 @@ static void mistakes_name_their_line(void **state)
         {BASE "link r h delay 5\n", "check:6", "'5'"},
         {BASE "link r h loss 101%\n", "check:6", "100%"},
         {BASE "link r h loss 5\n", "check:6", "percentage"},
-        {BASE "link r h mtu 40\n", "check:6", "between 68 and 2000"},
+        {BASE "link r h mtu 40\n", "check:6", "between 68 and 9216"},
         {BASE "link r h loss 5% from v\n", "check:6", "'v'"},
         {BASE "link r h speed 5\n", "check:6", "'speed'"},
         {BASE "link r r\n", "check:6", "itself"},

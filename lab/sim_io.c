@@ -179,27 +179,6 @@ static size_t sim_stamps(struct probe_io *io, struct probe_io_stamp *out, size_t
 
 /* --- receiving ----------------------------------------------------------------------------------------------------- */
 
-static void on_output(void *user, unsigned vantage, const void *packet, size_t size, int64_t due_ns)
-{
-    struct sim *sim = user;
-    for (unsigned i = 0; i < sim->io_count; i++) {
-        struct sim_io *self = sim->ios[i];
-        if (!self || self->host.vantage != vantage)
-            continue;
-        struct received *received = slab_get(&self->buffer);
-        if (!received) {
-            self->dropped++;
-            return;
-        }
-        received->stamp_ns = wall_at(self, due_ns);
-        received->size = size;
-        memcpy(received->bytes, packet, size);
-        *self->last = received;
-        self->last = &received->next;
-        return;
-    }
-}
-
 /* What the kernel of the host does with a segment that belongs to no connection of its own (RFC 9293 section 3.10.7.1). */
 static void reset(struct sim_io *self, const struct packet_ip *ip)
 {
@@ -226,6 +205,38 @@ static void reset(struct sim_io *self, const struct packet_ip *ip)
     lab_net_input(self->sim->net, self->host.vantage, whole, length, self->sim->now_ns);
 }
 
+/* The kernel answers at once, whether or not anybody reads the packet. */
+static void answer_as_kernel(struct sim_io *self, const void *packet, size_t size)
+{
+    struct packet_ip ip;
+    int family = *(const uint8_t *)packet >> 4 == 6 ? AF_INET6 : AF_INET;
+    if (packet_parse_ip(family, packet, size, &ip) == 0 && ip.protocol == IPPROTO_TCP && !ip.is_fragment)
+        reset(self, &ip);
+}
+
+static void on_output(void *user, unsigned vantage, const void *packet, size_t size, int64_t due_ns)
+{
+    struct sim *sim = user;
+    for (unsigned i = 0; i < sim->io_count; i++) {
+        struct sim_io *self = sim->ios[i];
+        if (!self || self->host.vantage != vantage)
+            continue;
+        answer_as_kernel(self, packet, size);
+        struct received *received = slab_get_dirty(&self->buffer);
+        if (!received) {
+            self->dropped++;
+            return;
+        }
+        received->stamp_ns = wall_at(self, due_ns);
+        received->size = size;
+        received->next = NULL;
+        memcpy(received->bytes, packet, size);
+        *self->last = received;
+        self->last = &received->next;
+        return;
+    }
+}
+
 static size_t sim_receive(struct probe_io *io, struct probe_io_reply *out, size_t room)
 {
     struct sim_io *self = sim_of(io);
@@ -244,8 +255,6 @@ static size_t sim_receive(struct probe_io *io, struct probe_io_reply *out, size_
         int family = received->bytes[0] >> 4 == 6 ? AF_INET6 : AF_INET;
         if (packet_parse_ip(family, received->bytes, received->size, &ip) != 0)
             continue;
-        if (ip.protocol == IPPROTO_TCP)
-            reset(self, &ip);
         out[count++] = (struct probe_io_reply){.src = ip.src,
                                                .rx_ns = stamp_to_mono(&self->clock, received->stamp_ns),
                                                .protocol = ip.protocol,

@@ -145,9 +145,9 @@ static bool is_v6(const char *addr)
 void test_net_echo(struct test_net *t, unsigned vantage, const char *from, const char *to, uint8_t ttl, uint16_t id,
                    uint16_t seq, size_t payload)
 {
-    uint8_t bytes[LAB_PACKET_BYTES] = {0};
+    uint8_t bytes[LAB_PACKET_BYTES + 64] = {0};
     uint8_t *icmp = bytes + 40;
-    assert_true(payload <= 1600);
+    assert_true(payload <= LAB_PACKET_BYTES);
     icmp[0] = is_v6(to) ? 128 : 8;
     put16(icmp + 4, id);
     put16(icmp + 6, seq);
@@ -160,7 +160,7 @@ void test_net_echo(struct test_net *t, unsigned vantage, const char *from, const
 void test_net_udp(struct test_net *t, unsigned vantage, const char *from, const char *to, uint8_t ttl,
                   uint16_t source_port, uint16_t port, size_t payload)
 {
-    uint8_t bytes[LAB_PACKET_BYTES] = {0};
+    uint8_t bytes[LAB_PACKET_BYTES + 64] = {0};
     uint8_t *udp = bytes + 40;
     put16(udp, source_port);
     put16(udp + 2, port);
@@ -171,7 +171,7 @@ void test_net_udp(struct test_net *t, unsigned vantage, const char *from, const 
 
 void test_net_tcp(struct test_net *t, unsigned vantage, const char *from, const char *to, const struct test_tcp *tcp)
 {
-    uint8_t bytes[LAB_PACKET_BYTES] = {0};
+    uint8_t bytes[LAB_PACKET_BYTES + 64] = {0};
     uint8_t *l4 = bytes + 40;
     assert_true(tcp->options_size % 4 == 0 && tcp->options_size <= 40);
     put16(l4, tcp->source_port);

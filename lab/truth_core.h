@@ -103,6 +103,26 @@ struct lab_truth {
 bool lab_truth_next_way(struct lab_net *net, const struct lab_packet *packet, struct lab_choices *choices,
                         bool is_first, struct lab_path *ret_way, enum lab_verdict *ret_end);
 
+/* All interfaces that ways of this packet (or of a target's packets) can lead to, as the links are now. */
+#define LAB_FAN_FACES 1024u
+#define LAB_FAN_EDGES 4096u
+struct lab_face {
+    struct lab_addr address;
+    uint16_t node;
+    uint8_t ttl;
+};
+struct lab_edge {
+    uint16_t from, to; /* faces; `to` may follow `from` */
+};
+struct lab_fan {
+    struct lab_face faces[LAB_FAN_FACES]; /* in the order of their distance */
+    struct lab_edge edges[LAB_FAN_EDGES];
+    uint32_t face_count, edge_count;
+    bool is_cut; /* there are more */
+};
+void lab_truth_fan(struct lab_net *net, const struct lab_packet *packet, struct lab_fan *ret);
+void lab_truth_target_fan(const struct lab_truth *truth, uint32_t target, struct lab_fan *ret);
+
 /* "reached", "ttl-exceeded" (a loop), "prohibited" and so on. */
 const char *lab_truth_end_name(enum lab_verdict end);
 

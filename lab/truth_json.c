@@ -157,7 +157,17 @@ static void put_side(const struct lab_truth *truth, struct buf *json, uint32_t p
     put_string(json, truth->net->s->nodes[lab_port_from(truth->net->s, port)].name);
     put_name(json, "to", false);
     put_string(json, truth->net->s->nodes[lab_port_to(truth->net->s, port)].name);
+    const struct lab_side *side = lab_port_side(truth->net->s, port);
     put_count(json, "carried", now->carried, false);
+    put_count(json, "mtu", side->mtu, false);
+    if (side->rate_bps > 0)
+        put_count(json, "rateBps", side->rate_bps, false);
+    if (side->cross_bps > 0) {
+        put_count(json, "crossBps", side->cross_bps, false);
+        put_count(json, "crossCarried", now->cross_carried, false);
+        put_count(json, "crossDropped", now->cross_dropped, false);
+        put_count(json, "crossPassedOver", now->cross_passed, false);
+    }
     uint32_t reasons[LAB_REASON_COUNT];
     for (int k = 0; k < LAB_REASON_COUNT; k++)
         reasons[k] = (uint32_t)now->dropped[k];
@@ -209,6 +219,33 @@ static void put_hop(const struct lab_truth *truth, struct buf *json, const struc
     buf_putc(json, '}');
 }
 
+/* What the links of a way allow: MTU, capacity, what others leave of it, and how long an empty way takes. */
+static void put_facts(const struct lab_truth *truth, struct buf *json, const struct lab_truth_path *path)
+{
+    const struct lab_scenario *s = truth->net->s;
+    uint64_t mtu = UINT16_MAX, capacity = UINT64_MAX, available = UINT64_MAX;
+    int64_t delay_ns = 0;
+    for (uint32_t i = 0; i < path->count; i++) {
+        const struct lab_hop *hop = &truth->hops[path->first + i];
+        if (hop->port == UINT16_MAX)
+            continue;
+        const struct lab_side *side = lab_port_side(s, hop->port);
+        uint64_t left = side->rate_bps > side->cross_bps ? side->rate_bps - side->cross_bps : 0;
+        delay_ns += side->delay_ns;
+        mtu = side->mtu < mtu ? side->mtu : mtu;
+        if (side->rate_bps == 0)
+            continue;
+        capacity = side->rate_bps < capacity ? side->rate_bps : capacity;
+        available = left < available ? left : available;
+    }
+    put_count(json, "mtu", mtu, false);
+    put_count(json, "delayNs", (uint64_t)delay_ns, false);
+    if (capacity == UINT64_MAX)
+        return;
+    put_count(json, "capacityBps", capacity, false);
+    put_count(json, "availableBps", available, false);
+}
+
 static void put_path(const struct lab_truth *truth, struct buf *json, uint32_t i)
 {
     const struct lab_truth_path *path = &truth->paths[i];
@@ -221,7 +258,9 @@ static void put_path(const struct lab_truth *truth, struct buf *json, uint32_t i
             buf_putc(json, ',');
         put_hop(truth, json, &truth->hops[path->first + k], path->is_v4);
     }
-    buf_puts(json, "]}");
+    buf_putc(json, ']');
+    put_facts(truth, json, path);
+    buf_putc(json, '}');
 }
 
 static void put_path_number(struct buf *json, uint32_t path)
@@ -230,6 +269,29 @@ static void put_path_number(struct buf *json, uint32_t path)
         buf_puts(json, "null");
     else
         buf_printf(json, "%u", path);
+}
+
+static void put_fan(const struct lab_truth *truth, struct buf *json, uint32_t target)
+{
+    static struct lab_fan fan; /* the largest thing here, and nobody writes two truths at once */
+    lab_truth_target_fan(truth, target, &fan);
+    buf_printf(json, ",\"interfacesComplete\":%s,\"interfaces\":[", fan.is_cut ? "false" : "true");
+    for (uint32_t i = 0; i < fan.face_count; i++) {
+        buf_printf(json, "%s{\"ttl\":%u,\"node\":", i ? "," : "", fan.faces[i].ttl);
+        put_string(json, truth->net->s->nodes[fan.faces[i].node].name);
+        put_name(json, "address", false);
+        put_addr(json, &fan.faces[i].address);
+        buf_puts(json, ",\"next\":[");
+        bool is_first = true;
+        for (uint32_t k = 0; k < fan.edge_count; k++) {
+            if (fan.edges[k].from != i)
+                continue;
+            buf_printf(json, "%s%u", is_first ? "" : ",", fan.edges[k].to);
+            is_first = false;
+        }
+        buf_puts(json, "]}");
+    }
+    buf_putc(json, ']');
 }
 
 static void put_target(const struct lab_truth *truth, struct buf *json, uint32_t i)
@@ -244,7 +306,9 @@ static void put_target(const struct lab_truth *truth, struct buf *json, uint32_t
     buf_printf(json, ",\"pathsComplete\":%s,\"paths\":[", target->is_cut ? "false" : "true");
     for (uint32_t k = 0; k < target->path_count; k++)
         buf_printf(json, "%s%u", k ? "," : "", target->paths[k]);
-    buf_puts(json, "]}");
+    buf_putc(json, ']');
+    put_fan(truth, json, i);
+    buf_putc(json, '}');
 }
 
 static void put_flow(const struct lab_truth *truth, struct buf *json, uint32_t i)

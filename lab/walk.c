@@ -334,125 +334,6 @@ static enum step step_node(struct walk *walk, bool is_origin)
     return step_ip(walk, is_origin, is_labelled);
 }
 
-/* --- links -------------------------------------------------------------------------------------------------------- */
-
-/* A link as it is now, faults included. */
-static struct lab_side side_now(const struct lab_net *net, uint32_t port, int64_t now_ns)
-{
-    struct lab_side side = *lab_port_side(net->s, port);
-    for (const struct lab_effect *e = net->s->links[port / 2].effects; e; e = e->next) {
-        if (!(e->sides & 1u << (port & 1)) || !lab_net_is_fault_on(net, e->fault, now_ns))
-            continue;
-        switch (e->kind) {
-        case LAB_EFFECT_LOSS:
-            side.loss = e->share + (e->is_added ? side.loss : 0);
-            break;
-        case LAB_EFFECT_DELAY:
-            side.delay_ns = e->ns + (e->is_added ? side.delay_ns : 0);
-            break;
-        case LAB_EFFECT_JITTER:
-            side.jitter_ns = e->ns + (e->is_added ? side.jitter_ns : 0);
-            break;
-        case LAB_EFFECT_DUPLICATE:
-            side.duplicate = e->share + (e->is_added ? side.duplicate : 0);
-            break;
-        case LAB_EFFECT_REORDER:
-            side.reorder = e->share + (e->is_added ? side.reorder : 0);
-            break;
-        case LAB_EFFECT_CORRUPT:
-            side.corrupt = e->share + (e->is_added ? side.corrupt : 0);
-            break;
-        case LAB_EFFECT_DOWN:
-        case LAB_EFFECT_SILENT:
-        case LAB_EFFECT_RATE:
-            break;
-        }
-    }
-    return side;
-}
-
-static bool is_drawn(struct rng *rng, double share)
-{
-    return share > 0 && rng_unit(rng) < share;
-}
-
-/* Damages one bit beyond the IP header, where only the receiver's checksum finds it. */
-static void corrupt(struct lab_packet *packet, struct rng *rng)
-{
-    if (packet->size > packet->l4) {
-        uint64_t bit = rng_below(rng, ((uint64_t)packet->size - packet->l4) * 8);
-        packet->bytes[packet->l4 + bit / 8] ^= (uint8_t)(1u << bit % 8);
-    }
-}
-
-/* When a packet that enters the link now leaves it. Order is kept unless the packet is held back on purpose. */
-static int64_t leave_at(struct lab_port_state_now *now, const struct lab_side *side, int64_t in_ns, int64_t begin_ns)
-{
-    int64_t out = begin_ns + side->delay_ns;
-    if (side->jitter_ns > 0) {
-        out += (int64_t)rng_below(&now->rng, (uint64_t)side->jitter_ns * 2 + 1) - side->jitter_ns;
-        if (out < begin_ns)
-            out = begin_ns;
-    }
-    if (is_drawn(&now->rng, side->reorder))
-        return out + side->reorder_ns;
-    if (in_ns >= now->last_in_ns) {
-        if (out < now->last_out_ns)
-            out = now->last_out_ns;
-        now->last_in_ns = in_ns;
-        now->last_out_ns = out;
-    }
-    return out;
-}
-
-/* A second packet, which goes on from the link's far end by itself. */
-static void duplicate(struct lab_net *net, const struct lab_packet *packet, uint32_t port, int64_t out_ns)
-{
-    struct lab_packet *copy = lab_net_packet(net);
-    if (!copy)
-        return;
-    memcpy(copy, packet, offsetof(struct lab_packet, bytes) + packet->size);
-    copy->node = lab_port_to(net->s, port);
-    copy->port = port;
-    copy->event = LAB_EVENT_CONTINUE;
-    copy->mark.is_copy = true;
-    net->copies++;
-    lab_net_schedule(net, copy, out_ns);
-}
-
-/* Carries the packet over the link; the reason when it does not survive that. */
-static enum lab_reason cross(struct lab_net *net, struct lab_packet *packet, uint32_t port, int64_t *now_ns)
-{
-    struct lab_port_state_now *now = &net->ports[port];
-    const struct lab_side *side = lab_port_side(net->s, port);
-    struct lab_side effective;
-    if (net->s->links[port / 2].effects) {
-        effective = side_now(net, port, *now_ns);
-        side = &effective;
-    }
-    if (now->is_down)
-        return LAB_REASON_LINK_DOWN;
-    int64_t begin = *now_ns;
-    if (side->rate_bps > 0) {
-        if (now->busy_until_ns > begin)
-            begin = now->busy_until_ns;
-        if (begin - *now_ns > side->queue_ns)
-            return LAB_REASON_QUEUE;
-        begin += (int64_t)((uint64_t)packet->size * 8 * UINT64_C(1000000000) / side->rate_bps);
-        now->busy_until_ns = begin;
-    }
-    if (is_drawn(&now->rng, side->loss))
-        return LAB_REASON_LOSS;
-    if (is_drawn(&now->rng, side->corrupt))
-        corrupt(packet, &now->rng);
-    int64_t out = leave_at(now, side, *now_ns, begin);
-    now->carried++;
-    if (is_drawn(&now->rng, side->duplicate))
-        duplicate(net, packet, port, out);
-    *now_ns = out;
-    return LAB_REASON_NONE;
-}
-
 /* --- whole ways --------------------------------------------------------------------------------------------------- */
 
 static void arrive(struct walk *walk)
@@ -468,27 +349,67 @@ static void arrive(struct walk *walk)
     lab_net_schedule(net, packet, walk->now_ns);
 }
 
+/* A link whose packets wait for one another takes them in the order of time: one that gets there later than now comes
+ * back then. */
+static void wait_for_link(struct walk *walk)
+{
+    struct lab_packet *packet = walk->packet;
+    packet->event = LAB_EVENT_CROSS;
+    packet->out = walk->port;
+    packet->depth = walk->depth;
+    if (walk->way) {
+        packet->way.count = walk->way->count;
+        memcpy(packet->way.hops, walk->way->hops, walk->way->count * sizeof *walk->way->hops);
+    }
+    lab_net_schedule(walk->net, packet, walk->now_ns);
+}
+
+/* From node to node until something ends it; false when it goes on at another time. */
+static bool walk_on(struct walk *walk, bool is_crossing, enum step *ret_step, enum lab_reason *ret_reason)
+{
+    struct lab_net *net = walk->net;
+    struct lab_packet *packet = walk->packet;
+    for (unsigned i = 0; i < LAB_STEPS; i++) {
+        *ret_step = STEP_SEND;
+        if (!is_crossing)
+            *ret_step = step_node(walk, packet->port == LAB_NONE);
+        is_crossing = false;
+        if (*ret_step != STEP_SEND)
+            return true;
+        if (lab_port_side(net->s, walk->port)->rate_bps > 0 && walk->now_ns > net->now_ns) {
+            wait_for_link(walk);
+            return false;
+        }
+        *ret_reason = lab_link_cross(net, packet, walk->port, &walk->now_ns);
+        if (*ret_reason != LAB_REASON_NONE)
+            return true;
+        packet->node = lab_port_to(net->s, walk->port);
+        packet->port = walk->port;
+    }
+    *ret_step = STEP_VERDICT;
+    walk->verdict = LAB_DROP;
+    return true;
+}
+
 void lab_walk(struct lab_net *net, struct lab_packet *packet, int64_t now_ns)
 {
-    struct walk walk = {.net = net, .packet = packet, .now_ns = now_ns};
-    bool is_probe = !packet->is_answer && !packet->mark.is_copy && packet->port == LAB_NONE;
+    struct walk walk = {.net = net, .packet = packet, .now_ns = now_ns, .verdict = LAB_DROP};
+    bool is_crossing = packet->event == LAB_EVENT_CROSS;
+    bool is_probe = !packet->is_answer && !packet->mark.is_copy && (packet->port == LAB_NONE || is_crossing);
     if (is_probe) {
         walk.way = &net->way;
-        net->way.count = 0;
+        net->way.count = is_crossing ? packet->way.count : 0;
+        memcpy(net->way.hops, packet->way.hops, net->way.count * sizeof *net->way.hops);
+    }
+    if (is_crossing) {
+        walk.port = packet->out;
+        walk.depth = packet->depth;
+        packet->event = LAB_EVENT_CONTINUE;
     }
     enum lab_reason reason = LAB_REASON_NONE;
     enum step step = STEP_VERDICT;
-    walk.verdict = LAB_DROP;
-    for (unsigned i = 0; i < LAB_STEPS; i++) {
-        step = step_node(&walk, packet->port == LAB_NONE);
-        if (step != STEP_SEND)
-            break;
-        reason = cross(net, packet, walk.port, &walk.now_ns);
-        if (reason != LAB_REASON_NONE)
-            break;
-        packet->node = lab_port_to(net->s, walk.port);
-        packet->port = walk.port;
-    }
+    if (!walk_on(&walk, is_crossing, &step, &reason))
+        return;
     if (is_probe)
         lab_truth_way(net->truth, packet, &net->way);
     if (reason != LAB_REASON_NONE) {
@@ -506,6 +427,24 @@ void lab_walk(struct lab_net *net, struct lab_packet *packet, int64_t now_ns)
         packet->mtu = walk.mtu;
         lab_net_schedule(net, packet, walk.now_ns);
     }
+}
+
+bool lab_walk_one(struct lab_net *net, struct lab_packet *packet, uint32_t choice, uint32_t *ret_choices,
+                  struct lab_path *ret_hops)
+{
+    struct lab_choices choices = {.taken = {(uint8_t)choice}, .of = {1}, .count = 1};
+    struct walk walk = {.net = net, .packet = packet, .way = ret_hops, .choices = &choices, .is_dry = true};
+    walk.now_ns = packet->mark.sent_ns;
+    walk.depth = packet->depth;
+    ret_hops->count = 0;
+    enum step step = step_node(&walk, packet->port == LAB_NONE);
+    *ret_choices = choices.of[0];
+    packet->depth = walk.depth;
+    if (step != STEP_SEND)
+        return false;
+    packet->node = lab_port_to(net->s, walk.port);
+    packet->port = walk.port;
+    return true;
 }
 
 enum lab_verdict lab_walk_way(struct lab_net *net, const struct lab_packet *packet, struct lab_choices *choices,
