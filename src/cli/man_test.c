@@ -14,7 +14,7 @@
 #include "cli/probing.h"
 #include "measure/type.h"
 
-extern const struct field_table ping_option_table, trace_option_table;
+extern const struct field_table ping_option_table, trace_option_table, mtr_option_table;
 
 static const struct {
     const char *title;
@@ -22,7 +22,8 @@ static const struct {
 } commands[] = {
     {"ping", &ping_option_table},
     {"trace", &trace_option_table},
-    {"Options of ping and trace", &probing_option_table},
+    {"mtr", &mtr_option_table},
+    {"Options of ping, trace and mtr", &probing_option_table},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -39,7 +40,9 @@ static const char *section_of(const char *title, size_t *ret_size)
     if (!start)
         return "";
     start += length - 1;
-    const char *end = strstr(start, "\n.S");
+    const char *end = start;
+    while ((end = strstr(end, "\n.S")) && strncmp(end, "\n.Ss ", 5) != 0 && strncmp(end, "\n.Sh ", 5) != 0)
+        end++;
     *ret_size = end ? (size_t)(end - start) : strlen(start);
     return start;
 }

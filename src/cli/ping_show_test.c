@@ -9,18 +9,20 @@
 #include "base/clock.h"
 #include "cli/csv.h"
 #include "cli/icmp_word.h"
+#include "cli/mtr_show.h"
 #include "cli/ping_show.h"
 #include "cli/show.h"
 #include "cli/trace_show.h"
 #include "wire/json.h"
 
-extern const struct field_table ping_option_table, trace_option_table;
+extern const struct field_table ping_option_table, trace_option_table, mtr_option_table;
 
 static void tables_are_sound(void **state)
 {
     (void)state;
     static const struct field_table *const tables[] = {&ping_option_table,  &trace_option_table, &probing_option_table,
-                                                       &ping_record_table, &trace_record_table, &trace_row_table};
+                                                       &ping_record_table,  &trace_record_table, &trace_row_table,
+                                                       &mtr_option_table,   &mtr_record_table,   &mtr_row_table};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         struct error err;
         if (field_audit(tables[i], &err) != 0)
@@ -123,9 +125,10 @@ static void a_summary(void **state)
            "  Could not resolve host: nosuch.example\n");
     csv_header(&ping_record_table, &buf);
     csv_row(&ping_record_table, &records[0], &buf);
-    expect(&buf, "server,serverIp,protocol,port,sent,received,loss,minLatency,avgLatency,medianLatency,maxLatency,jitter,"
-                 "duplicates,reordered,resets,icmpErrors,icmp,icmpFrom,agentOverload,errorDetails\n"
-                 "app.example.net,192.0.2.9,icmp,,3,2,33.333333333333336,4,4.5,4.5,5,0.5,1,0,,1,3-10,10.0.0.1,false,\n");
+    expect(&buf, "server,serverIp,protocol,port,sent,received,loss,minLatency,avgLatency,medianLatency,maxLatency,"
+                 "jitter,duplicates,reordered,resets,icmpErrors,icmp,icmpFrom,agentOverload,errorDetails\n"
+                 "app.example.net,192.0.2.9,icmp,,3,2,33.333333333333336,4,4.5,4.5,5,0.5,1,0,,1,3-10,10.0.0.1,false,"
+                 "\n");
     json_t *json = field_to_json(&ping_record_table, &records[0], NULL);
     json_t *rtts = json_object_get(json, "rttsUs");
     assert_int_equal(json_array_size(rtts), 3);

@@ -1,10 +1,9 @@
 #include "cli/probing.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/limit.h"
 #include "base/str.h"
@@ -146,7 +145,7 @@ static void on_signal(void *user, int signo)
 {
     struct interrupt *interrupt = user;
     if (interrupt->has_come)
-        _exit(128 + signo);
+        exit(128 + signo);
     interrupt->has_come = true;
     interrupt->fn(interrupt->user);
 }
