@@ -404,9 +404,9 @@ static bool is_frpla_hop(const struct search *search, uint32_t hop)
     return seen->has_answered && seen->initial == ERROR_INITIAL && seen->back != UNKNOWN;
 }
 
-/* How many routers more the way back has grown by, since the last two hops that can be compared, than the way there
- * has. False: there is none to compare with. Two, because one way back may be shorter by chance. */
-static bool step_at(const struct search *search, uint32_t hop, int *ret_step)
+/* How many routers more the way back has grown by than the way there, since the last two hops that can be compared:
+ * two, because one way back may be shorter by chance. *ret_since is the nearer of them. False: there is none. */
+static bool step_at(const struct search *search, uint32_t hop, int *ret_step, uint32_t *ret_since)
 {
     if (!is_frpla_hop(search, hop))
         return false;
@@ -417,7 +417,8 @@ static bool step_at(const struct search *search, uint32_t hop, int *ret_step)
             continue;
         int step = search->hops[hop].back - search->hops[i - 1].back - (int)(hop + 1 - i);
         least = step < least ? step : least;
-        compared++;
+        if (compared++ == 0)
+            *ret_since = i - 1;
     }
     *ret_step = compared > 0 && least <= (int)TUNNEL_MAX_HIDDEN ? least : 0;
     return compared > 0;
@@ -443,21 +444,68 @@ static bool is_level_behind(const struct search *search, uint32_t hop, int step)
     return confirmed > 0 && is_frpla_hop(search, hop + 1);
 }
 
-/* Routers of a tunnel on the way back that the hop before does not explain; false: this hop cannot tell. */
-static bool rtla_at(const struct search *search, uint32_t hop, int *ret_routers)
+/* Routers of a tunnel on the way back, as the error shows and the echo reply does not: false where no hop can tell. */
+static bool own_rtla_at(const struct search *search, uint32_t hop, int *ret_routers)
 {
-    int own, before = 0;
-    const struct seen *seen = &search->hops[hop];
-    if (!is_rtla_pair(seen) || !difference_of(seen, &own))
-        return false;
+    return is_rtla_pair(&search->hops[hop]) && difference_of(&search->hops[hop], ret_routers);
+}
+
+/* What a tunnel before, seen or hidden, leaves of that for this hop: one less from hop to hop. *ret_since: where it was
+ * seen; *ret_tunnel: the tunnel, or TUNNEL_NONE. False: nobody before can tell. */
+static bool left_of_rtla(const struct search *search, uint32_t hop, int *ret_routers, uint32_t *ret_since,
+                         uint32_t *ret_tunnel)
+{
     for (uint32_t i = hop; i > 0; i--) {
-        if (is_rtla_pair(&search->hops[i - 1]) && difference_of(&search->hops[i - 1], &before)) {
-            before -= (int)(hop - (i - 1)); /* it is seen one less from hop to hop */
-            break;
+        const struct seen *before = &search->hops[i - 1];
+        int distance = (int)(hop - (i - 1)), routers;
+        *ret_since = i - 1;
+        *ret_tunnel = before->tunnel;
+        if (before->tunnel != TUNNEL_NONE) {
+            const struct tunnel *tunnel = &search->tunnels[before->tunnel];
+            /* One more when the last router receives a label too, which opaque tunnels have. */
+            *ret_routers = tunnel->kind == TUNNEL_INVISIBLE ? (int)tunnel->length - distance
+                           : tunnel->kind == TUNNEL_OPAQUE  ? (int)tunnel->length + 1 - distance
+                                                            : 0;
+            return true;
+        }
+        if (own_rtla_at(search, i - 1, &routers)) {
+            *ret_routers = routers - distance;
+            return true;
         }
     }
-    *ret_routers = own > before && own > 0 && own <= (int)TUNNEL_MAX_HIDDEN ? own : 0;
+    return false;
+}
+
+/* Routers of a tunnel on the way back that nothing before explains: *ret_routers, 0 = none. False: it cannot tell. */
+static bool rtla_at(const struct search *search, uint32_t hop, int *ret_routers, uint32_t *ret_since)
+{
+    int own, left = 0;
+    uint32_t since = hop - 1, tunnel;
+    if (!own_rtla_at(search, hop, &own))
+        return false;
+    if (left_of_rtla(search, hop, &left, &since, &tunnel))
+        *ret_since = since;
+    *ret_routers = own > left && own > 0 && own <= (int)TUNNEL_MAX_HIDDEN ? own : 0;
     return true;
+}
+
+/* A hop behind a tunnel that is only suspected, and that shows exactly what such a one leaves, confirms it. */
+static void confirm_tunnel_before(struct search *search, uint32_t hop)
+{
+    int own, left;
+    uint32_t since, index;
+    if (!own_rtla_at(search, hop, &own) || !left_of_rtla(search, hop, &left, &since, &index) || index == TUNNEL_NONE)
+        return;
+    struct tunnel *tunnel = &search->tunnels[index];
+    if (tunnel->kind != TUNNEL_INVISIBLE || tunnel->methods & TUNNEL_BY_RTLA || own < FRPLA_STEP || own != left)
+        return;
+    tunnel->methods |= TUNNEL_BY_RTLA;
+    tunnel->confidence = tunnel->confidence == TUNNEL_HINT ? TUNNEL_SUSPECTED : TUNNEL_LIKELY;
+    struct buf buf;
+    buf_init(&buf, EVIDENCE_BYTES);
+    buf_printf(&buf, "the error of hop %u passed %d more routers on its way back than its echo reply shows", hop + 1,
+               own);
+    put_evidence(search, tunnel, &buf);
 }
 
 static bool is_twice(const struct search *search, uint32_t hop)
@@ -469,34 +517,54 @@ static bool is_twice(const struct search *search, uint32_t hop)
 
 /* What speaks for hidden routers before a hop. */
 struct signs {
-    bool has_step, is_level, has_rtla, is_twice;
-    int step, rtla; /* > 0: routers */
+    bool has_step, is_level, is_not_level, has_rtla, is_twice;
+    int step, rtla;  /* > 0: routers */
+    uint32_t since;  /* the hop that they are behind */
 };
+
+static struct signs signs_at(const struct search *search, uint32_t hop)
+{
+    struct signs signs = {.since = hop - 1};
+    uint32_t since = hop - 1;
+    signs.has_rtla = rtla_at(search, hop, &signs.rtla, &signs.since);
+    signs.has_step = step_at(search, hop, &signs.step, &since);
+    if (signs.has_step)
+        signs.since = since;
+    if (signs.has_rtla && signs.rtla == 0)
+        signs.step = 0; /* the echo reply comes over as many routers: the way back is longer for another reason */
+    signs.is_level = signs.step >= FRPLA_STEP && is_level_behind(search, hop, signs.step);
+    signs.is_not_level = !signs.is_level && hop + 1 < search->count && is_frpla_hop(search, hop + 1);
+    signs.is_twice = is_twice(search, hop);
+    return signs;
+}
 
 static enum tunnel_confidence weigh(const struct signs *signs)
 {
-    bool is_step = signs->step >= FRPLA_STEP;
-    if (signs->rtla >= FRPLA_STEP && signs->has_step)
-        return signs->step >= signs->rtla - 1 && signs->step <= signs->rtla + 1 ? TUNNEL_LIKELY : TUNNEL_HINT;
-    return (is_step && signs->is_level) || signs->rtla >= FRPLA_STEP ? TUNNEL_SUSPECTED : TUNNEL_HINT;
+    bool is_rtla = signs->rtla >= FRPLA_STEP, is_step = signs->step >= FRPLA_STEP;
+    bool is_agreed = is_rtla && is_step && signs->step >= signs->rtla - 1 && signs->step <= signs->rtla + 1;
+    if ((is_rtla && signs->has_step && !is_agreed) || signs->is_not_level)
+        return TUNNEL_HINT;
+    if (is_agreed && signs->is_level)
+        return TUNNEL_LIKELY;
+    return signs->is_level || is_rtla ? TUNNEL_SUSPECTED : TUNNEL_HINT;
 }
 
 static void put_invisible(struct search *search, uint32_t hop, const struct signs *signs)
 {
-    struct tunnel *tunnel = add(search, TUNNEL_INVISIBLE, hop, hop);
+    struct tunnel *tunnel = add(search, TUNNEL_INVISIBLE, signs->since + 1, hop);
     struct buf buf;
     buf_init(&buf, EVIDENCE_BYTES);
     tunnel->confidence = weigh(signs);
     if (signs->step >= FRPLA_STEP) {
         tunnel->methods |= TUNNEL_BY_FRPLA;
         tunnel->length = (uint32_t)signs->step;
-        buf_printf(&buf, "the way back from hop %u is %d routers longer than the way there has grown%s", hop + 1,
-                   signs->step, signs->is_level ? ", and from the next hop it is no longer" : "");
+        buf_printf(&buf, "from hop %u to hop %u the way back grows by %d routers more than the way there%s",
+                   signs->since + 1, hop + 1, signs->step, signs->is_level ? ", and to the next hop not at all" : "");
     }
     if (signs->rtla > 0) {
         tunnel->methods |= TUNNEL_BY_RTLA;
         tunnel->length = (uint32_t)signs->rtla;
-        tunnel->is_length_exact = true;
+        tunnel->is_length_exact = tunnel->first == tunnel->last;
         buf_printf(&buf, "%sthe error of hop %u passed %d more router%s on its way back than its echo reply shows",
                    buf.size ? "; " : "", hop + 1, signs->rtla, signs->rtla == 1 ? "" : "s");
     }
@@ -510,16 +578,12 @@ static void put_invisible(struct search *search, uint32_t hop, const struct sign
 static void find_invisible(struct search *search)
 {
     for (uint32_t i = 1; i < search->count; i++) {
-        const struct seen *seen = &search->hops[i];
-        struct signs signs = {.step = 0};
-        if (!seen->has_answered || seen->tunnel != TUNNEL_NONE || search->hops[i - 1].tunnel != TUNNEL_NONE)
+        if (!search->hops[i].has_answered || search->hops[i].tunnel != TUNNEL_NONE)
             continue;
-        signs.has_step = step_at(search, i, &signs.step);
-        signs.has_rtla = rtla_at(search, i, &signs.rtla);
-        if (signs.has_rtla && signs.rtla == 0)
-            signs.step = 0; /* the echo reply comes over as many routers: the way back is longer for another reason */
-        signs.is_level = signs.step >= FRPLA_STEP && is_level_behind(search, i, signs.step);
-        signs.is_twice = is_twice(search, i);
+        confirm_tunnel_before(search, i);
+        if (search->hops[i - 1].tunnel != TUNNEL_NONE)
+            continue;
+        struct signs signs = signs_at(search, i);
         if (signs.is_level || signs.step >= HINT_STEP || signs.rtla > 0 || signs.is_twice)
             put_invisible(search, i, &signs);
     }
@@ -585,6 +649,8 @@ const char *tunnel_hop_text(const struct tunnel_list *list, uint32_t hop, char t
         (void)snprintf(text, TUNNEL_TEXT_BYTES, "%u-hop MPLS tunnel", tunnel->length);
         break;
     case TUNNEL_INVISIBLE:
+        if (hop != tunnel->last)
+            break;
         if (tunnel->confidence == TUNNEL_CERTAIN)
             (void)snprintf(text, TUNNEL_TEXT_BYTES, "%u-hop MPLS tunnel", tunnel->length);
         else

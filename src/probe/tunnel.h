@@ -67,7 +67,8 @@ struct tunnel {
     enum tunnel_kind kind;
     enum tunnel_confidence confidence;
     uint32_t methods;
-    uint32_t first, last;       /* explicit, implicit: the hops inside; opaque, invisible: both the hop at its end */
+    uint32_t first, last;       /* explicit, implicit: the hops inside; opaque: both the hop at its end; invisible: its
+                                   end is one of these, and what tells of it was seen at the last */
     uint32_t length;            /* routers inside: for opaque and invisible ones those hidden; 0 = unknown */
     bool is_length_exact;       /* else about so many */
     const char *evidence;       /* a sentence, without the full stop; hops are named by their TTL */

@@ -37,6 +37,7 @@ struct revelation {
     uint32_t reserved;                       /* probes for the one that runs */
     uint32_t count;                          /* of the routers found, in reverse order */
     union sock_addr found[TUNNEL_MAX_HIDDEN];
+    uint32_t silent;                         /* hops that the first trace saw silent and this one may see again */
     bool is_over;
 };
 
@@ -168,9 +169,9 @@ static void trace_to(struct probe_tunnel *round, struct revelation *revelation)
     const struct tunnel *tunnel = &round->result->tunnels.items[revelation->tunnel];
     struct probe_trace_settings settings;
     probe_trace_defaults(&settings);
-    uint32_t far = tunnel->first + 1 + tunnel->length; /* where the end is if the length is right */
+    uint32_t far = tunnel->last + 1 + tunnel->length; /* where the end is if the length is right */
     far = far < LIMIT_HOPS ? far : LIMIT_HOPS;
-    uint32_t most = tunnel->first + 1 + TUNNEL_MAX_HIDDEN;
+    uint32_t most = tunnel->last + 1 + TUNNEL_MAX_HIDDEN;
     settings.dst = revelation->target;
     settings.src = round->settings.src;
     settings.dscp = round->settings.dscp;
@@ -204,6 +205,20 @@ static bool is_known(const struct revelation *revelation, const union sock_addr 
     return sock_same_ip(&revelation->target, addr);
 }
 
+/* Whether the first trace saw the router as well: where the tunnel's end is one of several hops, some are shown. */
+static bool was_shown(const struct probe_tunnel *round, const struct tunnel *tunnel, struct revelation *revelation,
+                      const union sock_addr *addr)
+{
+    for (uint32_t i = tunnel->first; i <= tunnel->last; i++) {
+        if (sock_is_set(addr) && sock_same_ip(&round->hops[i].addr, addr))
+            return true;
+    }
+    if (sock_is_set(addr) || revelation->silent == 0)
+        return false;
+    revelation->silent--;
+    return true;
+}
+
 /*
  * Takes over the routers between the tunnel's beginning and the target of this trace. The beginning must be where the
  * first trace saw it, else this one went another way. Returns how many there were; *ret_next is the one closest to the
@@ -215,11 +230,16 @@ static uint32_t take_over(const struct probe_tunnel *round, struct revelation *r
     const struct probe_trace_flow *flow = &revelation->result->flows[0];
     uint32_t begin = tunnel->first - 1, before = revelation->count;
     *ret_next = (union sock_addr){0};
+    revelation->silent = 0;
+    for (uint32_t i = tunnel->first; i < tunnel->last; i++)
+        revelation->silent += !sock_is_set(&round->hops[i].addr);
     if (flow->end != PROBE_TRACE_REACHED || flow->hop_count < begin + 2 ||
         !sock_same_ip(&flow->hops[begin].addr, &round->hops[begin].addr))
         return 0;
     for (uint32_t i = flow->hop_count - 1; i > begin + 1; i--) {
         const union sock_addr *addr = &flow->hops[i - 1].addr;
+        if (was_shown(round, tunnel, revelation, addr))
+            continue;
         if (revelation->count == TUNNEL_MAX_HIDDEN || (sock_is_set(addr) && is_known(revelation, addr))) {
             revelation->count = before; /* a circle, or too much to be true */
             return 0;
@@ -251,8 +271,8 @@ static void go_on(struct probe_tunnel *round, struct revelation *revelation)
 static bool is_worth_revealing(const struct probe_tunnel *round, const struct tunnel *tunnel)
 {
     return (tunnel->kind == TUNNEL_OPAQUE || tunnel->kind == TUNNEL_INVISIBLE) && tunnel->first > 0 &&
-           sock_is_set(&round->hops[tunnel->first - 1].addr) && is_router(&round->hops[tunnel->first]) &&
-           !sock_same_ip(&round->hops[tunnel->first - 1].addr, &round->hops[tunnel->first].addr);
+           sock_is_set(&round->hops[tunnel->first - 1].addr) && is_router(&round->hops[tunnel->last]) &&
+           !sock_same_ip(&round->hops[tunnel->first - 1].addr, &round->hops[tunnel->last].addr);
 }
 
 static void reveal_all(struct probe_tunnel *round)
@@ -268,7 +288,7 @@ static void reveal_all(struct probe_tunnel *round)
             continue;
         struct revelation *revelation = &round->revelations[round->revelation_count++];
         *revelation =
-            (struct revelation){.round = round, .tunnel = i, .target = round->hops[list->items[i].first].addr};
+            (struct revelation){.round = round, .tunnel = i, .target = round->hops[list->items[i].last].addr};
         trace_to(round, revelation);
     }
 }

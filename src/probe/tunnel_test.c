@@ -210,7 +210,11 @@ static void hidden_routers_are_suspected(void **state)
         {"1/255 1/254 1/251 1/251 1/251 1/250 T", "invisible suspected 3 2?"},
         /* Error at 255, echo reply at 64: the same, exactly. */
         {"1/255/64 1/254/63 1/250/62 1/250/61 1/250/60 T", "invisible likely 3 3"},
-        {"1/255/64 * 1/250/62 T", "invisible likely 3 3"},
+        {"1/255/64 * 1/250/62 T", "invisible suspected 2-3 3?"}, /* before the silent one or behind it */
+        {"1/255/64 1/254/63 1/250/62 T", "invisible suspected 3 3"}, /* nobody confirms it */
+        {"1/255/64 1/254/63 1/250/62 1/249/61 T", "invisible hint 3 3"}, /* the next denies it */
+        {"1/255/64 1/254/63 1/249/249 1/60/60 1/249/60 T", "invisible suspected 3 4?"}, /* one behind confirms it */
+        {"1/255/64 1/254/63 1/251/62 1/252/61 T", "invisible hint 3 2"}, /* one router whose error turns round */
         {"* * 1/250/62 T", "invisible suspected 3 3"},
         {"1/255/64 1/254/63 1/252/62 1/252/61 T", "invisible hint 3 1"},
         /* Another way back: it stays longer, and for the echo replies as well. */
@@ -243,8 +247,9 @@ static void texts_are_those_of_the_view(void **state)
         {"1/255 1/254 1/253 2/252 1/251 T", 3, "Possibly hop 2 in an MPLS tunnel"},
         {"1/255 1/254 1/253!252 1/252 T", 2, "3-hop MPLS tunnel"},
         {"1/255 1/254 1/253!252 1/252 T", 1, ""},
+        {"1/255 1/254 * 1/250 1/250 T", 2, ""},
         {"1/255 1/254 1/250 1/250 1/250 T", 2, "Possibly 3 hops hidden in an MPLS tunnel"},
-        {"1/255/64 1/254/63 1/250/62 T", 2, "Probably 3 hops hidden in an MPLS tunnel"},
+        {"1/255/64 1/254/63 1/250/62 1/250/61 T", 2, "Probably 3 hops hidden in an MPLS tunnel"},
         {"1/255 1/254 1/250 T", 2, ""},
         {"1/255 T", 70, ""},
     };
@@ -266,7 +271,7 @@ static void evidence_is_a_sentence(void **state)
         {"1/255 1/254 1/253!252 1/252 T", "the label at hop 3 has a TTL of 252, 3 below 255"},
         {"1/255 1/254 1/253 2/252 3/251 1/250 T", "quoted TTLs rise to 3 at hop 5"},
         {"1/255 1/254 1/250 1/250 T",
-         "the way back from hop 3 is 3 routers longer than the way there has grown, and from the next hop it is no longer"},
+         "from hop 2 to hop 3 the way back grows by 3 routers more than the way there, and to the next hop not at all"},
     };
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         struct path path;

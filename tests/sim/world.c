@@ -12,7 +12,8 @@
 
 #include "lab/truth_core.h"
 
-void world_open(struct world *world, const char *scenario, const struct sim_host *host)
+static void open_with(struct world *world, const char *scenario, const struct sim_host *host,
+                      const struct lab_options *options, struct probe_engine_settings settings)
 {
     struct error err = {0};
     memset(world, 0, sizeof *world);
@@ -20,18 +21,30 @@ void world_open(struct world *world, const char *scenario, const struct sim_host
         char message[600];
         fail_msg("%s", error_format(&err, message, sizeof message));
     }
-    world->sim = sim_new(world->scenario, &(struct lab_options){.seed = 11, .truth_probes = 400000}, WORLD_WALL_NS);
+    world->sim = sim_new(world->scenario, options, WORLD_WALL_NS);
     for (unsigned i = 0; i < WORLD_ENGINES && i < world->scenario->vantage_count; i++) {
         struct sim_host own = host ? *host : (struct sim_host){0};
         own.vantage = i;
         world->ios[i] = sim_io_new(world->sim, &own);
-        assert_int_equal(probe_engine_new(world->ios[i], &(struct probe_engine_settings){.seed = 5 + i},
-                                          &world->engines[i], NULL),
-                         0);
+        settings.seed = 5 + i;
+        assert_int_equal(probe_engine_new(world->ios[i], &settings, &world->engines[i], NULL), 0);
     }
     arena_init(&world->arena, (size_t)1 << 30);
     probe_ping_defaults(&world->ping);
     probe_trace_defaults(&world->trace);
+}
+
+void world_open(struct world *world, const char *scenario, const struct sim_host *host)
+{
+    open_with(world, scenario, host, &(struct lab_options){.seed = 11, .truth_probes = 400000},
+              (struct probe_engine_settings){0});
+}
+
+void world_open_small(struct world *world, const char *scenario)
+{
+    open_with(world, scenario, &(struct sim_host){.receive_room = 1000},
+              &(struct lab_options){.seed = 11, .packets = 1000, .truth_probes = 200, .truth_streams = 50},
+              (struct probe_engine_settings){.max_rounds = 200, .max_probes = 10000});
 }
 
 void world_close(struct world *world)

@@ -36,6 +36,9 @@ struct world {
 void world_open(struct world *world, const char *scenario, const struct sim_host *host);
 void world_close(struct world *world);
 
+/* The same with room for a few rounds only: for checks that open hundreds. */
+void world_open_small(struct world *world, const char *scenario);
+
 /* One round from the first vantage point, to its end. The result is good until world_close. */
 const struct probe_ping_result *world_ping(struct world *world, const char *to);
 const struct probe_trace_result *world_trace(struct world *world, const char *to);
