@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/hop_names.h"
 #include "agent/http.h"
 #include "agent/identity.h"
 #include "agent/link.h"
@@ -25,6 +26,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/resolve.h"
+#include "facts/names.h"
 #include "measure/runner.h"
 #include "probe/engine.h"
 #include "probe/io.h"
@@ -42,6 +44,7 @@ struct agent {
     int lock_fd;
     struct probe_engine *engine;
     struct resolver *resolver;
+    struct hop_names *hop_names;
     struct measure_context context;
     struct spool *spool;
     struct progress *progress;
@@ -75,6 +78,7 @@ struct active {
     struct plan *plan;          /* keeps settings alive */
     const struct plan_item *item;
     int64_t round_id;
+    struct names_wait *naming; /* the round is done, names of its hops are waited for */
 };
 
 /* --- telling ------------------------------------------------------------------------------------------------------ */
@@ -173,9 +177,10 @@ static void free_active(struct active *active)
     mem_free(active);
 }
 
-static void on_round_done(struct measure_round *round)
+/* What was measured goes to the spool. */
+static void keep_round(struct active *active)
 {
-    struct active *active = (struct active *)(void *)round;
+    struct measure_round *round = &active->round;
     struct agent *agent = active->agent;
     const struct plan_item *item = active->item;
     struct buf buf;
@@ -187,15 +192,37 @@ static void on_round_done(struct measure_round *round)
         note_error(agent, &err);
     buf_done(&buf);
     agent->status.finished_rounds++;
-    if (item->run_id) {
+    if (item->run_id)
         progress_run(agent->progress, item->run_id, round->end_wall_ns / CLOCK_S);
-    } else {
+    else
         progress_round(agent->progress, item->test_id, active->round_id);
-        schedule_done(agent->schedule, item->test_id);
-    }
     measure_round_done(round);
     free_active(active);
     link_kick(agent->link);
+}
+
+static void on_named(void *user)
+{
+    struct active *active = user;
+    active->naming = NULL;
+    hop_names_fill(active->agent->hop_names, &active->round);
+    keep_round(active);
+}
+
+/* The test may be started again, even while names are waited for. */
+static void end_slot(struct active *active)
+{
+    if (!active->item->run_id)
+        schedule_done(active->agent->schedule, active->item->test_id);
+}
+
+static void on_round_done(struct measure_round *round)
+{
+    struct active *active = (struct active *)(void *)round;
+    end_slot(active);
+    active->naming = hop_names_wait(active->agent->hop_names, round, on_named, active);
+    if (!active->naming)
+        on_named(active);
 }
 
 static int start_round(struct agent *agent, const struct plan_item *item, const struct schedule_due *due,
@@ -229,13 +256,19 @@ static int start_round(struct agent *agent, const struct plan_item *item, const 
 static void end_early(struct active *active)
 {
     measure_round_stop(&active->round);
-    on_round_done(&active->round);
+    end_slot(active);
+    on_named(active);
 }
 
 static void stop_rounds(struct agent *agent)
 {
     while (agent->rounds) {
         struct active *active = agent->rounds;
+        if (active->naming) {
+            names_wait_cancel(active->naming);
+            on_named(active);
+            continue;
+        }
         if (active->item->is_continuous && !active->item->run_id) {
             end_early(active);
             continue;
@@ -253,7 +286,7 @@ static void end_unplanned(struct agent *agent)
     for (struct active *active = agent->rounds; active; active = next) {
         next = active->next;
         bool is_planned = !agent->is_refused && plan_find(agent->plan, active->item->test_id);
-        if (active->item->is_continuous && !active->item->run_id && !is_planned)
+        if (active->item->is_continuous && !active->item->run_id && !active->naming && !is_planned)
             end_early(active);
     }
 }
@@ -350,6 +383,7 @@ static void apply_plan(struct agent *agent, struct plan *plan)
     plan_release(agent->plan);
     agent->plan = plan;
     agent->context.ipv6_policy = plan->message.ipv6_policy;
+    hop_names_set_prefixes(agent->hop_names, &plan->message.resolve_prefixes);
     schedule_plan(agent);
     log_info("agent", "plan %" PRId64 ": %zu tests%s", plan->message.version, plan->test_count,
              plan->unsupported ? ", some cannot be run by this version" : "");
@@ -548,6 +582,8 @@ static int open_all(struct agent *agent, const struct agent_settings *settings, 
     if (!rc)
         rc = resolver_new(agent->loop, &agent->resolver, err);
     if (!rc)
+        rc = hop_names_new(agent->loop, agent->options, &agent->hop_names, err);
+    if (!rc)
         rc = probe_io_linux_new(agent->loop, sockets, &io, err);
     if (!rc)
         rc = probe_engine_new(io, NULL, &agent->engine, err);
@@ -600,6 +636,7 @@ static void close_all(struct agent *agent)
     http_free(agent->http);
     probe_engine_free(agent->engine);
     resolver_free(agent->resolver);
+    hop_names_free(agent->hop_names);
     schedule_free(agent->schedule);
     plan_release(agent->plan);
     spool_close(agent->spool);

@@ -14,6 +14,8 @@
 
 #define OPTIONS_FILE_BYTES 65536
 
+static const char *const names_words[] = {"local", "all", "off", NULL};
+
 static const struct field fields[] = {
     FIELD_STR(struct agent_options, server, "server", (.max = 1000), "URL of the Oculi server"),
     FIELD_STR(struct agent_options, token, "token", (.max = 200, .flags = FIELD_SECRET),
@@ -36,6 +38,10 @@ static const struct field fields[] = {
     FIELD_STR(struct agent_options, user, "user", (.max = 60),
               "User to become when started as root; without it the owner of the state directory"),
     FIELD_ENUM(struct agent_options, log_level, "logLevel", log_level_names, (.preset = "info"), "How much to log"),
+    FIELD_ENUM(struct agent_options, resolve_names, "resolveNames", names_words, (.preset = "local"),
+               "Of which hops DNS is asked for names: those of its own networks, all or none"),
+    FIELD_STR(struct agent_options, name_servers, "nameServers", (.min = 1, .max = 1000),
+              "DNS servers to ask for names, as ADDRESS[:PORT],...; those of the system when not given"),
     FIELD_STR(struct agent_options, config, "config", (.max = 400), "File of such options as lines \"name = value\""),
 };
 

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "wire/field.h"
 
+enum agent_names { AGENT_NAMES_LOCAL, AGENT_NAMES_ALL, AGENT_NAMES_OFF };
+
 struct agent_options {
     const char *server, *token, *token_file, *ca_file;
     const char *state_dir;
@@ -16,6 +18,8 @@ struct agent_options {
     double latitude, longitude; /* degrees, NaN = not given */
     const char *netns, *source_ip, *user, *config;
     int log_level; /* enum log_level */
+    int resolve_names; /* enum agent_names */
+    const char *name_servers;
 };
 
 extern const struct field_table agent_options_table;

@@ -21,6 +21,8 @@
 #define TTL_NONE_S 900  /* there is no such name, and no SOA says for how long */
 #define TTL_HOSTS_S 300 /* of /etc/hosts */
 #define TTL_FAILED_S 60 /* nobody answered */
+#define AWAY_AFTER 5 /* questions in a row without any answer: the servers are away */
+#define AWAY_S 10    /* meanwhile one question in this time */
 
 struct link { /* in a ring whose head is the list itself */
     struct link *next, *previous;
@@ -35,7 +37,7 @@ struct entry {
     uint64_t key;
     int64_t expires_ns; /* by options.clock */
     const char *name;   /* owned; NULL = none */
-    bool is_answered, is_open, is_asked;
+    bool is_answered, is_open;
 };
 
 /* One address that a wait waits for. */
@@ -65,6 +67,8 @@ struct names {
     struct names_counts counts;
     uint64_t generation;
     uint32_t flying;
+    uint32_t silent; /* questions in a row that nobody answered */
+    int64_t away_ns; /* when to try again, while the servers are away */
     double tokens;
     int64_t tokens_ns, looked_ns;
     struct timespec resolv_conf;
@@ -183,7 +187,7 @@ static void answer(struct entry *entry, const char *name, int64_t ttl_s)
     }
     entry->is_answered = true;
     entry->expires_ns = now_ns(names) + ttl_s * CLOCK_S;
-    entry->is_open = entry->is_asked = false;
+    entry->is_open = false;
     names->counts.open--;
     while (entry->waiters.next != &entry->waiters) {
         struct waiter *waiter = OF_LINK(entry->waiters.next, struct waiter, link);
@@ -247,6 +251,8 @@ static void on_answer(void *user, int status, int timeouts, unsigned char *bytes
     char name[NAMES_TEXT_BYTES];
     uint32_t ttl_s = 0;
     names->flying--;
+    bool is_silence = status == ARES_ETIMEOUT || status == ARES_ECONNREFUSED;
+    names->silent = is_silence ? names->silent + 1 : 0;
     bool is_answer = (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA) && bytes &&
                      size > 0 && names_read_answer(bytes, (size_t)size, &entry->addr, name, &ttl_s) == 0;
     if (!is_answer) {
@@ -314,19 +320,37 @@ static void follow_resolv_conf(struct names *names)
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 
-static void ask(struct names *names, struct entry *entry)
+/* Nobody has answered for a while: whoever waits for a name need not wait for the next one. */
+static bool is_away(struct names *names)
+{
+    int64_t now = loop_now_ns(names->loop);
+    if (names->silent < AWAY_AFTER)
+        return false;
+    if (now < names->away_ns)
+        return true;
+    names->away_ns = now + AWAY_S * CLOCK_S;
+    return false;
+}
+
+/* False: nobody was asked. */
+static bool ask(struct names *names, struct entry *entry)
 {
     char question[NAMES_QUESTION_BYTES];
-    entry->is_asked = true;
+    if (is_away(names)) {
+        names->counts.failed++;
+        answer(entry, NULL, AWAY_S);
+        return false;
+    }
     if (!names->has_dns && open_dns(names, NULL) != 0) {
         names->counts.failed++;
         answer(entry, NULL, TTL_FAILED_S);
-        return;
+        return false;
     }
     names->flying++;
     names->counts.asked++;
     names_question(&entry->addr, question);
     ares_query(names->dns, question, ns_c_in, ns_t_ptr, on_answer, entry);
+    return true;
 }
 
 static void fill_tokens(struct names *names)
@@ -350,8 +374,7 @@ static void pump(struct names *names)
     while (names->line.next != &names->line && names->flying < LIMIT_NAMES_FLYING && names->tokens >= 1) {
         struct entry *entry = OF_LINK(names->line.next, struct entry, line);
         link_take(&entry->line);
-        names->tokens -= 1;
-        ask(names, entry);
+        names->tokens -= ask(names, entry);
     }
     if (names->line.next != &names->line && names->tokens < 1)
         loop_timer_start(names->loop, &names->pump_timer,

@@ -3,8 +3,10 @@
  *
  * /etc/hosts first, then the DNS servers given, or those of /etc/resolv.conf (read again when it changes): nobody else
  * is ever asked. Answers are kept as long as their records say, "there is no such name" too (RFC 2308), a server that
- * does not answer for a minute. Two who ask for one address share a question. Questions have a rate and a ceiling: who
- * asks beyond it gets no name. A name is shown only when it is a host name: letters, digits, '-', '_' and '.'.
+ * does not answer for a minute. When five questions in a row got no answer the servers are away: until they answer one
+ * question in ten seconds tries, and whoever asks does not wait. Two who ask for one address share a question. Questions
+ * have a rate and a ceiling: who asks beyond it gets no name. A name is shown only when it is a host name: letters,
+ * digits, '-', '_' and '.'.
  *
  * Everything happens on the loop's thread. A NULL struct names is one that knows nothing and asks nobody, so that
  * callers need no other switch:

@@ -200,6 +200,35 @@ static void silence_is_remembered_for_a_minute(void **state)
     stage_close(&stage);
 }
 
+static void servers_that_are_away_are_left_alone(void **state)
+{
+    (void)state;
+    struct dns_stub_answer zone[] = {{"1.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                     {"2.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                     {"3.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                     {"4.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                     {"5.2.0.192.in-addr.arpa", DNS_STUB_SILENT, NULL, 0},
+                                     {"6.2.0.192.in-addr.arpa", DNS_STUB_PTR, "six/example", 600},
+                                     {"7.2.0.192.in-addr.arpa", DNS_STUB_PTR, "seven/example", 600},
+                                     {0}};
+    struct stage stage;
+    stage_open(&stage, zone, &(struct names_options){.timeout_ms = 10});
+    for (int i = 1; i <= 5; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "192.0.2.%d", i);
+        assert_null(resolve(&stage, text));
+    }
+    assert_int_equal(stage.server.asked, 10);
+    zone[5].kind = DNS_STUB_SILENT;
+    assert_null(resolve(&stage, "192.0.2.6")); /* one tries */
+    assert_int_equal(stage.server.asked, 12);
+    union sock_addr seven = ip("192.0.2.7");
+    assert_null(names_wait(stage.names, &seven, 1, CLOCK_S, on_done, &stage)); /* the others need not wait */
+    assert_int_equal(stage.server.asked, 12);
+    clock_sim_advance(&stage.clock, 60 * CLOCK_S);
+    stage_close(&stage);
+}
+
 static void only_host_names_are_shown(void **state)
 {
     (void)state;
@@ -391,6 +420,7 @@ int main(void)
         cmocka_unit_test(names_are_asked_for_once_and_kept),
         cmocka_unit_test(answers_grow_old_as_their_records_say),
         cmocka_unit_test(silence_is_remembered_for_a_minute),
+        cmocka_unit_test(servers_that_are_away_are_left_alone),
         cmocka_unit_test(only_host_names_are_shown),
         cmocka_unit_test(two_who_ask_share_a_question),
         cmocka_unit_test(waits_end),

@@ -38,6 +38,7 @@ struct plan_agent {
     uint64_t id, aid;
     bool is_enabled;
     int ipv6_policy;
+    char *resolve_prefixes; /* joined by commas */
     struct entries tests, runs;
     struct stamp stamp, next_stamp; /* next_stamp: being committed */
     struct plan_waiter *waiters;
@@ -132,6 +133,8 @@ static uint64_t content_hash(const struct plan_agent *agent)
 {
     uint64_t basics[] = {agent->is_enabled, (uint64_t)(int64_t)agent->ipv6_policy};
     uint64_t sum = str_hash(basics, sizeof basics, 1);
+    if (agent->resolve_prefixes && *agent->resolve_prefixes)
+        sum += str_hash(agent->resolve_prefixes, strlen(agent->resolve_prefixes), 4);
     if (!agent->is_enabled)
         return sum;
     for (size_t i = 0; i < agent->tests.count; i++) {
@@ -352,6 +355,7 @@ static void agent_free(struct plan_agent *agent)
 {
     mem_free(agent->tests.items);
     mem_free(agent->runs.items);
+    mem_free(agent->resolve_prefixes);
     mem_free(agent);
 }
 
@@ -405,6 +409,34 @@ static int add_agent(struct plan *plan, const struct object_agent *object, struc
     return 0;
 }
 
+static char *join(const struct field_list *texts)
+{
+    const char *const *items = texts->items;
+    struct buf buf;
+    buf_init(&buf, LIMIT_STRING_BYTES);
+    for (size_t i = 0; i < texts->count; i++)
+        buf_printf(&buf, "%s%s", i ? "," : "", items[i]);
+    char *text = mem_strdup(buf_str(&buf));
+    buf_done(&buf);
+    return text;
+}
+
+/* What join joined. */
+static int split(const char *text, struct arena *arena, struct field_list *ret_texts, struct error *err)
+{
+    size_t count = *text != 0;
+    for (const char *at = text; *at; at++)
+        count += *at == ',';
+    const char **items = arena_alloc_array(arena, count + 1, sizeof *items);
+    char *rest = arena_strdup(arena, text);
+    if (!items || !rest)
+        return error_set(err, E_LIMIT, "plan", "the plan does not fit the memory of this request");
+    for (size_t i = 0; i < count; i++)
+        items[i] = strsep(&rest, ",");
+    *ret_texts = (struct field_list){items, count};
+    return 0;
+}
+
 static int update_agent(struct plan *plan, const struct object_agent *object, struct error *err)
 {
     int rc = map_get(&plan->agents, object->head.id) ? 0 : add_agent(plan, object, err);
@@ -413,6 +445,8 @@ static int update_agent(struct plan *plan, const struct object_agent *object, st
     struct plan_agent *agent = map_get(&plan->agents, object->head.id);
     agent->is_enabled = object->enabled;
     agent->ipv6_policy = object->ipv6_policy;
+    mem_free(agent->resolve_prefixes);
+    agent->resolve_prefixes = join(&object->local_resolution_prefixes);
     touch(plan, agent);
     return 0;
 }
@@ -570,6 +604,10 @@ int plan_build(const struct plan *plan, uint64_t agent_id, struct arena *arena, 
     struct message_run *run = arena_alloc_array(arena, runs + 1, sizeof *run);
     if (!test || !run)
         return error_set(err, E_LIMIT, "plan", "the plan does not fit the memory of this request");
+    struct field_list prefixes = {0};
+    rc = split(agent->resolve_prefixes ? agent->resolve_prefixes : "", arena, &prefixes, err);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < tests; i++)
         test[i] = test_message(agent->tests.items[i], agent);
     for (size_t i = 0; i < runs; i++)
@@ -578,6 +616,7 @@ int plan_build(const struct plan *plan, uint64_t agent_id, struct arena *arena, 
         .version = agent->stamp.version,
         .server_ns = clock_wall_ns(plan->clock),
         .ipv6_policy = agent->ipv6_policy,
+        .resolve_prefixes = prefixes,
         .tests = {test, tests},
         .runs = {run, runs},
     };

@@ -121,6 +121,28 @@ static void disabled_and_strange_agents_run_nothing(void **state)
     assert_int_equal(plan_of(c, 1).tests.count, 0);
 }
 
+static void prefixes_to_resolve_travel_with_the_plan(void **state)
+{
+    struct check *c = *state;
+    int64_t before = version_of(c, 1);
+    struct object_agent agent;
+    const char *prefixes[] = {"20.0.0.0/8", "2a00::/32"};
+    assert_int_equal(plan_of(c, 1).resolve_prefixes.count, 0);
+    assert_int_equal(object_get(c->store, &object_agent_kind, 1, 0, &c->arena, &agent, NULL), 0);
+    agent.local_resolution_prefixes = (struct field_list){prefixes, 2};
+    assert_int_equal(object_put(c->store, &object_agent_kind, &agent, CHECK_NOW_S, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, 1, NULL), 0);
+    assert_int_equal(version_of(c, 1), before + 1);
+    struct message_plan plan = plan_of(c, 1);
+    const char *const *sent = plan.resolve_prefixes.items;
+    assert_int_equal(plan.resolve_prefixes.count, 2);
+    assert_string_equal(sent[0], "20.0.0.0/8");
+    assert_string_equal(sent[1], "2a00::/32");
+    check_reopen(c);
+    assert_int_equal(version_of(c, 1), before + 1);
+    assert_int_equal(plan_of(c, 1).resolve_prefixes.count, 2);
+}
+
 static uint64_t ask(struct check *c, uint64_t test_id, const uint64_t *agents, size_t count)
 {
     struct object_run run = {.head.aid = CHECK_AID,
@@ -219,6 +241,7 @@ int main(void)
         CHECK(the_version_changes_exactly_with_the_content),
         CHECK(versions_go_on_after_a_restart),
         CHECK(disabled_and_strange_agents_run_nothing),
+        CHECK(prefixes_to_resolve_travel_with_the_plan),
         CHECK(runs_stay_until_they_are_reported),
         CHECK(runs_nobody_fetches_are_forgotten),
         CHECK(waiters_are_woken_once_by_their_agents_change),

@@ -87,6 +87,8 @@ static const struct field plan_fields[] = {
               "Wall clock of the server"),
     FIELD_ENUM(struct message_plan, ipv6_policy, "ipv6Policy", message_ipv6_policy_words, (.preset = "prefer-ipv6"),
                "Which addresses of a name the agent prefers"),
+    FIELD_STRS(struct message_plan, resolve_prefixes, "resolvePrefixes", (.preset = "", .max = 64),
+               "Prefixes whose names it asks for beside those of its own networks"),
     FIELD_LIST(struct message_plan, tests, "tests", &message_test_table,
                (.flags = FIELD_REQUIRED, .max = LIMIT_PLAN_TESTS), "Tests on schedule"),
     FIELD_LIST(struct message_plan, runs, "runs", &message_run_table, (.preset = "", .max = LIMIT_PLAN_TESTS),

@@ -67,6 +67,7 @@ struct message_plan {
     int64_t version;
     int64_t server_ns;       /* the server's wall clock when it answered */
     int ipv6_policy;         /* the agent's, as the server has it now */
+    struct field_list resolve_prefixes; /* const char *: whose names it asks for beside its own networks' */
     struct field_list tests; /* struct message_test */
     struct field_list runs;  /* struct message_run */
 };

@@ -5,6 +5,7 @@
 
 #include "base/sock.h"
 #include "base/str.h"
+#include "facts/scope.h"
 #include "server/about.h"
 #include "server/api/api.h"
 #include "server/presence.h"
@@ -116,7 +117,7 @@ static const struct field request_fields[] = {
                "Which addresses of a name it uses"),
     FIELD_BOOL(struct agent_request, keep_browser_cache, "keepBrowserCache", (), "Its browser keeps the cache"),
     FIELD_STR(struct agent_request, target_for_tests, "targetForTests", (.max = 64), "Address other agents measure"),
-    FIELD_STRS(struct agent_request, local_resolution_prefixes, "localResolutionPrefixes", (.max = 1000),
+    FIELD_STRS(struct agent_request, local_resolution_prefixes, "localResolutionPrefixes", (.max = 5),
                "Prefixes whose names it resolves itself"),
     FIELD_IDS(struct agent_request, tests, "tests", (.max = 10000), "Ids of the tests it runs: these and no others"),
 };
@@ -126,6 +127,13 @@ static int check_request(const void *record, struct error *err)
     union sock_addr addr;
     if (request->target_for_tests && *request->target_for_tests && sock_parse_ip(request->target_for_tests, &addr) != 0)
         return error_set(err, E_INVALID, "targetForTests", "must be an IP address");
+    const char *const *prefixes = request->local_resolution_prefixes.items;
+    for (size_t i = 0; i < request->local_resolution_prefixes.count; i++) {
+        struct scope_prefix prefix;
+        if (scope_parse(prefixes[i], &prefix) != 0)
+            return error_set(err, E_INVALID, "localResolutionPrefixes", "\"%.60s\" is no prefix like 10.1.1.0/24",
+                             prefixes[i]);
+    }
     return 0;
 }
 static const struct field_table request_table =

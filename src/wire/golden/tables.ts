@@ -176,6 +176,8 @@ export interface AgentPlan {
   serverTime: number;
   /** Which addresses of a name the agent prefers. */
   ipv6Policy: "force-ipv4" | "prefer-ipv6" | "force-ipv6";
+  /** Prefixes whose names it asks for beside those of its own networks. */
+  resolvePrefixes: string[];
   /** Tests on schedule. */
   tests: AgentPlanTest[];
   /** Runs asked for once. */
@@ -185,6 +187,7 @@ export const AgentPlan_FIELDS: readonly FieldInfo[] = [
   { name: "version", kind: "i64", help: "Counts up whenever the plan changes", min: 0, required: true },
   { name: "serverTime", kind: "i64", help: "Wall clock of the server", unit: "ns", required: true },
   { name: "ipv6Policy", kind: "enum", help: "Which addresses of a name the agent prefers", preset: "prefer-ipv6", words: ["force-ipv4", "prefer-ipv6", "force-ipv6"] },
+  { name: "resolvePrefixes", kind: "strs", help: "Prefixes whose names it asks for beside those of its own networks", preset: "", min: 0, max: 64 },
   { name: "tests", kind: "list", help: "Tests on schedule", min: 0, max: 10000, fields: AgentPlanTest_FIELDS, required: true },
   { name: "runs", kind: "list", help: "Runs asked for once", preset: "", min: 0, max: 10000, fields: AgentPlanRun_FIELDS },
 ];
