@@ -1,15 +1,21 @@
 /*
  * What the probe engine costs and how right it is: one engine, many rounds to the addresses that follow a first one.
  *
- *     engine_bench ping FIRST TARGETS PROBES PPS [options]    streams, started evenly over the time one stream takes
+ *     engine_bench ping FIRST TARGETS PROBES PPS [options]    streams, started evenly over the time one stream takes;
+ *                                                             PPS of all together, 0 = as the product paces them
  *     engine_bench trace FIRST TRACES FLOWS [options]         path traces, all at once
+ *     engine_bench test FIRST TESTS FLOWS [options]           whole tests: fifty probes and a path trace
  *
- * Options: --netns NAME; --rcvbuf BYTES (a small one shows how own drops are told); --no-stamps (transmit times from the clock); --counted (transmit stamps as before Linux 6.13);
- * --tap INTERFACE (with one target: how far the round trip times are from those of a capture on the interface);
- * --all-at-once.
+ * Options: --protocol icmp | tcp | udp; --port N (80); --distance N (to the target, as known from the round before);
+ * --same (all to FIRST); --spread MS (time over which the rounds start); --all-at-once;
+ * --hold (results stay in memory until the end, which is then told by target);
+ * --netns NAME; --rcvbuf BYTES (a small one shows how own drops are told); --no-stamps (transmit times from the clock);
+ * --counted (transmit stamps as before Linux 6.13);
+ * --list (with one stream: number and round trip time of each answered probe, instead of the summary).
  * Prints one line of JSON: packets, losses, quantiles of the round trip time, CPU time of this process.
  */
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,28 +30,30 @@
 #include "probe/io_linux.h"
 #include "probe/ping.h"
 #include "probe/trace.h"
-#include "tap.h"
+
+enum mode { MODE_PING, MODE_TRACE, MODE_TEST };
 
 struct target {
     struct bench *bench;
     struct arena arena;
-    struct loop_timer timer;
-    uint32_t number;
+    uint32_t number, parts; /* still running */
 };
 
 struct bench {
     struct loop *loop;
     struct probe_engine *engine;
     union sock_addr first;
-    bool is_trace;
-    struct tap *tap; /* or NULL */
-    uint32_t target_count, done_count;
+    enum mode mode;
+    bool is_same, is_held, is_list;
+    uint32_t target_count, started_count, done_count;
+    struct loop_timer timer; /* of the next start */
+    int64_t start_ns, spread_ns;
     struct probe_ping_settings ping;
     struct probe_trace_settings trace;
     struct target *targets;
     uint64_t sent, received, overloaded, refused, estimated, duplicates, ends[PROBE_TRACE_END_COUNT], hops;
     double *rtts; /* us */
-    size_t rtt_count, rtt_room;
+    size_t rtt_count, rtt_room, memory;
 };
 
 static void fail(const struct error *err)
@@ -65,10 +73,13 @@ static void note_rtt(struct bench *bench, int64_t rtt_ns)
     bench->rtts[bench->rtt_count++] = (double)rtt_ns / 1e3;
 }
 
-static void finish_target(struct target *target)
+static void finish_part(struct target *target)
 {
     struct bench *bench = target->bench;
-    arena_done(&target->arena);
+    if (--target->parts > 0)
+        return;
+    if (!bench->is_held)
+        arena_done(&target->arena);
     if (++bench->done_count == bench->target_count)
         loop_stop(bench->loop);
 }
@@ -87,13 +98,13 @@ static void on_ping(void *user, const struct probe_ping_result *result)
         if (probe->status != PROBE_PING_ANSWERED)
             continue;
         bench->estimated += probe->is_tx_estimated || probe->is_rx_estimated;
-        int64_t reference_ns = bench->tap ? tap_rtt_ns(bench->tap, i) : 0;
-        if (reference_ns >= 0)
-            note_rtt(bench, probe->rtt_ns - reference_ns); /* with a tap: the error */
+        note_rtt(bench, probe->rtt_ns);
+        if (bench->is_list)
+            (void)printf("%u %.3f\n", i, (double)probe->rtt_ns / 1e3);
     }
     if (result->error_text)
         (void)fprintf(stderr, "%s\n", result->error_text);
-    finish_target(target);
+    finish_part(target);
 }
 
 static void print_flow(const struct probe_trace_flow *flow)
@@ -131,7 +142,7 @@ static void on_trace(void *user, const struct probe_trace_result *result)
     }
     if (result->error_text)
         (void)fprintf(stderr, "%s\n", result->error_text);
-    finish_target(target);
+    finish_part(target);
 }
 
 static union sock_addr address(const struct bench *bench, uint32_t number)
@@ -144,24 +155,41 @@ static union sock_addr address(const struct bench *bench, uint32_t number)
     return addr;
 }
 
-static void start_target(void *user)
+static void start_target(struct target *target)
 {
-    struct target *target = user;
     struct bench *bench = target->bench;
     struct error err = {0};
     struct probe_ping *ping;
     struct probe_trace *trace;
-    int rc;
+    int rc = 0;
     arena_init(&target->arena, 1 << 20);
-    if (bench->is_trace) {
-        bench->trace.dst = bench->first;
-        rc = probe_trace_start(bench->engine, &bench->trace, &target->arena, NULL, on_trace, target, &trace, &err);
-    } else {
-        bench->ping.dst = address(bench, target->number);
+    bench->ping.dst = bench->trace.dst = address(bench, bench->is_same ? 0 : target->number);
+    target->parts = bench->mode == MODE_TEST ? 2 : 1;
+    if (bench->mode != MODE_TRACE)
         rc = probe_ping_start(bench->engine, &bench->ping, &target->arena, NULL, on_ping, target, &ping, &err);
-    }
+    if (!rc && bench->mode != MODE_PING)
+        rc = probe_trace_start(bench->engine, &bench->trace, &target->arena, NULL, on_trace, target, &trace, &err);
     if (rc)
         fail(&err);
+}
+
+/* Those that are due, then not again for a millisecond: the starts are not what is to be measured. */
+static void start_some(void *user)
+{
+    struct bench *bench = user;
+    int64_t now = loop_now_ns(bench->loop), due = now;
+    while (bench->started_count < bench->target_count && due <= now) {
+        start_target(&bench->targets[bench->started_count++]);
+        due = bench->start_ns + bench->spread_ns * bench->started_count / bench->target_count;
+    }
+    if (bench->started_count < bench->target_count)
+        loop_timer_start(bench->loop, &bench->timer, due > now + CLOCK_MS ? due : now + CLOCK_MS);
+}
+
+static size_t memory(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
 }
 
 static int compare(const void *a, const void *b)
@@ -192,14 +220,17 @@ static void print_result(struct bench *bench, double wall_s)
                  (unsigned long long)bench->estimated, (unsigned long long)stats->dropped,
                  (unsigned long long)stats->foreign, (unsigned long long)stats->stamps,
                  (unsigned long long)stats->wakeups, wall_s, cpu_s, cpu_s * 1e6 / (double)(stats->sent ? stats->sent : 1),
-                 bench->tap ? "errorUs" : "rttUs", quantile(bench, 0), quantile(bench, 0.5), quantile(bench, 0.99), quantile(bench, 0.999),
+                 "rttUs", quantile(bench, 0), quantile(bench, 0.5), quantile(bench, 0.99), quantile(bench, 0.999),
                  quantile(bench, 1));
-    if (bench->is_trace) {
+    if (bench->mode != MODE_PING) {
         (void)printf(",\"hops\":%llu,\"ends\":{", (unsigned long long)bench->hops);
         for (int i = 0; i < PROBE_TRACE_END_COUNT; i++)
             (void)printf("%s\"%s\":%llu", i ? "," : "", probe_trace_end_names[i], (unsigned long long)bench->ends[i]);
         (void)printf("}");
     }
+    if (bench->is_held)
+        (void)printf(",\"bytesPerTarget\":%zu",
+                     (memory() - bench->memory - bench->rtt_room * sizeof(double)) / bench->target_count);
     (void)printf(",\"peakRssKb\":%ld}\n", usage.ru_maxrss);
 }
 
@@ -214,67 +245,105 @@ static uint32_t number(const char *text)
 }
 
 struct options {
-    const char *netns, *tap;
+    const char *netns;
     unsigned without;
-    uint32_t pps, rcvbuf;
+    uint32_t pps, rcvbuf, spread_ms, port;
     bool is_at_once;
 };
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: engine_bench ping FIRST TARGETS PROBES PPS | trace FIRST TRACES FLOWS [options]\n");
+    (void)fprintf(stderr, "usage: engine_bench ping FIRST TARGETS PROBES PPS | trace FIRST TRACES FLOWS |"
+                          " test FIRST TESTS FLOWS [options]\n");
     return 2;
+}
+
+static bool read_flag(struct bench *bench, struct options *options, const char *word)
+{
+    if (strcmp(word, "--no-stamps") == 0)
+        options->without |= IO_LINUX_NO_TX_STAMPS;
+    else if (strcmp(word, "--counted") == 0)
+        options->without |= IO_LINUX_NO_OWN_IDS;
+    else if (strcmp(word, "--all-at-once") == 0)
+        options->is_at_once = true;
+    else if (strcmp(word, "--same") == 0)
+        bench->is_same = true;
+    else if (strcmp(word, "--hold") == 0)
+        bench->is_held = true;
+    else if (strcmp(word, "--list") == 0)
+        bench->is_list = true;
+    else
+        return false;
+    return true;
+}
+
+static bool read_pair(struct bench *bench, struct options *options, const char *word, const char *value)
+{
+    static const char *const protocols[] = {"icmp", "tcp", "udp", NULL};
+    if (strcmp(word, "--netns") == 0)
+        options->netns = value;
+    else if (strcmp(word, "--rcvbuf") == 0)
+        options->rcvbuf = number(value);
+    else if (strcmp(word, "--spread") == 0)
+        options->spread_ms = number(value);
+    else if (strcmp(word, "--port") == 0)
+        options->port = number(value);
+    else if (strcmp(word, "--distance") == 0)
+        bench->trace.distance = (uint8_t)number(value);
+    else if (strcmp(word, "--protocol") == 0 && str_index(value, protocols) >= 0)
+        bench->ping.protocol = bench->trace.protocol = (enum probe_protocol)str_index(value, protocols);
+    else
+        return false;
+    return true;
 }
 
 static int read_options(struct bench *bench, struct options *options, int argc, char **argv)
 {
-    bench->is_trace = argc > 1 && strcmp(argv[1], "trace") == 0;
-    int first = bench->is_trace ? 5 : 6;
-    if (argc < first || (!bench->is_trace && strcmp(argv[1], "ping") != 0) || sock_parse_ip(argv[2], &bench->first) != 0)
+    static const char *const modes[] = {"ping", "trace", "test", NULL};
+    int mode = argc > 1 ? str_index(argv[1], modes) : -1;
+    int first = mode == MODE_PING ? 6 : 5;
+    if (mode < 0 || argc < first || sock_parse_ip(argv[2], &bench->first) != 0)
         return usage();
+    bench->mode = (enum mode)mode;
     bench->target_count = number(argv[3]);
     probe_ping_defaults(&bench->ping);
     probe_trace_defaults(&bench->trace);
-    if (bench->is_trace) {
-        bench->trace.flows = number(argv[4]);
-    } else {
+    if (bench->mode == MODE_PING) {
         bench->ping.count = number(argv[4]);
         options->pps = number(argv[5]);
+    } else {
+        bench->trace.flows = number(argv[4]);
     }
     for (int i = first; i < argc; i++) {
-        if (strcmp(argv[i], "--netns") == 0 && i + 1 < argc)
-            options->netns = argv[++i];
-        else if (strcmp(argv[i], "--rcvbuf") == 0 && i + 1 < argc)
-            options->rcvbuf = number(argv[++i]);
-        else if (strcmp(argv[i], "--no-stamps") == 0)
-            options->without |= IO_LINUX_NO_TX_STAMPS;
-        else if (strcmp(argv[i], "--counted") == 0)
-            options->without |= IO_LINUX_NO_OWN_IDS;
-        else if (strcmp(argv[i], "--tap") == 0 && i + 1 < argc)
-            options->tap = argv[++i];
-        else if (strcmp(argv[i], "--all-at-once") == 0)
-            options->is_at_once = true;
-        else
+        if (read_flag(bench, options, argv[i]))
+            continue;
+        if (i + 1 >= argc || !read_pair(bench, options, argv[i], argv[i + 1]))
             return usage();
+        i++;
     }
+    if (bench->trace.protocol == PROBE_TCP)
+        sock_set_port(&bench->first, (uint16_t)options->port);
     return bench->target_count > 0 ? 0 : usage();
 }
 
 /* The rate of one stream, and the time over which the streams start. */
 static int64_t choose_rates(struct bench *bench, const struct options *options)
 {
-    if (options->pps == 0)
-        return 0;
-    uint32_t rate = options->pps / bench->target_count;
-    bench->ping.rate_pps = rate < 1 ? 1 : rate > 1000 ? 1000 : rate;
-    bench->ping.ceiling_ns = (int64_t)(bench->ping.count + 1) * CLOCK_S / bench->ping.rate_pps + 4 * CLOCK_S;
-    return options->is_at_once ? 0 : CLOCK_S / bench->ping.rate_pps;
+    int64_t spread_ns = options->spread_ms * CLOCK_MS;
+    if (options->pps > 0) {
+        uint32_t rate = options->pps / bench->target_count;
+        bench->ping.rate_pps = rate < 1 ? 1 : rate > 1000 ? 1000 : rate;
+        bench->ping.ceiling_ns = (int64_t)(bench->ping.count + 1) * CLOCK_S / bench->ping.rate_pps + 4 * CLOCK_S;
+        if (spread_ns == 0)
+            spread_ns = CLOCK_S / bench->ping.rate_pps;
+    }
+    return options->is_at_once ? 0 : spread_ns;
 }
 
 int main(int argc, char **argv)
 {
     struct bench bench = {0};
-    struct options options = {0};
+    struct options options = {.port = 80};
     struct error err = {0};
     struct probe_sockets sockets;
     struct probe_io *io;
@@ -288,22 +357,22 @@ int main(int argc, char **argv)
     if (io_linux_new(bench.loop, &sockets, options.without, &io, &err) ||
         probe_engine_new(io, NULL, &bench.engine, &err))
         fail(&err);
-    if (options.tap && tap_open(bench.loop, options.tap, &bench.tap, &err))
-        fail(&err);
-    int64_t spread_ns = choose_rates(&bench, &options);
+    bench.spread_ns = choose_rates(&bench, &options);
     bench.targets = mem_alloc_array(bench.target_count, sizeof *bench.targets);
-    int64_t start = loop_now_ns(bench.loop) + 10 * CLOCK_MS;
-    for (uint32_t i = 0; i < bench.target_count; i++) {
-        bench.targets[i] = (struct target){.bench = &bench, .number = i, .timer = {.fn = start_target}};
-        bench.targets[i].timer.user = &bench.targets[i];
-        loop_timer_start(bench.loop, &bench.targets[i].timer, start + spread_ns * i / bench.target_count);
-    }
+    for (uint32_t i = 0; i < bench.target_count; i++)
+        bench.targets[i] = (struct target){.bench = &bench, .number = i};
+    bench.memory = memory();
+    bench.start_ns = loop_now_ns(bench.loop) + 10 * CLOCK_MS;
+    bench.timer.fn = start_some;
+    bench.timer.user = &bench;
+    loop_timer_start(bench.loop, &bench.timer, bench.start_ns);
     rc = loop_run(bench.loop);
-    print_result(&bench, (double)(loop_now_ns(bench.loop) - start) / 1e9);
+    if (!bench.is_list)
+        print_result(&bench, (double)(loop_now_ns(bench.loop) - bench.start_ns) / 1e9);
     probe_engine_free(bench.engine);
-    if (bench.tap)
-        tap_close(bench.tap);
     loop_free(bench.loop);
+    for (uint32_t i = 0; i < bench.target_count; i++)
+        arena_done(&bench.targets[i].arena);
     mem_free(bench.targets);
     mem_free(bench.rtts);
     return rc ? 1 : 0;

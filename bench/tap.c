@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/loop.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "probe/packet.h"
@@ -21,7 +20,6 @@ struct echo {
 };
 
 struct tap {
-    struct loop *loop;
     int fd;
     struct echo *echoes; /* in the order of the requests */
     size_t count;
@@ -48,17 +46,15 @@ static void take(struct tap *tap, const uint8_t *bytes, size_t size, int64_t sta
     }
 }
 
-static void on_packet(void *user, int fd, unsigned events)
+void tap_read(struct tap *tap)
 {
-    struct tap *tap = user;
-    (void)events;
     for (;;) {
         uint8_t bytes[2048];
         _Alignas(struct cmsghdr) uint8_t control[128];
         struct iovec vector = {bytes, sizeof bytes};
         struct msghdr message = {
             .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-        ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT);
+        ssize_t size = recvmsg(tap->fd, &message, MSG_DONTWAIT);
         if (size < 0)
             return;
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
@@ -71,7 +67,7 @@ static void on_packet(void *user, int fd, unsigned events)
     }
 }
 
-int tap_open(struct loop *loop, const char *interface, struct tap **ret_tap, struct error *err)
+int tap_open(const char *interface, struct tap **ret_tap, struct error *err)
 {
     static const int on = 1, size = 64 << 20;
     struct sockaddr_ll where = {.sll_family = AF_PACKET,
@@ -83,20 +79,23 @@ int tap_open(struct loop *loop, const char *interface, struct tap **ret_tap, str
         return error_sys(err, errno, interface, "cannot listen on the interface");
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     struct tap *tap = mem_alloc(sizeof *tap);
-    tap->loop = loop;
     tap->fd = fd;
     tap->echoes = mem_alloc_array(TAP_ROOM, sizeof *tap->echoes);
     *ret_tap = tap;
-    return loop_add(loop, fd, LOOP_READ, on_packet, tap, err);
+    return 0;
 }
 
 void tap_close(struct tap *tap)
 {
-    loop_remove(tap->loop, tap->fd);
     (void)close(tap->fd);
     map_done(&tap->index);
     mem_free(tap->echoes);
     mem_free(tap);
+}
+
+size_t tap_count(const struct tap *tap)
+{
+    return tap->count;
 }
 
 int64_t tap_rtt_ns(const struct tap *tap, size_t index)
