@@ -147,7 +147,7 @@ static void plan_wake(struct probe_engine *engine)
     int64_t due = engine->heap_count > 0 ? engine->heap[1]->due_ns : PROBE_IO_NEVER;
     int64_t earliest = engine->woken_ns + engine->tick_ns;
     bool wants_input = engine->stats.rounds > 0;
-    if (due < earliest)
+    if (due < earliest || engine->packet_count > 0) /* a round that has ended may have left a farewell */
         due = earliest;
     if (engine->is_full || engine->is_spent || (wants_input && engine->wake_packets > 0 && !engine->is_quiet)) {
         due = earliest;
@@ -676,6 +676,7 @@ void probe_engine_free(struct probe_engine *engine)
     if (!engine)
         return;
     assert(!engine->is_awake);
+    flush(engine);
     engine->io->ops->close(engine->io);
     map_done(&engine->flows);
     map_done(&engine->ports);

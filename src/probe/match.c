@@ -262,7 +262,7 @@ bool match_ports(const struct match_reply *reply, enum probe_protocol *ret_proto
 bool match_offset(const struct match_flow *flow, const struct match_reply *reply, uint32_t *ret_offset)
 {
     uint32_t offset = 0;
-    if (flow->is_session && reply->tcp) {
+    if (flow->is_session && (reply->tcp || is_ip6(flow))) {
         *ret_offset = 0; /* the round knows what to make of it */
         return true;
     }

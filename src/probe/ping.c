@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/limit.h"
 #include "probe/round.h"
+#include "probe/session.h"
 
 #define FIRST_GAP_NS (40 * CLOCK_MS)
 #define MIN_GAP_NS (10 * CLOCK_MS)    /* = the highest fixed rate a user may set: 100 a second */
@@ -21,13 +22,22 @@
 #define PROBE_TTL 64
 #define SYN_AGAIN_NS (500 * CLOCK_MS) /* a SYN+ACK that comes again later is a retransmission of the target, no duplicate */
 
-enum state { STATE_SENDING, STATE_WAITING };
+/* SACK mode. */
+#define FAST_ANSWERS 5u                /* of which all are quicker than the handshake was */
+#define FAST_LEAST_NS (5 * CLOCK_MS)   /* by this much at least */
+#define MIN_SACK_WAIT_NS CLOCK_S
+#define PLAIN_ACKS 3u                  /* without SACK, that say that none will come */
+#define DEFAULT_MSS 536u               /* RFC 9293 section 3.7.1 */
+#define TIMESTAMP_BYTES 12u
+
+enum state { STATE_OPENING, STATE_SENDING, STATE_WAITING };
 
 struct probe_ping {
     struct probe_round round; /* first member */
     enum state state;
     struct probe_ping_settings settings;
     struct probe_flow flow;
+    struct session *session; /* SACK mode: in the arena; then flow is not used */
     struct arena *arena;
     probe_ping_fn *progress, *done;
     void *user;
@@ -39,6 +49,7 @@ struct probe_ping {
     int64_t last_sent_ns, last_answer_ns;
     double moving_rtt_ns;  /* 0 = none yet */
     int64_t max_rtt_ns;
+    uint32_t answers;      /* probes answered */
     bool has_news, has_stamps;
 };
 
@@ -64,6 +75,7 @@ static void count_status(struct probe_ping_result *result, const struct probe_pi
     case PROBE_PING_WAITING:
     case PROBE_PING_LOST:
         result->sent += probe->tx_ns != 0;
+        result->lost_on_return += probe->has_arrived;
         break;
     case PROBE_PING_ANSWERED:
         result->sent++;
@@ -86,6 +98,7 @@ static void update_result(struct probe_ping *ping)
 {
     struct probe_ping_result *result = ping->result;
     result->sent = result->received = result->errors = result->refused = result->overloaded = 0;
+    result->lost_on_return = 0;
     double sum = 0, deviation = 0;
     int64_t min = INT64_MAX, max = 0;
     for (uint32_t i = 0; i < result->probe_count; i++) {
@@ -171,11 +184,14 @@ static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
             probe->status = PROBE_PING_OVERLOADED; /* never left this host, or its answer was dropped here */
         else
             probe->status = PROBE_PING_LOST;
+        probe->has_arrived = probe->status == PROBE_PING_LOST && ping->session && session_has_arrived(ping->session, i);
     }
 }
 
 static void forget(struct probe_ping *ping)
 {
+    if (ping->session)
+        session_close(ping->session);
     flow_close(&ping->flow);
     round_free(&ping->round);
 }
@@ -194,11 +210,11 @@ static void end(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
 /* --- steps -------------------------------------------------------------------------------------------------------- */
 
 /* A fast stream that is late goes on from now; a slow one keeps to its places in time, and those that have passed are
- * left out, so that it ends when it should. */
+ * left out, so that it ends when it should. A session counts its probes by itself. */
 static void skip_behind(struct probe_ping *ping, int64_t now)
 {
     int64_t gap = gap_ns(ping);
-    if (gap < SLOW_GAP_NS) {
+    if (gap < SLOW_GAP_NS || ping->session) {
         ping->due_ns = now - ping->due_ns > MAX_BEHIND_NS ? now : ping->due_ns;
         return;
     }
@@ -216,7 +232,8 @@ static void send_due(struct probe_ping *ping, int64_t now)
                                   .probe = ping->next,
                                   .ttl = PROBE_TTL,
                                   .tos = (uint8_t)(ping->settings.dscp << 2)};
-        if (!flow_send(&ping->flow, &send)) {
+        if (!(ping->session ? session_send(ping->session, ping->next, PROBE_TTL, (uint16_t)ping->settings.payload_bytes)
+                            : flow_send(&ping->flow, &send))) {
             probe->status = PROBE_PING_UNSENT;
             break;
         }
@@ -256,10 +273,87 @@ static int64_t give_up_at(struct probe_ping *ping)
     return ping->result->duplicates > 0 ? ping->last_answer_ns + LINGER_NS : 0;
 }
 
+/* Until when the first SACK must have come; PROBE_IO_NEVER = one has, or no probe is out. */
+static int64_t first_sack_by(const struct probe_ping *ping)
+{
+    const struct probe_ping_probe *first = &ping->result->probes[0];
+    if (ping->session->highest > 0 || ping->next == 0 || first->tx_ns == 0)
+        return PROBE_IO_NEVER;
+    int64_t wait = 2 * ping->result->handshake_ns;
+    return first->tx_ns + (wait > MIN_SACK_WAIT_NS ? wait : MIN_SACK_WAIT_NS);
+}
+
+static enum probe_ping_session outcome_of(enum session_state state)
+{
+    switch (state) {
+    case SESSION_NEW:
+    case SESSION_OPENING:
+        return PROBE_SESSION_NONE;
+    case SESSION_OPEN:
+        return PROBE_SESSION_OPEN;
+    case SESSION_REFUSED:
+        return PROBE_SESSION_REFUSED;
+    case SESSION_SILENT:
+        return PROBE_SESSION_SILENT;
+    case SESSION_UNREACHABLE:
+        return PROBE_SESSION_UNREACHABLE;
+    case SESSION_UNSENT:
+        return PROBE_SESSION_UNSENT;
+    case SESSION_RESET:
+        return PROBE_SESSION_RESET;
+    case SESSION_FINISHED:
+        return PROBE_SESSION_FINISHED;
+    }
+    return PROBE_SESSION_NONE;
+}
+
+/* SYNs that nobody answered are what was lost. */
+static void count_syns(struct probe_ping *ping)
+{
+    struct session *session = ping->session;
+    for (uint32_t i = 0; i < session->tries && i < ping->settings.count; i++) {
+        struct probe_ping_probe *probe = &ping->result->probes[i];
+        *probe = (struct probe_ping_probe){.status = PROBE_PING_LOST, .tx_ns = session->syn_tx_ns[i]};
+    }
+}
+
+/* Sends what the session owes; true when it has come to an end, and the round with it. */
+static bool step_session(struct probe_ping *ping, int64_t now)
+{
+    struct probe_ping_result *result = ping->result;
+    session_step(ping->session, now);
+    if (result->session <= PROBE_SESSION_OPEN)
+        result->session = outcome_of(ping->session->state);
+    if (ping->state == STATE_OPENING && now >= ceiling_at(ping))
+        result->session = PROBE_SESSION_SILENT;
+    if (result->session == PROBE_SESSION_OPEN && now >= first_sack_by(ping) &&
+        (!ping->settings.is_forced || ping->session->plain_acks >= PLAIN_ACKS))
+        result->session = PROBE_SESSION_NO_SACK;
+    if (result->session == PROBE_SESSION_UNSENT) {
+        result->probes[0].status = PROBE_PING_REFUSED;
+        result->error_text = arena_strdup(ping->arena, strerror(ping->session->sys_errno));
+    } else if (result->session == PROBE_SESSION_SILENT) {
+        count_syns(ping);
+    }
+    return result->session > PROBE_SESSION_OPEN;
+}
+
 static void step_timer(struct probe_ping *ping, int64_t now)
 {
-    int64_t next_ns = 0;
+    int64_t next_ns = 0, session_ns = PROBE_IO_NEVER;
+    if (ping->session) {
+        if (step_session(ping, now)) {
+            end(ping, now, now - (ping->max_rtt_ns > 0 ? 2 * ping->max_rtt_ns : CLOCK_S));
+            return;
+        }
+        session_ns = session_due_ns(ping->session);
+        if (session_ns > first_sack_by(ping) && !ping->settings.is_forced)
+            session_ns = first_sack_by(ping);
+    }
     switch (ping->state) {
+    case STATE_OPENING:
+        next_ns = ceiling_at(ping);
+        break;
     case STATE_SENDING:
         send_due(ping, now);
         if (is_hopeless(ping)) {
@@ -279,7 +373,7 @@ static void step_timer(struct probe_ping *ping, int64_t now)
         }
         break;
     }
-    round_wake_at(&ping->round, next_ns);
+    round_wake_at(&ping->round, session_ns < next_ns ? session_ns : next_ns);
     if (ping->has_news && ping->progress) {
         ping->has_news = false;
         update_result(ping);
@@ -313,10 +407,89 @@ static void step_reply(struct probe_ping *ping, struct probe_ping_probe *probe, 
     rtt = rtt > 0 ? rtt : 1;
     ping->moving_rtt_ns += ping->moving_rtt_ns > 0 ? ((double)rtt - ping->moving_rtt_ns) / 8 : (double)rtt;
     ping->max_rtt_ns = rtt > ping->max_rtt_ns ? rtt : ping->max_rtt_ns;
+    ping->answers++;
+}
+
+static void note_error(struct probe_ping *ping, struct probe_ping_probe *probe, const struct probe_answer *answer)
+{
+    probe->status = PROBE_PING_ERROR;
+    probe->rx_ns = answer->packet->rx_ns;
+    probe->icmp_type = answer->icmp->type;
+    probe->icmp_code = answer->icmp->code;
+    ping->result->error_from = answer->packet->src;
+    ping->result->error_type = answer->icmp->type;
+    ping->result->error_code = answer->icmp->code;
+}
+
+/* The handshake is complete: probes may follow, as many as the target's window takes. */
+static void step_opened(struct probe_ping *ping, const struct probe_answer *answer)
+{
+    struct session *session = ping->session;
+    struct probe_ping_settings *settings = &ping->settings;
+    uint32_t most = session->mss ? session->mss : DEFAULT_MSS;
+    most -= session->has_timestamps && most > TIMESTAMP_BYTES ? TIMESTAMP_BYTES : 0;
+    settings->payload_bytes = settings->payload_bytes < most ? settings->payload_bytes : most;
+    uint32_t room = session_room(session, settings->payload_bytes);
+    settings->count = settings->count < room ? settings->count : room;
+    ping->result->mss = session->mss;
+    ping->result->handshake_ns = session_handshake_ns(session);
+    ping->moving_rtt_ns = (double)ping->result->handshake_ns;
+    ping->result->session = session->has_sack ? PROBE_SESSION_OPEN : PROBE_SESSION_NOT_PERMITTED;
+    ping->state = STATE_SENDING;
+    ping->due_ns = answer->packet->rx_ns + MIN_GAP_NS; /* not on the heels of the handshake */
+}
+
+/* Somebody nearer than the target answers; its handshake, though, went all the way. */
+static bool is_too_fast(const struct probe_ping *ping)
+{
+    int64_t handshake = ping->result->handshake_ns;
+    return ping->answers == FAST_ANSWERS && !ping->settings.is_forced && handshake - ping->max_rtt_ns > FAST_LEAST_NS &&
+           10 * ping->max_rtt_ns < 7 * handshake;
+}
+
+static void step_session_answer(struct probe_ping *ping, const struct probe_answer *answer)
+{
+    uint32_t number = 0;
+    enum session_news news = session_take(ping->session, answer, &number);
+    struct probe_ping_probe *probe = &ping->result->probes[number];
+    ping->result->has_odd_blocks = ping->session->has_odd_blocks;
+    switch (news) {
+    case SESSION_NOTHING:
+        if (session_due_ns(ping->session) == 0)
+            round_wake_at(&ping->round, 0);
+        return;
+    case SESSION_OPENED:
+        step_opened(ping, answer);
+        break;
+    case SESSION_ANSWER:
+        step_reply(ping, probe, number, answer);
+        if (is_too_fast(ping))
+            ping->result->session = PROBE_SESSION_TOO_FAST;
+        break;
+    case SESSION_AGAIN:
+        ping->result->duplicates++;
+        break;
+    case SESSION_ERROR:
+        if (probe->status == PROBE_PING_WAITING)
+            note_error(ping, probe, answer);
+        break;
+    case SESSION_ENDED:
+        if (ping->session->state == SESSION_UNREACHABLE) {
+            probe->tx_ns = ping->session->syn_tx_ns[0];
+            note_error(ping, probe, answer);
+        }
+        break;
+    }
+    ping->has_news = true;
+    round_wake_at(&ping->round, 0);
 }
 
 static void step_answer(struct probe_ping *ping, const struct probe_answer *answer)
 {
+    if (ping->session) {
+        step_session_answer(ping, answer);
+        return;
+    }
     if (answer->offset >= ping->next)
         return;
     struct probe_ping_probe *probe = &ping->result->probes[answer->offset];
@@ -325,13 +498,7 @@ static void step_answer(struct probe_ping *ping, const struct probe_answer *answ
     if (answer->kind == PACKET_ECHO_REPLY || answer->tcp) {
         step_reply(ping, probe, answer->offset, answer);
     } else if (probe->status == PROBE_PING_WAITING) {
-        probe->status = PROBE_PING_ERROR;
-        probe->rx_ns = answer->packet->rx_ns;
-        probe->icmp_type = answer->icmp->type;
-        probe->icmp_code = answer->icmp->code;
-        ping->result->error_from = answer->packet->src;
-        ping->result->error_type = answer->icmp->type;
-        ping->result->error_code = answer->icmp->code;
+        note_error(ping, probe, answer);
     }
     ping->has_news = true;
     /* The end may have come, or the user wants to see it: at this wake-up still. */
@@ -342,6 +509,12 @@ static void step_answer(struct probe_ping *ping, const struct probe_answer *answ
 static void step(struct probe_round *round, const struct probe_event *event)
 {
     struct probe_ping *ping = (struct probe_ping *)round;
+    if (event->probe >= SESSION_OWN) {
+        session_event(ping->session, event);
+        if (ping->session->state == SESSION_UNSENT)
+            round_wake_at(round, 0);
+        return;
+    }
     struct probe_ping_probe *probe = &ping->result->probes[event->probe];
     switch (event->kind) {
     case PROBE_EVENT_TIMER:
@@ -384,6 +557,10 @@ static int check(const struct probe_ping_settings *settings, struct error *err)
         return error_set(err, E_NOT_SUPPORTED, "protocol", "a stream is of ICMP or TCP: nobody has to answer UDP");
     if (settings->protocol == PROBE_TCP && sock_port(&settings->dst) == 0)
         return error_set(err, E_REQUIRED, "dst", "a TCP port to probe is needed");
+    if (settings->mode == PROBE_PING_SACK && settings->protocol != PROBE_TCP)
+        return error_set(err, E_INVALID, "mode", "SACK is a mode of TCP");
+    if (settings->mode == PROBE_PING_SACK && settings->count > SESSION_PROBES)
+        return error_set(err, E_RANGE, "count", "must be at most %u in SACK mode", SESSION_PROBES);
     if (settings->count < 1 || settings->count > LIMIT_STREAM_PROBES)
         return error_set(err, E_RANGE, "count", "must be from 1 to %u", LIMIT_STREAM_PROBES);
     if (settings->payload_bytes > PROBE_PING_MAX_PAYLOAD)
@@ -402,6 +579,32 @@ static uint32_t reserved(const struct probe_ping_settings *settings)
 {
     uint32_t most = settings->rate_pps * (uint32_t)(CEILING_NS / CLOCK_S);
     return most > 0 && most < settings->count ? most : settings->count;
+}
+
+static int open_session(struct probe_ping *ping, struct error *err)
+{
+    struct probe_ping_settings *settings = &ping->settings;
+    settings->payload_bytes = settings->payload_bytes > 0 ? settings->payload_bytes : 1;
+    ping->session = arena_alloc(ping->arena, sizeof *ping->session);
+    if (!ping->session)
+        return error_set(err, E_LIMIT, "", "no memory left for the round");
+    ping->session->src = settings->src;
+    ping->session->dst = settings->dst;
+    ping->session->stride = (uint16_t)settings->payload_bytes;
+    ping->session->tos = (uint8_t)(settings->dscp << 2);
+    return session_open(ping->session, &ping->round, 0, 0, err);
+}
+
+static int open_flow(struct probe_ping *ping, struct error *err)
+{
+    const struct probe_ping_settings *settings = &ping->settings;
+    ping->state = STATE_SENDING;
+    ping->flow.match.protocol = settings->protocol;
+    ping->flow.match.has_port_per_probe = settings->protocol == PROBE_TCP;
+    ping->flow.match.src = settings->src;
+    ping->flow.match.dst = settings->dst;
+    ping->flow.match.payload_size = settings->payload_bytes;
+    return flow_open(&ping->round, &ping->flow, 0, 0, 0, err);
 }
 
 int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settings *settings, struct arena *arena,
@@ -430,12 +633,7 @@ int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settin
     ping->result->probe_count = settings->count;
     ping->result->probes = probes;
     ping->due_ns = ping->result->start_ns;
-    ping->flow.match.protocol = settings->protocol;
-    ping->flow.match.has_port_per_probe = settings->protocol == PROBE_TCP;
-    ping->flow.match.src = settings->src;
-    ping->flow.match.dst = settings->dst;
-    ping->flow.match.payload_size = settings->payload_bytes;
-    rc = flow_open(&ping->round, &ping->flow, 0, 0, 0, err);
+    rc = settings->mode == PROBE_PING_SACK ? open_session(ping, err) : open_flow(ping, err);
     if (rc) {
         round_free(&ping->round);
         return rc;

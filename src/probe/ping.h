@@ -13,6 +13,11 @@
  * A slow stream, of one packet a second, keeps each probe's place in time: when this host is late by a whole gap or more
  * the places that passed stay UNSENT, and what the kernel refuses does not end the round.
  *
+ * In SACK mode the probes travel in one session (session.h): one path, one connection at the target, nothing reaches its
+ * application. Every probe draws an acknowledgement of its own; a probe of which only a later acknowledgement tells that it
+ * came is lost like an echo request whose reply is lost, and counted as lost on the way back. The handshake's round trip
+ * paces the first probes and is no sample.
+ *
  * What the network does is a result: loss, error messages of routers, duplicates. A refusal of our own kernel (no
  * route, not permitted) is a result too: its text is in the result, and the packet does not count as sent.
  */
@@ -31,13 +36,17 @@ struct probe_ping;
 
 #define PROBE_PING_MAX_PAYLOAD 1400u
 
+enum probe_ping_mode { PROBE_PING_SYN, PROBE_PING_SACK }; /* of TCP */
+
 struct probe_ping_settings {
     enum probe_protocol protocol; /* PROBE_ICMP or PROBE_TCP */
+    enum probe_ping_mode mode;
+    bool is_forced;         /* SACK: go on although SYNs would be the better probes, as long as any SACK can come */
     union sock_addr dst;    /* required; with the port, for TCP */
     union sock_addr src;    /* unset = the system's choice; must be of dst's family and an address of this host */
     uint32_t count;         /* 1..LIMIT_STREAM_PROBES */
     uint32_t payload_bytes; /* 0..PROBE_PING_MAX_PAYLOAD, after the ICMP header; data in a SYN, which many
-                               firewalls drop */
+                               firewalls drop; data of the session, then at least 1 and as the target's MSS allows */
     uint32_t rate_pps;      /* fixed rate, 1..1000 packets per second; 0 = adaptive */
     int64_t ceiling_ns;     /* of the whole round */
     uint8_t dscp;           /* 0..63 */
@@ -60,6 +69,25 @@ struct probe_ping_probe {
     bool is_tx_estimated;        /* tx_ns is a clock read just before sending: the kernel gave no stamp */
     bool is_rx_estimated;        /* rx_ns likewise */
     uint8_t icmp_type, icmp_code; /* of the error, with PROBE_PING_ERROR */
+    bool has_arrived;            /* LOST in SACK mode: it came to the target, its answer was lost on the way back */
+};
+
+/* What became of the session of SACK mode. From REFUSED on the round has ended early: its figures tell little (with
+ * is_forced: little more than was measured until then). */
+enum probe_ping_session {
+    PROBE_SESSION_NONE,          /* not in SACK mode, or the target has not answered yet */
+    PROBE_SESSION_OPEN,
+    PROBE_SESSION_REFUSED,       /* a RST answered the SYN */
+    PROBE_SESSION_SILENT,        /* nothing answered three SYNs: these count as probes that were lost */
+    PROBE_SESSION_UNREACHABLE,   /* an ICMP error answered the SYN: it counts as a probe */
+    PROBE_SESSION_UNSENT,        /* our kernel did not take the SYN */
+    PROBE_SESSION_NOT_PERMITTED, /* the target does not permit SACK */
+    PROBE_SESSION_NO_SACK,       /* it does, but nothing came within a second of the first probe (or two round trips of the
+                                    handshake, if these are longer); with is_forced: only acknowledgements without SACK */
+    PROBE_SESSION_TOO_FAST,      /* the first five answers came in less than 0.7 of the handshake's round trip and 5 ms
+                                    sooner: something on the way answers in the target's name; never with is_forced */
+    PROBE_SESSION_RESET,         /* a RST came within the session */
+    PROBE_SESSION_FINISHED,      /* the target closed it */
 };
 
 struct probe_ping_result {
@@ -69,6 +97,10 @@ struct probe_ping_result {
     uint32_t reordered;                      /* replies that came after the reply to a later probe (RFC 4737) */
     uint32_t resets;                         /* probes answered by a RST: they count as received */
     uint16_t mss;                            /* of the last SYN+ACK; 0 = none told */
+    enum probe_ping_session session;         /* SACK mode, as the next three */
+    bool has_odd_blocks;                     /* SACKs named what was never sent: something rewrites sequence numbers */
+    int64_t handshake_ns;                    /* round trip of the handshake, never part of the figures; 0 = not known */
+    uint32_t lost_on_return;                 /* lost probes that had come to the target */
     uint32_t errors;                         /* probes answered by an ICMP error */
     uint32_t refused;                        /* probes our kernel did not take */
     uint32_t overloaded;                     /* probes left out because this host dropped packets; > 0 = overloaded */

@@ -1,0 +1,131 @@
+/*
+ * One TCP session carried by hand, for probes that travel as its data; for rounds, not for users of libprobe.
+ *
+ * The session leaves from a quiet port (open.h), so that this host's kernel knows nothing of it. After the handshake one byte
+ * is left out for good, and every probe is data behind that hole. Data out of order is acknowledged at once (RFC 5681
+ * section 4.2) with blocks that tell what has come (SACK, RFC 2018), and nothing of it ever reaches the application.
+ *
+ *     sequence number   base        base + 1   base + 2 + i x stride
+ *                       SYN, nudge  the hole   probe i
+ *
+ * so that a router's quotation of probe i gives offset 2 + i of the flow (match.h) when the stride is 1.
+ *
+ * The nudge: Linux delays acknowledgements of data behind a hole from the fourth on, by 0.1 to 1.1 ms ("compressed"). A
+ * segment that carries a byte which it has had puts it into a mode in which it answers at once, for 16 answers. Such a
+ * segment (the form of a keep-alive, RFC 9293 section 3.8.4) follows the third probe and every seventh after it, and more
+ * when it goes unanswered. Its answer names the byte in a D-SACK block (RFC 2883) and so is told from a probe's. To a
+ * target that does not do that no nudge is sent again.
+ *
+ * Which probe an acknowledgement answers: the one that a D-SACK block names, else the latest of those that its first block
+ * covers and that no acknowledgement had covered, else the latest the first block covers. Other probes that it covers have
+ * arrived, and their own answers may still come, or have been lost on the way back.
+ *
+ * With timestamps (RFC 7323) agreed every segment carries them. What the target sends is acknowledged and thrown away. At
+ * the end the session is reset, so that nothing of it stays at the target.
+ *
+ * A session is a part of a round: it is stepped in the round's TIMER events, is told of those events that carry its own
+ * numbers, takes all answers to its flow, and never wakes the round itself: session_due_ns says when it wants to be.
+ */
+#ifndef OCULI_PROBE_SESSION_H
+#define OCULI_PROBE_SESSION_H
+
+#include "probe/round.h"
+
+#define SESSION_PROBES (MATCH_FLOW_PROBES - 2u) /* of one session */
+#define SESSION_TRIES 3u                        /* SYNs, a second apart */
+#define SESSION_OWN 0x80000000u                 /* numbers of events from here on belong to the session */
+#define SESSION_MAX_STRIDE 1400u
+
+enum session_state {
+    SESSION_NEW,         /* session_open has not been called, or has failed */
+    SESSION_OPENING,     /* the handshake is under way */
+    SESSION_OPEN,
+    SESSION_REFUSED,     /* a RST answered the SYN */
+    SESSION_SILENT,      /* nothing answered the SYNs */
+    SESSION_UNREACHABLE, /* an ICMP error answered the SYN */
+    SESSION_UNSENT,      /* our own kernel did not take the SYN */
+    SESSION_RESET,       /* a RST came within the session */
+    SESSION_FINISHED,    /* the target has closed it */
+};
+
+struct session {
+    /* The caller's, before session_open. */
+    union sock_addr src, dst; /* src unset = the system's choice */
+    uint16_t stride;          /* sequence numbers of a probe, hence its most bytes: 1..SESSION_MAX_STRIDE */
+    uint8_t tos;
+
+    /* To be read. */
+    enum session_state state;
+    uint32_t sent;            /* probes */
+    uint16_t mss;             /* that the target has told; 0 = none */
+    bool has_sack;            /* it permits SACK */
+    bool has_timestamps;
+    bool has_odd_blocks;      /* blocks came that name what was never sent: something on the way rewrites sequence numbers
+                                 but not those */
+    uint32_t plain_acks;      /* acknowledgements that came without any block though probes were out */
+    uint32_t tries;           /* SYNs sent */
+    int64_t syn_tx_ns[SESSION_TRIES];
+    int sys_errno;            /* why our kernel did not take a SYN */
+
+    /* The session's own. */
+    struct probe_flow flow;
+    int64_t syn_ack_ns;       /* 0 = has not come */
+    bool is_first_try;        /* one SYN was out: it answers that, and for the first time (Karn) */
+    int64_t retry_ns;
+    uint32_t ts_first, ts_recent;
+    uint32_t rcv_nxt;
+    uint32_t window;          /* bytes behind base + 1 that the target takes */
+    uint8_t scale;
+    bool has_scale;
+    bool owes_ack, owes_nudge, owes_reset;
+    uint32_t reset_seq;
+    enum { NUDGE_UNKNOWN, NUDGE_NAMED, NUDGE_PLAIN } nudges; /* how the target answers them */
+    uint32_t nudges_out;
+    uint32_t highest;         /* 1 + the latest probe that has arrived */
+    int64_t nudge_ns;         /* when the last was sent, or the one it owes is due */
+    uint64_t arrived[MATCH_FLOW_PROBES / 64], answered[MATCH_FLOW_PROBES / 64];
+};
+
+enum session_news {
+    SESSION_NOTHING,  /* nothing that concerns the round; look at session_due_ns all the same */
+    SESSION_OPENED,
+    SESSION_ANSWER,   /* probe *ret_probe is answered by this very packet */
+    SESSION_AGAIN,    /* and it was before: a duplicate */
+    SESSION_ERROR,    /* an ICMP error is about probe *ret_probe */
+    SESSION_ENDED,    /* state says how */
+};
+
+/* Opens the flow; the first SYN goes with the first session_step. Errors are those of flow_open. number and seed: see there;
+ * a session's port does not follow from the seed. */
+int session_open(struct session *session, struct probe_round *round, uint32_t number, uint64_t seed, struct error *err);
+
+/* Sends what is due. The state may become SESSION_SILENT or SESSION_UNSENT by it. */
+void session_step(struct session *session, int64_t now_ns);
+
+/* When it wants to be stepped: 0 = at once, PROBE_IO_NEVER = only after something has come. */
+int64_t session_due_ns(const struct session *session);
+
+/* How many probes of `bytes` the target's window still takes. */
+uint32_t session_room(const struct session *session, uint32_t bytes);
+
+/* Sends probe number session->sent (1..stride bytes), in an open session with room. Its events carry `number`, which must be
+ * below SESSION_OWN. False when the transmit buffer is full: nothing was sent, try again at the next wake-up. */
+bool session_send(struct session *session, uint32_t number, uint8_t ttl, uint16_t bytes);
+
+/* SENT, STAMP and REFUSED with a number of SESSION_OWN or above. */
+void session_event(struct session *session, const struct probe_event *event);
+
+/* *ret_probe counts from 0 in the order of sending; set with ANSWER, AGAIN and ERROR. */
+enum session_news session_take(struct session *session, const struct probe_answer *answer, uint32_t *ret_probe);
+
+/* The target has told that the probe came, in whatever answer. */
+bool session_has_arrived(const struct session *session, uint32_t probe);
+
+/* The round trip of the handshake; 0 = not known, since SYNs had to be sent again. No sample of the path: stacks and firewalls
+ * treat SYNs in their own way. */
+int64_t session_handshake_ns(const struct session *session);
+
+/* Resets what may be open at the target and gives the flow back. Nothing happens when it is not open. */
+void session_close(struct session *session);
+
+#endif
