@@ -1,8 +1,10 @@
 #include "base/mem.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *checked(void *p, size_t size)
 {
@@ -39,4 +41,25 @@ char *mem_strdup(const char *s)
 void mem_free(void *p)
 {
     free(p);
+}
+
+static size_t product(size_t count, size_t size)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total))
+        (void)checked(NULL, SIZE_MAX);
+    return total ? total : 1;
+}
+
+void *mem_reserve(size_t count, size_t size)
+{
+    size_t total = product(count, size);
+    void *p = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return checked(p == MAP_FAILED ? NULL : p, total);
+}
+
+void mem_release(void *p, size_t count, size_t size)
+{
+    if (p)
+        (void)munmap(p, product(count, size));
 }

@@ -16,4 +16,9 @@ void *mem_resize(void *p, size_t old_size, size_t new_size); /* grown part zeroe
 char *mem_strdup(const char *s);
 void mem_free(void *p);
 
+/* Room for something large of which only a part may ever be used: zeroed, and pages cost nothing before they are touched.
+ * Given back with the same size. */
+void *mem_reserve(size_t count, size_t size);
+void mem_release(void *p, size_t count, size_t size);
+
 #endif

@@ -10,7 +10,7 @@ void slab_init(struct slab *slab, size_t slot_size, uint32_t count)
     size_t align = _Alignof(max_align_t);
     slot_size = (slot_size + align - 1) / align * align;
     *slab = (struct slab){.slot_size = slot_size, .count = count, .free_count = count};
-    slab->slots = mem_alloc_array(count, slot_size);
+    slab->slots = mem_reserve(count, slot_size);
     slab->free_list = mem_alloc_array(count, sizeof *slab->free_list);
     for (uint32_t i = 0; i < count; i++)
         slab->free_list[i] = count - 1 - i;
@@ -18,7 +18,7 @@ void slab_init(struct slab *slab, size_t slot_size, uint32_t count)
 
 void slab_done(struct slab *slab)
 {
-    mem_free(slab->slots);
+    mem_release(slab->slots, slab->count, slab->slot_size);
     mem_free(slab->free_list);
     *slab = (struct slab){0};
 }

@@ -166,6 +166,29 @@ static const struct field route_summary_fields[] = {
 static const struct field_table route_summary_table =
     FIELD_TABLE("PathTrace", struct measure_route, route_summary_fields, NULL, "One path trace in short");
 
+const char *const measure_mtu_limit_words[] = {"none", "router", "interface", "black-hole", NULL};
+
+static const struct field path_mtu_fields[] = {
+    FIELD_I32(struct measure_path_mtu, bytes, "bytes", (READONLY, .unit = "bytes"),
+              "Largest packet, IP header included, that reaches the target"),
+    FIELD_ENUM(struct measure_path_mtu, limit, "limit", measure_mtu_limit_words, (READONLY),
+               "What larger packets meet: nothing up to the size tried, a router that says so, the agent's own interface, or a "
+               "black hole in which they vanish"),
+    FIELD_STR(struct measure_path_mtu, limited_by, "limitedBy", (READONLY), "The last router that said too big"),
+    FIELD_I32(struct measure_path_mtu, told, "told", (READONLY, .unit = "bytes"), "The MTU it told"),
+    FIELD_I32(struct measure_path_mtu, black_hole_hop, "blackHoleHop", (READONLY),
+              "Distance of the last router that larger packets reach"),
+    FIELD_STR(struct measure_path_mtu, black_hole_after, "blackHoleAfter", (READONLY), "Its address"),
+};
+static const struct field_table path_mtu_table =
+    FIELD_TABLE("OculiPathMtu", struct measure_path_mtu, path_mtu_fields, NULL, "What limits the size of packets");
+
+static const struct field path_vis_oculi_fields[] = {
+    FIELD_RECORD(struct measure_path_vis_oculi, mtu, "mtu", &path_mtu_table, (READONLY), "The path MTU"),
+};
+static const struct field_table path_vis_oculi_table =
+    FIELD_TABLE("OculiPathVis", struct measure_path_vis_oculi, path_vis_oculi_fields, NULL, "The paths in detail");
+
 #define PATH_VIS_FIELDS(route_table_)                                                                                  \
     FIELD_STR(struct measure_path_vis, server, "server", (READONLY), "The server as the test names it"),               \
         FIELD_STR(struct measure_path_vis, server_ip, "serverIp", (READONLY), "Address of the server"),                \
@@ -176,7 +199,8 @@ static const struct field_table route_summary_table =
         FIELD_ENUM(struct measure_path_vis, direction, "direction", path_direction_words, (READONLY),                  \
                    "Direction of the path traces"),                                                                    \
         FIELD_LIST(struct measure_path_vis, path_traces, "pathTraces", route_table_, (READONLY),                       \
-                   "The path traces of the round, each with a flow of its own")
+                   "The path traces of the round, each with a flow of its own"),                                      \
+        FIELD_RECORD(struct measure_path_vis, oculi, "oculi", &path_vis_oculi_table, (READONLY), "The paths in detail")
 
 static const struct field path_vis_fields[] = {PATH_VIS_FIELDS(&measure_route_table)};
 const struct field_table measure_path_vis_table = FIELD_TABLE("PathVisDetailTestResult", struct measure_path_vis,

@@ -99,15 +99,33 @@ struct measure_route {
     struct measure_route_oculi oculi;
 };
 
+enum measure_mtu_limit { MEASURE_MTU_NONE, MEASURE_MTU_ROUTER, MEASURE_MTU_INTERFACE, MEASURE_MTU_BLACK_HOLE };
+
+/* pathVis.oculi.mtu: what limits the size of packets (probe/mtu.h). */
+struct measure_path_mtu {
+    int32_t bytes;                /* the path MTU */
+    int limit;                    /* enum measure_mtu_limit */
+    const char *limited_by;       /* the last router that said "too big" */
+    int32_t told;                 /* the MTU it told */
+    int32_t black_hole_hop;       /* distance of the last router that larger packets reach */
+    const char *black_hole_after; /* its address */
+};
+
+struct measure_path_vis_oculi {
+    struct measure_path_mtu mtu;
+};
+
 struct measure_path_vis { /* v7 PathVisDetailTestResult and PathVisTestResult */
     const char *server, *server_ip, *source_ip, *source_prefix;
     bool target_is_proxy;
     int direction;
     struct field_list path_traces; /* struct measure_route */
+    struct measure_path_vis_oculi oculi;
 };
 
 extern const char *const measure_probe_mode_words[];
 extern const char *const measure_path_end_words[];
+extern const char *const measure_mtu_limit_words[];
 extern const struct field_table measure_network_table;
 extern const struct field_table measure_hop_table;
 extern const struct field_table measure_silent_hop_table;

@@ -140,3 +140,31 @@ void measure_paths_fill(const struct probe_trace_result *trace, const union sock
         count++;
     paths->path_traces = (struct field_list){.items = routes, .count = count};
 }
+
+static const char *address_text(const union sock_addr *addr, struct arena *arena)
+{
+    char text[SOCK_TEXT_BYTES];
+    return sock_is_set(addr) ? arena_strdup(arena, sock_ip_text(addr, text, sizeof text)) : NULL;
+}
+
+void measure_paths_mtu(const struct probe_mtu_result *mtu, struct measure_path_vis *paths, struct arena *arena)
+{
+    struct measure_path_mtu *out = &paths->oculi.mtu;
+    if (mtu->mtu == 0)
+        return;
+    out->bytes = mtu->mtu;
+    out->limit = !mtu->is_limit ? MEASURE_MTU_NONE : mtu->is_local ? MEASURE_MTU_INTERFACE : MEASURE_MTU_ROUTER;
+    if (mtu->is_black_hole)
+        out->limit = MEASURE_MTU_BLACK_HOLE;
+    out->limited_by = address_text(&mtu->limited_by, arena);
+    if (mtu->told)
+        out->told = mtu->told;
+    if (mtu->black_hole_ttl)
+        out->black_hole_hop = mtu->black_hole_ttl;
+    out->black_hole_after = address_text(&mtu->black_hole_after, arena);
+    struct measure_route *routes = paths->path_traces.items;
+    for (size_t i = 0; i < paths->path_traces.count; i++) {
+        if (routes[i].oculi.end == MEASURE_END_REACHED)
+            routes[i].path_mtu = mtu->mtu;
+    }
+}

@@ -7,12 +7,16 @@
 #include "base/arena.h"
 #include "base/sock.h"
 #include "measure/part.h"
+#include "probe/mtu.h"
 #include "probe/trace.h"
 
 /* Sets paths->path_traces, made in arena; what does not fit there is left out. The other members are the caller's.
  * There are no traces when our own kernel took no packet. dst is the address that was traced. */
 void measure_paths_fill(const struct probe_trace_result *trace, const union sock_addr *dst,
                         struct measure_path_vis *paths, struct arena *arena);
+
+/* Adds the path MTU, to the traces that reached the target too. */
+void measure_paths_mtu(const struct probe_mtu_result *mtu, struct measure_path_vis *paths, struct arena *arena);
 
 /* "L=399088,E=0,S=1,T=1; ..." from the top of the stack; NULL when it is empty. */
 const char *measure_labels_text(const struct packet_label *labels, uint32_t count, struct arena *arena);

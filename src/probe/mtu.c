@@ -17,7 +17,7 @@
 #define PROBE_TTL 64u
 #define WALK_TTLS 32u
 #define WALK_ATTEMPTS 2u
-#define MAX_SENT 300u
+#define MAX_SENT 128u
 #define PAYLOAD_BYTES 8u
 
 /* Of Ethernet, with PPPoE, IP in IP, GRE, IPsec, VXLAN, WireGuard, LTE, clouds...; of jumbo frames, FDDI, and the rest. */

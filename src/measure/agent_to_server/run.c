@@ -1,6 +1,6 @@
 /*
- * Two measurements with packets of their own: the end-to-end stream and the path trace. Both start as soon as the
- * name is resolved and run side by side; the round is over when both are. In continuous mode the stream waits for its
+ * Measurements with packets of their own: the end-to-end stream, the path trace and the path MTU. All start as soon as the
+ * name is resolved and run side by side; the round is over when they are. In continuous mode the stream waits for its
  * place within the second, and the trace as long as the schedule wants.
  */
 #include <math.h>
@@ -16,6 +16,7 @@
 #include "measure/runner.h"
 #include "measure/seconds.h"
 #include "probe/engine.h"
+#include "probe/mtu.h"
 #include "probe/ping.h"
 #include "probe/trace.h"
 
@@ -28,6 +29,8 @@ struct state {
     struct resolve_job *resolving;
     struct probe_ping *ping;   /* NULL = not running */
     struct probe_trace *trace; /* likewise */
+    struct probe_mtu *mtu;     /* likewise */
+    const struct probe_mtu_result *found_mtu; /* NULL = not measured, or not yet */
     union sock_addr src, dst;  /* src unset = the system's choice */
     struct loop_timer ping_timer, trace_timer; /* armed: that part starts later */
     int64_t round_ns;          /* when the round started, monotonic */
@@ -143,6 +146,13 @@ static void fill_paths(struct state *state, const struct probe_trace_result *tra
     note_refusal(state, trace->error_text);
 }
 
+/* The MTU is one of all paths: it is measured once. */
+static void finish_paths(struct state *state)
+{
+    if (state->found_mtu)
+        measure_paths_mtu(state->found_mtu, &state->result->path_vis, &state->round->arena);
+}
+
 /* --- the round ---------------------------------------------------------------------------------------------------- */
 
 static void release(struct state *state)
@@ -153,9 +163,10 @@ static void release(struct state *state)
 
 static void step(struct state *state)
 {
-    if (state->is_stopping || state->resolving || state->ping || state->trace ||
+    if (state->is_stopping || state->resolving || state->ping || state->trace || state->mtu ||
         loop_timer_is_armed(&state->ping_timer) || loop_timer_is_armed(&state->trace_timer))
         return;
+    finish_paths(state);
     release(state);
     measure_round_finish(state->round);
 }
@@ -194,6 +205,14 @@ static void on_trace_done(void *user, const struct probe_trace_result *trace)
     step(state);
 }
 
+static void on_mtu_done(void *user, const struct probe_mtu_result *mtu)
+{
+    struct state *state = user;
+    state->mtu = NULL;
+    state->found_mtu = mtu;
+    step(state);
+}
+
 static void set_error(struct state *state, const struct error *err)
 {
     state->result->network.error_details = arena_strdup(&state->round->arena, err->text);
@@ -213,6 +232,11 @@ static uint8_t dscp_of(const struct agent_to_server_settings *settings)
     int64_t dscp = 0;
     (void)str_to_i64(agent_to_server_dscp_ids[settings->dscp_id], 0, 63, &dscp);
     return (uint8_t)dscp;
+}
+
+static enum probe_protocol protocol_of(const struct agent_to_server_settings *settings)
+{
+    return settings->protocol == AGENT_TO_SERVER_ICMP ? PROBE_ICMP : PROBE_TCP;
 }
 
 static int start_ping(struct state *state, struct error *err)
@@ -239,6 +263,7 @@ static int start_trace(struct state *state, struct error *err)
     struct measure_round *round = state->round;
     struct probe_trace_settings trace;
     probe_trace_defaults(&trace);
+    trace.protocol = protocol_of(state->settings);
     trace.dst = state->dst;
     trace.src = state->src;
     trace.dscp = dscp_of(state->settings);
@@ -246,6 +271,24 @@ static int start_trace(struct state *state, struct error *err)
     trace.flow_seed = round->flow_seed;
     return probe_trace_start(round->context->engine, &trace, &round->arena, round->progress ? on_trace_progress : NULL,
                              on_trace_done, state, &state->trace, err);
+}
+
+static int start_mtu(struct state *state, struct error *err)
+{
+    struct measure_round *round = state->round;
+    struct probe_mtu_settings mtu;
+    probe_mtu_defaults(&mtu);
+    mtu.protocol = protocol_of(state->settings);
+    mtu.dst = state->dst;
+    mtu.src = state->src;
+    mtu.dscp = dscp_of(state->settings);
+    return probe_mtu_start(round->context->engine, &mtu, &round->arena, on_mtu_done, state, &state->mtu, err);
+}
+
+static int start_paths(struct state *state, struct error *err)
+{
+    int rc = start_trace(state, err);
+    return rc || !state->settings->has_mtu ? rc : start_mtu(state, err);
 }
 
 /* What cannot start leaves the rest of the round out too. */
@@ -266,7 +309,7 @@ static void on_ping_timer(void *user)
 
 static void on_trace_timer(void *user)
 {
-    begin(user, start_trace);
+    begin(user, start_paths);
     step(user);
 }
 
@@ -291,7 +334,7 @@ static void start_parts(struct state *state)
     if (!is_delayed(state, &state->ping_timer, ping_ns - now))
         begin(state, start_ping);
     if (!is_delayed(state, &state->trace_timer, state->settings->is_continuous ? round->burst_delay_ns : 0))
-        begin(state, start_trace);
+        begin(state, start_paths);
     step(state);
 }
 
@@ -383,6 +426,9 @@ static void stop(struct measure_round *round)
         probe_ping_finish(state->ping);
     if (state->trace)
         probe_trace_finish(state->trace);
+    if (state->mtu)
+        probe_mtu_finish(state->mtu);
+    finish_paths(state);
     release(state);
 }
 

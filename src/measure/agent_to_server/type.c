@@ -57,7 +57,7 @@ static const struct field settings_fields[] = {
     FIELD_BOOL(struct agent_to_server_settings, has_bandwidth, "bandwidthMeasurements",
                (.preset = "false", .flags = FIELD_IGNORED | FIELD_ADVANCED), "Measure capacity and free bandwidth"),
     FIELD_BOOL(struct agent_to_server_settings, has_mtu, "mtuMeasurements",
-               (.preset = "true", .flags = FIELD_IGNORED | FIELD_ADVANCED), "Measure the largest packet of the path"),
+               (.preset = "true", .flags = FIELD_ADVANCED), "Measure the largest packet that the path carries"),
     FIELD_BOOL(struct agent_to_server_settings, has_network, "networkMeasurements",
                (.preset = "true", .flags = FIELD_IGNORED | FIELD_ADVANCED), "Show loss in intervals of one second"),
     FIELD_BOOL(struct agent_to_server_settings, has_bgp, "bgpMeasurements",
