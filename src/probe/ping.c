@@ -129,6 +129,8 @@ static void update_result(struct probe_ping *ping)
 
 static int64_t gap_ns(const struct probe_ping *ping)
 {
+    if (ping->settings.gap_ns > 0)
+        return ping->settings.gap_ns;
     if (ping->settings.rate_pps > 0)
         return CLOCK_S / ping->settings.rate_pps;
     if (ping->moving_rtt_ns <= 0)
@@ -401,6 +403,7 @@ static void step_reply(struct probe_ping *ping, struct probe_ping_probe *probe, 
         ping->result->reordered++;
     else
         ping->highest = number + 1;
+    probe->reply_ttl = packet->ttl;
     ping->result->reply_ttl = packet->ttl;
     ping->result->reply_tos = packet->tos;
     int64_t rtt = packet->rx_ns - probe->tx_ns;
@@ -567,6 +570,8 @@ static int check(const struct probe_ping_settings *settings, struct error *err)
         return error_set(err, E_RANGE, "payload_bytes", "must be at most %u", PROBE_PING_MAX_PAYLOAD);
     if (settings->rate_pps > 1000)
         return error_set(err, E_RANGE, "rate_pps", "must be at most 1000");
+    if (settings->gap_ns && (settings->gap_ns < CLOCK_MS || settings->gap_ns > 3600 * CLOCK_S))
+        return error_set(err, E_RANGE, "gap_ns", "must be from 1 ms to 1 h");
     if (settings->ceiling_ns < 100 * CLOCK_MS || settings->ceiling_ns > 3600 * CLOCK_S)
         return error_set(err, E_RANGE, "ceiling_ns", "must be from 100 ms to 1 h");
     if (settings->dscp > 63)
@@ -578,6 +583,8 @@ static int check(const struct probe_ping_settings *settings, struct error *err)
 static uint32_t reserved(const struct probe_ping_settings *settings)
 {
     uint32_t most = settings->rate_pps * (uint32_t)(CEILING_NS / CLOCK_S);
+    if (settings->gap_ns)
+        most = (uint32_t)(CEILING_NS / settings->gap_ns + 1);
     return most > 0 && most < settings->count ? most : settings->count;
 }
 
@@ -604,7 +611,7 @@ static int open_flow(struct probe_ping *ping, struct error *err)
     ping->flow.match.src = settings->src;
     ping->flow.match.dst = settings->dst;
     ping->flow.match.payload_size = settings->payload_bytes;
-    return flow_open(&ping->round, &ping->flow, 0, 0, 0, err);
+    return flow_open(&ping->round, &ping->flow, 0, (uint16_t)(settings->flow_seed >> 16), settings->flow_seed, err);
 }
 
 int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settings *settings, struct arena *arena,

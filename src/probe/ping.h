@@ -48,7 +48,9 @@ struct probe_ping_settings {
     uint32_t payload_bytes; /* 0..PROBE_PING_MAX_PAYLOAD, after the ICMP header; data in a SYN, which many
                                firewalls drop; data of the session, then at least 1 and as the target's MSS allows */
     uint32_t rate_pps;      /* fixed rate, 1..1000 packets per second; 0 = adaptive */
+    int64_t gap_ns;         /* fixed gap between two probes, 1 ms..1 h, instead of a rate; 0 = none */
     int64_t ceiling_ns;     /* of the whole round */
+    uint64_t flow_seed;     /* echo requests of the same seed are one flow in every round; 0 = another flow each time */
     uint8_t dscp;           /* 0..63 */
 };
 
@@ -69,6 +71,7 @@ struct probe_ping_probe {
     bool is_tx_estimated;        /* tx_ns is a clock read just before sending: the kernel gave no stamp */
     bool is_rx_estimated;        /* rx_ns likewise */
     uint8_t icmp_type, icmp_code; /* of the error, with PROBE_PING_ERROR */
+    uint8_t reply_ttl;           /* of the answer; 0 = none */
     bool has_arrived;            /* LOST in SACK mode: it came to the target, its answer was lost on the way back */
 };
 

@@ -491,6 +491,41 @@ static void rounds_may_start_and_stop_rounds(void **state)
     close_world(&world);
 }
 
+/* Checksum and identifier are what load balancers hash of an echo request. */
+static uint32_t hashed;
+
+static void one_flow(struct fake *fake, const struct probe_io_packet *packet)
+{
+    uint32_t fields;
+    memcpy(&fields, packet->bytes + 2, sizeof fields);
+    assert_true(hashed == 0 || fields == hashed);
+    hashed = fields;
+    answer_20ms(fake, packet);
+}
+
+/* Two rounds one into the other make one stream of one flow. */
+static void a_stream_may_be_made_of_rounds(void **state)
+{
+    (void)state;
+    struct world world;
+    hashed = 0;
+    open_world(&world, one_flow);
+    world.settings.count = 3;
+    world.settings.payload_bytes = 56;
+    world.settings.gap_ns = 333 * CLOCK_MS;
+    world.settings.flow_seed = 0x123456789abcdef0;
+    start(&world);
+    fake_run(world.fake, 700 * CLOCK_MS, &world.is_done);
+    start(&world); /* while the first one still runs */
+    fake_run(world.fake, 10 * CLOCK_S, NULL);
+    assert_int_equal(world.done_count, 2);
+    assert_int_equal(world.fake->sent, 6);
+    assert_int_equal(world.result.received, 3);
+    assert_int_equal(world.result.probes[2].reply_ttl, 57);
+    assert_in_range(world.fake->sent_ns[2] - world.fake->sent_ns[0], 664 * CLOCK_MS, 670 * CLOCK_MS);
+    close_world(&world);
+}
+
 static void bad_settings_are_named(void **state)
 {
     (void)state;
@@ -555,6 +590,7 @@ int main(void)
         cmocka_unit_test(late_answers_find_nobody),
         cmocka_unit_test(ceilings_are_kept_and_counted),
         cmocka_unit_test(rounds_may_start_and_stop_rounds),
+        cmocka_unit_test(a_stream_may_be_made_of_rounds),
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(payload_and_dscp_are_as_asked),
     };
