@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     int status = command->run(argc - 2, argv + 2);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fputs("oculi: standard output could not be written\n", stderr);
-        return CLI_FAILED;
+        return status > CLI_FAILED ? status : CLI_FAILED;
     }
     return status;
 }

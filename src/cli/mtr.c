@@ -466,7 +466,7 @@ static int set_up(struct session *session, struct error *err)
 
 static int status_of(const struct session *session)
 {
-    if (session->host.error)
+    if (session->host.error || session->probing.is_output_broken)
         return PROBING_FAILED;
     for (uint32_t i = 0; i < session->watch->flow_count; i++) {
         if (session->watch->flows[i].target_at)

@@ -3,6 +3,7 @@
 
 #include "base/limit.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "cli/cli.h"
 #include "cli/csv.h"
 #include "cli/ping_show.h"
@@ -165,6 +166,7 @@ static void on_resolved(void *user)
     stream->settings.ping.protocol = session->probing.protocol;
     stream->settings.ping.payload_bytes = size_of(session);
     stream->settings.ping.dscp = (uint8_t)session->probing.options.dscp;
+    rng_secret(&stream->settings.ping.flow_seed, sizeof stream->settings.ping.flow_seed);
     stream->settings.gap_ns = gap;
     stream->settings.delay_ns = spread / (int64_t)session->count * (host - session->hosts);
     stream->settings.count = options->count == FIELD_NO_I64 ? 0 : (uint64_t)options->count;
@@ -218,6 +220,8 @@ static void print_summary(struct session *session)
 
 static int status_of(const struct session *session)
 {
+    if (session->probing.is_output_broken)
+        return PROBING_FAILED;
     int status = PROBING_ANSWERED;
     for (size_t i = 0; i < session->count; i++) {
         const struct host *host = &session->hosts[i];

@@ -7,9 +7,11 @@
 #include "base/str.h"
 #include "probe/engine.h"
 
-#define PIECES_MAX 4096u           /* rounds of one stream at once: probes far apart that nobody answers */
+#define PIECES_MAX 64u             /* rounds of one stream at once */
 #define TAIL_NS (4 * CLOCK_S)      /* after the last probe of a round is due */
 #define MIN_GAP_NS (10 * CLOCK_MS) /* of an adapted stream */
+#define CEILING_NS (3600 * CLOCK_S) /* of a round, as the engine has it */
+#define HOPELESS_REFUSALS 3u       /* when nothing was ever sent: more would say nothing new */
 
 #define TOLD_SILENT 1u
 #define TOLD_ALL 2u
@@ -74,15 +76,14 @@ static void tell(struct stream *stream, const struct stream_event *event)
         stream->event(stream->user, event);
 }
 
-static void tell_answer(struct stream *stream, uint64_t number, const struct probe_ping_result *result,
-                        const struct probe_ping_probe *probe)
+static void tell_answer(struct stream *stream, uint64_t number, const struct probe_ping_probe *probe)
 {
     tally_add(&stream->figures.tally, probe->rtt_ns);
     keep_rtt(stream, number - 1, (probe->rtt_ns + 500) / 1000);
     struct stream_event event = {.kind = STREAM_ANSWER,
                                  .number = number,
                                  .rtt_ns = probe->rtt_ns,
-                                 .ttl = result->reply_ttl,
+                                 .ttl = probe->reply_ttl,
                                  .is_out_of_order = number < stream->highest};
     stream->highest = number > stream->highest ? number : stream->highest;
     tell(stream, &event);
@@ -101,6 +102,7 @@ static bool look_at(struct stream_piece *piece, const struct probe_ping_result *
         return false;
     case PROBE_PING_WAITING:
     case PROBE_PING_LOST:
+        stream->has_sent |= probe->tx_ns != 0;
         if (probe->status == PROBE_PING_WAITING && (probe->tx_ns == 0 || now - probe->tx_ns < STREAM_SILENCE_NS))
             return false;
         event.kind = STREAM_SILENT;
@@ -109,9 +111,11 @@ static bool look_at(struct stream_piece *piece, const struct probe_ping_result *
         piece->told[i] |= TOLD_SILENT;
         return false;
     case PROBE_PING_ANSWERED:
-        tell_answer(stream, number, result, probe);
+        stream->has_sent = true;
+        tell_answer(stream, number, probe);
         break;
     case PROBE_PING_ERROR:
+        stream->has_sent = true;
         event.kind = STREAM_ERROR;
         event.rtt_ns = probe->rx_ns - probe->tx_ns;
         event.from = &result->error_from;
@@ -120,6 +124,7 @@ static bool look_at(struct stream_piece *piece, const struct probe_ping_result *
         tell(stream, &event);
         break;
     case PROBE_PING_REFUSED:
+        stream->refusals++;
         event.kind = STREAM_REFUSED;
         event.text = result->error_text;
         tell(stream, &event);
@@ -179,13 +184,6 @@ static void go_on(struct stream *stream, const struct stream_piece *piece, const
         plan_begin(stream, probe_engine_mono_ns(stream->engine) + gap_ns(stream));
 }
 
-static void on_progress(void *user, const struct probe_ping_result *result)
-{
-    struct stream_piece *piece = user;
-    look(piece, result);
-    go_on(piece->stream, piece, result);
-}
-
 static void unlink_piece(struct stream_piece *piece)
 {
     struct stream *stream = piece->stream;
@@ -222,6 +220,25 @@ static void take_back(struct stream *stream, const struct stream_piece *piece, c
     plan_begin(stream, probe_engine_mono_ns(stream->engine) + gap_ns(stream));
 }
 
+/* Our kernel takes nothing for this host: the stream ends. True = it has. */
+static bool has_no_way(struct stream *stream)
+{
+    if (stream->has_sent || stream->refusals < HOPELESS_REFUSALS || stream->is_over)
+        return false;
+    stream_finish(stream);
+    complete(stream);
+    return true;
+}
+
+static void on_progress(void *user, const struct probe_ping_result *result)
+{
+    struct stream_piece *piece = user;
+    struct stream *stream = piece->stream;
+    look(piece, result);
+    if (!has_no_way(stream)) /* else the piece is gone */
+        go_on(stream, piece, result);
+}
+
 static void on_done(void *user, const struct probe_ping_result *result)
 {
     struct stream_piece *piece = user;
@@ -248,26 +265,29 @@ static void on_done(void *user, const struct probe_ping_result *result)
     }
 }
 
-/* Whole probes per second are the engine's to pace; other gaps are ours, probe by probe. */
-static uint32_t rate_of(int64_t gap)
+/* A round may not last longer than an hour. */
+static uint32_t piece_of(const struct stream *stream)
 {
-    return gap > 0 && gap <= CLOCK_S && CLOCK_S % gap == 0 ? (uint32_t)(CLOCK_S / gap) : 0;
+    uint64_t left = stream->settings.count ? stream->settings.count - stream->begun : UINT64_MAX;
+    uint32_t count = stream->settings.piece;
+    if (!is_adapted(stream) && count > (CEILING_NS - TAIL_NS) / stream->settings.gap_ns)
+        count = (uint32_t)((CEILING_NS - TAIL_NS) / stream->settings.gap_ns);
+    count = count ? count : 1;
+    return left < count ? (uint32_t)left : count;
 }
 
 static int try_piece(struct stream *stream, struct error *err)
 {
-    uint32_t rate = rate_of(stream->settings.gap_ns);
-    uint64_t left = stream->settings.count ? stream->settings.count - stream->begun : UINT64_MAX;
-    uint32_t count = is_adapted(stream) || rate ? stream->settings.piece : 1;
-    count = left < count ? (uint32_t)left : count;
+    uint32_t count = piece_of(stream);
     if (stream->piece_count >= PIECES_MAX)
         return error_set(err, E_LIMIT, "", "too many probes are far apart and unanswered");
     struct stream_piece *piece = mem_alloc(sizeof *piece + count);
     struct probe_ping_settings settings = stream->settings.ping;
     settings.count = count;
-    settings.rate_pps = rate;
-    settings.ceiling_ns = (is_adapted(stream) ? 3600 * CLOCK_S : (count - 1) * stream->settings.gap_ns) + TAIL_NS;
-    settings.ceiling_ns = settings.ceiling_ns > 3600 * CLOCK_S ? 3600 * CLOCK_S : settings.ceiling_ns;
+    settings.gap_ns = stream->settings.gap_ns;
+    settings.ceiling_ns = (count - 1) * stream->settings.gap_ns + TAIL_NS;
+    if (is_adapted(stream) || settings.ceiling_ns > CEILING_NS)
+        settings.ceiling_ns = CEILING_NS;
     piece->stream = stream;
     piece->first = stream->begun;
     piece->count = count;
@@ -313,15 +333,23 @@ static void on_begin(void *user)
     begin_piece(user);
 }
 
+/* Nobody waits for what is silent when nothing is told. */
+static int64_t look_gap_ns(const struct stream *stream)
+{
+    return stream->event || is_adapted(stream) ? STREAM_SILENCE_NS / 2 : 4 * STREAM_SILENCE_NS;
+}
+
 static void on_look(void *user)
 {
     struct stream *stream = user;
     for (struct stream_piece *piece = stream->pieces; piece; piece = piece->next) {
         const struct probe_ping_result *result = probe_ping_result(piece->ping);
         look(piece, result);
+        if (has_no_way(stream))
+            return;
         go_on(stream, piece, result);
     }
-    loop_timer_start(stream->loop, &stream->look_timer, loop_now_ns(stream->loop) + STREAM_SILENCE_NS / 2);
+    loop_timer_start(stream->loop, &stream->look_timer, loop_now_ns(stream->loop) + look_gap_ns(stream));
 }
 
 int stream_start(struct stream *stream, struct error *err)
@@ -329,8 +357,7 @@ int stream_start(struct stream *stream, struct error *err)
     stream->begin_timer = (struct loop_timer){.fn = on_begin, .user = stream};
     stream->look_timer = (struct loop_timer){.fn = on_look, .user = stream};
     stream->due_ns = loop_now_ns(stream->loop) + stream->settings.delay_ns;
-    if (stream->event || is_adapted(stream))
-        loop_timer_start(stream->loop, &stream->look_timer, stream->due_ns + STREAM_SILENCE_NS);
+    loop_timer_start(stream->loop, &stream->look_timer, stream->due_ns + STREAM_SILENCE_NS);
     if (stream->settings.delay_ns == 0)
         return try_piece(stream, err);
     plan_begin(stream, stream->due_ns);

@@ -20,7 +20,7 @@
 #define STREAM_SILENCE_NS CLOCK_S
 
 struct stream_settings {
-    struct probe_ping_settings ping; /* dst, src, payload, dscp; the rest is the stream's */
+    struct probe_ping_settings ping; /* protocol, dst, src, payload, dscp, flow; the rest is the stream's */
     int64_t gap_ns;                  /* between two probes; 0 = adapted to the round-trip time */
     int64_t delay_ns;                /* before the first probe */
     uint64_t count;                  /* 0 = until it is finished */
@@ -79,6 +79,8 @@ struct stream {
     uint64_t highest;            /* number of the latest probe that was answered */
     int64_t due_ns;              /* of the next round */
     struct loop_timer begin_timer, look_timer;
+    uint32_t refusals;           /* probes our kernel did not take, as far as looked at */
+    bool has_sent;               /* it took one */
     bool is_over;
 };
 

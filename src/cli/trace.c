@@ -63,7 +63,7 @@ struct host {
     struct arena arena;        /* of the trace and its record, until it is printed */
     struct arena scratch;      /* of what is shown while it runs */
     struct trace_record record;
-    bool is_over, has_reached;
+    bool is_running, is_over, has_reached;
 };
 
 struct session {
@@ -71,6 +71,7 @@ struct session {
     struct options options;
     struct host *hosts;
     size_t count, begun, printed;
+    size_t running; /* hosts that are traced or resolved */
     struct show_screen screen;
     struct loop_timer draw_timer;
     bool is_stopping;
@@ -161,11 +162,19 @@ static void print_host(struct session *session, struct host *host)
 
 static void step(struct session *session);
 
+/* Makes room for another one. */
+static void stop_running(struct host *host)
+{
+    host->session->running -= host->is_running;
+    host->is_running = false;
+}
+
 static void host_is_over(struct host *host)
 {
     struct session *session = host->session;
     if (host->is_over)
         return;
+    stop_running(host);
     host->is_over = true;
     host->record.server = host->host.name;
     host->record.server_ip = host->host.address;
@@ -216,6 +225,8 @@ static void on_named(void *user)
 static bool wait_for_names(struct host *host, const struct probe_trace_result *result)
 {
     size_t count = 0;
+    if (host->session->probing.options.is_quiet)
+        return false;
     for (uint32_t i = 0; i < result->flow_count; i++)
         count += result->flows[i].hop_count;
     union sock_addr *addrs = arena_alloc_array(&host->scratch, count + 1, sizeof *addrs);
@@ -239,7 +250,10 @@ static void on_done(void *user, const struct probe_trace_result *result)
     fill(host, result, &host->arena);
     for (uint32_t i = 0; i < result->flow_count; i++)
         host->has_reached |= result->flows[i].end == PROBE_TRACE_REACHED;
-    if (!wait_for_names(host, result))
+    stop_running(host);
+    if (wait_for_names(host, result))
+        step(host->session);
+    else
         on_named(host);
 }
 
@@ -282,6 +296,8 @@ static void begin_host(struct session *session)
     struct host *host = &session->hosts[session->begun];
     struct error err;
     host->session = session;
+    host->is_running = true;
+    session->running++;
     arena_init(&host->arena, LIMIT_ROUND_ARENA);
     arena_init(&host->scratch, LIMIT_ROUND_ARENA);
     field_defaults(&trace_record_table, &host->record);
@@ -289,6 +305,7 @@ static void begin_host(struct session *session)
     if (probing_resolve(&session->probing, text, &host->host, on_resolved, host, &err) == 0)
         return;
     host->host = (struct probing_host){.name = text, .error = arena_strdup(&session->probing.arena, err.text)};
+    stop_running(host);
     host->is_over = true;
     host->record.server = text;
     host->record.error_details = host->host.error;
@@ -301,7 +318,7 @@ static void step(struct session *session)
     while (is_more) {
         is_more = false;
         while (!session->is_stopping && session->begun < session->count &&
-               session->begun - session->printed < AT_ONCE)
+               session->running < AT_ONCE)
             begin_host(session);
         while (session->printed < session->begun && session->hosts[session->printed].is_over) {
             print_host(session, &session->hosts[session->printed]);
@@ -363,7 +380,7 @@ int cli_trace(int argc, char **argv)
         int rc = run(&session, &err);
         if (rc)
             cli_complain(&err);
-        status = rc ? PROBING_FAILED : session.status;
+        status = rc || session.probing.is_output_broken ? PROBING_FAILED : session.status;
         for (size_t i = session.printed; i < session.begun; i++) {
             arena_done(&session.hosts[i].arena);
             arena_done(&session.hosts[i].scratch);
