@@ -20,6 +20,12 @@
 #define LIMIT_RESULT_BYTES (2u << 20)         /* one result as it travels and is kept */
 #define LIMIT_HOPS 64u                       /* highest TTL a path trace probes */
 #define LIMIT_PATH_TRACES 10u                /* flows of one path trace */
+#define LIMIT_EXHAUSTIVE_FLOWS 2048u         /* of one search for all paths (probe/exhaustive.h) */
+#define LIMIT_EXHAUSTIVE_PROBES 20000u       /* its packets */
+#define LIMIT_EXHAUSTIVE_INTERFACES 1024u    /* it finds */
+#define LIMIT_EXHAUSTIVE_LINKS 8192u         /* between them */
+#define LIMIT_EXHAUSTIVE_PATHS 64u           /* distinct ones it tells and measures */
+#define LIMIT_EXHAUSTIVE_PATH_PROBES 1000u   /* to measure one of them */
 #define LIMIT_STREAM_PROBES 1024u            /* probes of one end-to-end stream */
 #define LIMIT_ENGINE_ROUNDS 20000u           /* rounds at once in one probe engine */
 #define LIMIT_ENGINE_PROBES 400000u          /* probes awaiting an answer in one engine */
