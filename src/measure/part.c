@@ -4,6 +4,8 @@
 
 const char *const measure_probe_mode_words[] = {"icmp", "syn", "sack", NULL};
 const char *const measure_path_end_words[] = {"reached", "silent", "unreachable", "prohibited", "reset", "loop", NULL};
+const char *const measure_tunnel_kind_words[] = {"explicit", "implicit", "opaque", "invisible", NULL};
+const char *const measure_tunnel_confidence_words[] = {"suspected", "likely", "certain", NULL};
 static const char *const direction_words[] = {"to-target", "from-target", "bidirectional", NULL};
 static const char *const path_direction_words[] = {"to-target", "from-target", NULL};
 
@@ -91,6 +93,8 @@ static const struct field hop_oculi_fields[] = {
               "DSCP of the probe as the answer quotes it; one that differs from the hop before was changed in between"),
     FIELD_I32(struct measure_hop_oculi, quoted_ecn, "quotedEcn", (READONLY),
               "ECN field of the probe as the answer quotes it"),
+    FIELD_STR(struct measure_hop_oculi, tunnel, "tunnel", (READONLY),
+              "The MPLS tunnel that this hop is in or that ends here, in words"),
     FIELD_STR(struct measure_hop_oculi, rewritten, "rewritten", (READONLY),
               "What of the probe had been rewritten before it got here, by a NAT mostly: of \"source address\", \"source "
               "port\", \"destination address\", \"destination port\", \"checksum\" and \"sequence number\""),
@@ -122,6 +126,25 @@ static const struct field silent_hop_fields[] = {
 const struct field_table measure_silent_hop_table = FIELD_TABLE(
     "OculiSilentHop", struct measure_silent_hop, silent_hop_fields, NULL, "A distance at which nobody answered");
 
+static const struct field tunnel_fields[] = {
+    FIELD_ENUM(struct measure_tunnel, kind, "kind", measure_tunnel_kind_words, (READONLY),
+               "Explicit: its routers show labels; implicit: they show themselves only; opaque: they are hidden, but a "
+               "label tells how many; invisible: they are hidden"),
+    FIELD_ENUM(struct measure_tunnel, confidence, "confidence", measure_tunnel_confidence_words, (READONLY),
+               "How sure that is"),
+    FIELD_I32(struct measure_tunnel, first_hop, "firstHop", (READONLY),
+              "First hop inside; of an opaque or invisible tunnel the first at which it may end"),
+    FIELD_I32(struct measure_tunnel, last_hop, "lastHop", (READONLY), "Last such hop"),
+    FIELD_I32(struct measure_tunnel, length, "length", (READONLY),
+              "Routers inside; of an opaque or invisible tunnel the hidden ones"),
+    FIELD_BOOL(struct measure_tunnel, is_length_exact, "lengthExact", (READONLY), "The length is no estimate"),
+    FIELD_STR(struct measure_tunnel, evidence, "evidence", (READONLY), "What speaks for it"),
+    FIELD_STRS(struct measure_tunnel, revealed, "revealed", (READONLY),
+               "Addresses of hidden routers, in order, where a closer look showed them; empty for a silent one"),
+};
+const struct field_table measure_tunnel_table =
+    FIELD_TABLE("OculiTunnel", struct measure_tunnel, tunnel_fields, NULL, "An MPLS tunnel on a path");
+
 static const struct field route_oculi_fields[] = {
     FIELD_ENUM(struct measure_route_oculi, end, "end", measure_path_end_words, (READONLY), "How the trace ended"),
     FIELD_I32(struct measure_route_oculi, flow, "flow", (READONLY), "Number of the flow within the round, from 1"),
@@ -129,6 +152,8 @@ static const struct field route_oculi_fields[] = {
               "Distance of the first hop that shows a rewritten probe: the NAT is there or just before"),
     FIELD_LIST(struct measure_route_oculi, silent_hops, "silentHops", &measure_silent_hop_table, (READONLY),
                "Distances that were probed without an answer"),
+    FIELD_LIST(struct measure_route_oculi, tunnels, "tunnels", &measure_tunnel_table, (READONLY),
+               "MPLS tunnels on the path"),
 };
 static const struct field_table route_oculi_table =
     FIELD_TABLE("OculiPathTrace", struct measure_route_oculi, route_oculi_fields, NULL, "A path trace in detail");

@@ -57,6 +57,7 @@ struct measure_hop_oculi {
     const char *tcp;         /* "SYN+ACK", "RST", "ACK"; NULL = TCP did not answer */
     const char *rewritten;   /* "source port, checksum"; NULL = nothing */
     const char *icmp;        /* "11-0", "0-0" for the echo reply; of a terminal node what ended the trace: "3-13" */
+    const char *tunnel;      /* "Hop 2 in an MPLS tunnel", "3-hop MPLS tunnel"; NULL = none is known here */
 };
 
 struct measure_hop { /* v7 PathVisHop */
@@ -70,6 +71,25 @@ struct measure_hop { /* v7 PathVisHop */
 
 struct measure_silent_hop {
     int32_t hop, sent;
+};
+
+enum measure_tunnel_kind {
+    MEASURE_TUNNEL_EXPLICIT,
+    MEASURE_TUNNEL_IMPLICIT,
+    MEASURE_TUNNEL_OPAQUE,
+    MEASURE_TUNNEL_INVISIBLE
+};
+
+enum measure_tunnel_confidence { MEASURE_TUNNEL_SUSPECTED, MEASURE_TUNNEL_LIKELY, MEASURE_TUNNEL_CERTAIN };
+
+/* An MPLS tunnel on a path; docs/tunnels.md says how it is told. */
+struct measure_tunnel {
+    int kind, confidence;       /* the enums above */
+    int32_t first_hop, last_hop; /* those inside; of an opaque or invisible tunnel those at which it may end */
+    int32_t length;             /* routers inside: for opaque and invisible ones the hidden ones */
+    bool is_length_exact;
+    const char *evidence;       /* a sentence without the full stop */
+    struct field_list revealed; /* strings: addresses of hidden routers that a closer look showed; "" = a silent one */
 };
 
 enum measure_path_end {
@@ -86,6 +106,7 @@ struct measure_route_oculi {
     int32_t flow;                   /* counts from 1 within the round */
     int32_t nat_hop;                /* first hop that shows a rewritten probe */
     struct field_list silent_hops;  /* struct measure_silent_hop: probed, but nobody answered; v7 leaves them out */
+    struct field_list tunnels;      /* struct measure_tunnel */
 };
 
 /* One path trace. v7 shows it in two shapes: PathVisRoute (with hops) and PathTrace (the summary). */
@@ -126,9 +147,12 @@ struct measure_path_vis { /* v7 PathVisDetailTestResult and PathVisTestResult */
 extern const char *const measure_probe_mode_words[];
 extern const char *const measure_path_end_words[];
 extern const char *const measure_mtu_limit_words[];
+extern const char *const measure_tunnel_kind_words[];
+extern const char *const measure_tunnel_confidence_words[];
 extern const struct field_table measure_network_table;
 extern const struct field_table measure_hop_table;
 extern const struct field_table measure_silent_hop_table;
+extern const struct field_table measure_tunnel_table;
 extern const struct field_table measure_route_table;
 extern const struct field_table measure_path_vis_table;
 extern const struct field_table measure_path_vis_summary_table; /* the same record as the list of rounds shows it */

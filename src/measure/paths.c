@@ -91,6 +91,58 @@ _Static_assert((int)MEASURE_END_REACHED == (int)PROBE_TRACE_REACHED &&
                    (int)MEASURE_END_RESET == (int)PROBE_TRACE_RESET && (int)MEASURE_END_LOOP == (int)PROBE_TRACE_LOOP,
                "the tracer's ends are the result's");
 
+/* --- tunnels ------------------------------------------------------------------------------------------------------ */
+
+_Static_assert((int)MEASURE_TUNNEL_EXPLICIT == (int)TUNNEL_EXPLICIT &&
+                   (int)MEASURE_TUNNEL_IMPLICIT == (int)TUNNEL_IMPLICIT &&
+                   (int)MEASURE_TUNNEL_OPAQUE == (int)TUNNEL_OPAQUE &&
+                   (int)MEASURE_TUNNEL_INVISIBLE == (int)TUNNEL_INVISIBLE &&
+                   (int)MEASURE_TUNNEL_SUSPECTED == TUNNEL_SUSPECTED - 1 &&
+                   (int)MEASURE_TUNNEL_LIKELY == TUNNEL_LIKELY - 1 &&
+                   (int)MEASURE_TUNNEL_CERTAIN == TUNNEL_CERTAIN - 1,
+               "the inference's words are the result's, hints aside");
+
+static void fill_tunnel(const struct tunnel *tunnel, struct measure_tunnel *out, struct arena *arena)
+{
+    field_defaults(&measure_tunnel_table, out);
+    out->kind = (int)tunnel->kind;
+    out->confidence = (int)tunnel->confidence - (int)TUNNEL_SUSPECTED;
+    out->first_hop = (int32_t)tunnel->first + 1;
+    out->last_hop = (int32_t)tunnel->last + 1;
+    out->length = (int32_t)tunnel->length;
+    out->is_length_exact = tunnel->is_length_exact;
+    out->evidence = arena_strdup(arena, tunnel->evidence);
+    uint32_t count = tunnel->revealed_count;
+    const char **revealed = count ? arena_alloc_array(arena, count, sizeof *revealed) : NULL;
+    for (uint32_t i = 0; revealed && i < count; i++) {
+        char text[SOCK_TEXT_BYTES];
+        revealed[i] = arena_strdup(arena, sock_ip_text(&tunnel->revealed[i], text, sizeof text));
+        if (!revealed[i])
+            return;
+    }
+    if (revealed)
+        out->revealed = (struct field_list){.items = revealed, .count = count};
+}
+
+void measure_paths_set_tunnels(struct measure_route *route, const struct tunnel_list *list, struct arena *arena)
+{
+    struct measure_tunnel *tunnels = list->count ? arena_alloc_array(arena, list->count, sizeof *tunnels) : NULL;
+    struct measure_hop *hops = route->hops.items;
+    size_t count = 0;
+    for (uint32_t i = 0; tunnels && i < list->count; i++) {
+        if (list->items[i].confidence != TUNNEL_HINT)
+            fill_tunnel(&list->items[i], &tunnels[count++], arena);
+    }
+    route->oculi.tunnels = (struct field_list){.items = tunnels, .count = count};
+    for (size_t i = 0; i < route->hops.count; i++) {
+        char text[TUNNEL_TEXT_BYTES];
+        (void)tunnel_hop_text(list, (uint32_t)hops[i].hop - 1, text);
+        hops[i].oculi.tunnel = text[0] ? arena_strdup(arena, text) : NULL;
+    }
+}
+
+/* --- the path ----------------------------------------------------------------------------------------------------- */
+
 static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow *flow, int32_t number,
                        struct measure_route *route, struct arena *arena)
 {
@@ -126,6 +178,9 @@ static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow
         if (flow->mss)
             route->mss = flow->mss;
     }
+    struct tunnel_list tunnels;
+    if (tunnel_infer(flow->hops, flow->hop_count, NULL, arena, &tunnels) == 0)
+        measure_paths_set_tunnels(route, &tunnels, arena);
     return true;
 }
 

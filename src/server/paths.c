@@ -110,6 +110,7 @@ enum column {
     PROBE_ICMP,
     PROBE_REPLY_TTL,
     PROBE_QUOTED_TTL,
+    PROBE_TUNNEL,
     COLUMN_COUNT
 };
 
@@ -191,6 +192,7 @@ static int64_t put_hop(struct picture *p, const struct measure_hop *hop)
     view_text(next(p, PROBE_ICMP), hop->oculi.icmp);
     put_optional(p, PROBE_REPLY_TTL, hop->oculi.reply_ttl);
     put_optional(p, PROBE_QUOTED_TTL, hop->oculi.quoted_ttl);
+    view_text(next(p, PROBE_TUNNEL), hop->oculi.tunnel);
     p->probe_count++;
     return index;
 }
@@ -206,6 +208,7 @@ static void put_silent_hop(struct picture *p, const struct measure_silent_hop *h
     buf_puts(next(p, PROBE_ICMP), "null");
     buf_puts(next(p, PROBE_REPLY_TTL), "null");
     buf_puts(next(p, PROBE_QUOTED_TTL), "null");
+    buf_puts(next(p, PROBE_TUNNEL), "null");
     p->probe_count++;
 }
 
@@ -302,6 +305,7 @@ static void write_picture(struct picture *p, int64_t round_id, struct buf *out)
         {"],\"icmp\":[", PROBE_ICMP},
         {"],\"replyTtl\":[", PROBE_REPLY_TTL},
         {"],\"quotedTtl\":[", PROBE_QUOTED_TTL},
+        {"],\"tunnel\":[", PROBE_TUNNEL},
     };
     buf_printf(out, "{\"roundId\":%lld,\"target\":", (long long)round_id);
     view_text(out, p->view->target);

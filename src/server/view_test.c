@@ -303,7 +303,8 @@ static void paths_are_columns(void **state)
         "\"probes\":{\"ttl\":[1,2,3,1,2,3],\"hop\":[0,-1,1,0,2,-1],\"rttUs\":[1000,null,3000,1000,2000,null],"
         "\"sent\":[3,3,3,3,3,3],\"received\":[2,0,2,2,2,0],\"mpls\":[null,null,null,null,null,null],"
         "\"icmp\":[\"11-0\",null,\"11-0\",\"11-0\",\"11-0\",null],\"replyTtl\":[255,null,253,255,254,null],"
-        "\"quotedTtl\":[null,null,null,null,null,null]}}");
+        "\"quotedTtl\":[null,null,null,null,null,null],"
+        "\"tunnel\":[null,null,null,null,null,null]}}");
     assert_false(is_final); /* two agents are missing */
 }
 

@@ -217,6 +217,27 @@ static void label_stacks_are_joined(void **state)
     rig_close(&rig);
 }
 
+static void tunnels_are_told(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, CHAIN "mpls r1 r2 r3 opaque labels 24001 24002\n");
+    const struct measure_route *route = route_at(measure(&rig, APP), 0);
+    const struct measure_tunnel *tunnel = route->oculi.tunnels.items;
+    assert_int_equal(route->oculi.tunnels.count, 1);
+    assert_int_equal(tunnel->kind, MEASURE_TUNNEL_OPAQUE);
+    assert_int_equal(tunnel->confidence, MEASURE_TUNNEL_CERTAIN);
+    assert_int_equal(tunnel->first_hop, 2);
+    assert_int_equal(tunnel->last_hop, 2);
+    assert_int_equal(tunnel->length, 1);
+    assert_true(tunnel->is_length_exact);
+    assert_string_equal(tunnel->evidence, "the label at hop 2 has a TTL of 254, 1 below 255");
+    assert_null(hop_at(route, 0)->oculi.tunnel);
+    assert_string_equal(hop_at(route, 1)->oculi.tunnel, "1-hop MPLS tunnel");
+    measure_round_done(&rig.round);
+    rig_close(&rig);
+}
+
 /* Both views of the paths survive storage, and each shows its own fields. */
 static void results_survive_storage(void **state)
 {
@@ -359,6 +380,7 @@ int main(void)
         cmocka_unit_test(silent_hops_are_left_out_and_told),
         cmocka_unit_test(total_loss_is_a_result),
         cmocka_unit_test(label_stacks_are_joined),
+        cmocka_unit_test(tunnels_are_told),
         cmocka_unit_test(results_survive_storage),
         cmocka_unit_test(a_stopped_round_keeps_what_it_has),
         cmocka_unit_test(a_deadline_ends_a_round),

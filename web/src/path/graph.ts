@@ -21,6 +21,7 @@ export interface Node {
   agentLoss: number | null;
   rttMs: number | null; /* lowest seen: queueing only adds */
   mpls: string | null;
+  tunnel: string | null; /* in words */
   traces: number[];
   agents: Set<number>;
   ends: number;
@@ -57,7 +58,7 @@ function nodeOf(b: Builder, key: string, kind: NodeKind, label: string): Node {
     id = b.nodes.length;
     b.byKey.set(key, id);
     b.nodes.push({
-      id, key, kind, label, agent: -1, hop: -1, info: null, loss: null, agentLoss: null, rttMs: null, mpls: null,
+      id, key, kind, label, agent: -1, hop: -1, info: null, loss: null, agentLoss: null, rttMs: null, mpls: null, tunnel: null,
       traces: [], agents: new Set(), ends: 0, isLoop: false, remaining: 0,
     });
   }
@@ -88,6 +89,11 @@ function visit(node: Node, trace: Trace): void {
   node.agents.add(trace.agent);
 }
 
+/* A label was seen, or a tunnel is told by other signs; what is only possible is said at the hop and not drawn. */
+function isInTunnel(hop: Hop): boolean {
+  return hop.mpls !== null || (hop.tunnel !== null && !hop.tunnel.startsWith('Possibly'));
+}
+
 function addTrace(b: Builder, paths: Paths, trace: Trace, usual: number): void {
   const start = b.nodes[b.byKey.get(`agent ${trace.agent}`) as number];
   const hops = answered(trace);
@@ -108,6 +114,7 @@ function addTrace(b: Builder, paths: Paths, trace: Trace, usual: number): void {
       node.hop = hop.hop;
       if (hop.rttMs !== null) node.rttMs = node.rttMs === null ? hop.rttMs : Math.min(node.rttMs, hop.rttMs);
       node.mpls ??= hop.mpls;
+      node.tunnel ??= hop.tunnel;
     }
     if (node !== previous) {
       const link = linkOf(b, previous.id, node.id);
@@ -118,9 +125,9 @@ function addTrace(b: Builder, paths: Paths, trace: Trace, usual: number): void {
         list.push(Math.max(0, hop.rttMs - lastRtt));
         b.delays.set(link, list);
       }
-      if (hop.mpls !== null || (inLabels && info === null)) link.isMpls = true;
+      if (isInTunnel(hop) || (inLabels && info === null)) link.isMpls = true;
     } else if (info && hops.length > 1) node.isLoop = node.isLoop || trace.end === 'loop';
-    inLabels = hop.mpls !== null || (inLabels && info === null);
+    inLabels = isInTunnel(hop) || (inLabels && info === null);
     if (hop.rttMs !== null) lastRtt = hop.rttMs;
     seen.add(node.id);
     visit(node, trace);

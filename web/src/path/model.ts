@@ -8,6 +8,7 @@ export interface Hop {
   sent: number;
   received: number;
   mpls: string | null;
+  tunnel: string | null; /* in words */
   icmp: string | null;
 }
 
@@ -73,6 +74,7 @@ export function unpack(wire: RoundPaths): Paths {
           sent: probes.sent[i],
           received: probes.received[i],
           mpls: probes.mpls[i] ?? null,
+          tunnel: probes.tunnel[i] ?? null,
           icmp: probes.icmp[i] ?? null,
         };
       }).sort((a, b) => a.ttl - b.ttl),

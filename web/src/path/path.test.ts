@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { nodeNotes } from './describe';
 import { foldGraph } from './fold';
 import { agentsWithProblems, buildGraph, isProblem, type Graph } from './graph';
 import { layoutGraph, type LayoutOptions, type Placed } from './layout';
@@ -72,6 +73,14 @@ describe('graph', () => {
     expect(link('b')?.isMpls).toBe(true);
     expect(link('c')?.isMpls).toBe(false);
     expect(link('c')?.delayMs).toBe(78);
+  });
+  it('marks tunnels that show no label, but not those that are only possible', () => {
+    const graph = graphOf([{ agent: 'A', hops: 'a b!~3-hop_MPLS_tunnel c!~Possibly_2_hops_hidden_in_an_MPLS_tunnel t' }]);
+    const link = (to: string) => graph.links.find((item) => item.to === node(graph, to).id);
+    expect(link('b')?.isMpls).toBe(true);
+    expect(link('c')?.isMpls).toBe(false);
+    expect(nodeNotes(node(graph, 'b'))).toEqual(['3-hop MPLS tunnel']);
+    expect(nodeNotes(node(graph, 'c'))).toEqual(['possibly 2 hops hidden in an MPLS tunnel']);
   });
   it('shows agents without traces', () => {
     const graph = graphOf([{ agent: 'A', hops: 'a t' }], { A: 0, Z: null });

@@ -3,7 +3,7 @@ import type { End, RoundPaths } from '../lib/types';
 
 export interface SampleTrace {
   agent: string;
-  /* "a b/3/2 * c": addresses in order; "/sent/received" after one; "*" is silent (3 sent); "!label" after one is MPLS */
+  /* "a b/3/2 * c": addresses in order; "/sent/received" after one; "*" is silent (3 sent); "!label" after one is MPLS, "!~words" a tunnel told by other signs ("_" for spaces) */
   hops: string;
   end?: End;
   rtts?: number[];
@@ -17,7 +17,7 @@ export function sample(traces: SampleTrace[], losses: Record<string, number | nu
     agents: agents.map((agent, i) => ({ agentId: String(i + 1), agentName: agent, loss: agent in losses ? losses[agent] : 0 })),
     hops: { address: [], rdns: [], network: [], location: [], prefix: [] },
     traces: { agent: [], flow: [], end: [], pathId: [], numberOfHops: [], target: [], first: [], count: [] },
-    probes: { ttl: [], hop: [], rttUs: [], sent: [], received: [], mpls: [], icmp: [], replyTtl: [], quotedTtl: [] },
+    probes: { ttl: [], hop: [], rttUs: [], sent: [], received: [], mpls: [], icmp: [], replyTtl: [], quotedTtl: [], tunnel: [] },
   };
   const known = new Map<string, number>();
   const hopOf = (address: string): number => {
@@ -44,7 +44,9 @@ export function sample(traces: SampleTrace[], losses: Record<string, number | nu
       wire.probes.rttUs.push(address === '*' ? null : 1000 * (trace.rtts?.[i] ?? i + 1));
       wire.probes.sent.push(Number(sent ?? (address === '*' ? 3 : 1)));
       wire.probes.received.push(address === '*' ? 0 : Number(received ?? 1));
-      wire.probes.mpls.push(label ?? null);
+      const tunnel = label?.startsWith('~') ? label.slice(1).replaceAll('_', ' ') : null;
+      wire.probes.mpls.push(tunnel === null ? label ?? null : null);
+      wire.probes.tunnel.push(tunnel);
       wire.probes.icmp.push(address === '*' ? null : '11-0');
       wire.probes.replyTtl.push(null);
       wire.probes.quotedTtl.push(null);
