@@ -39,6 +39,13 @@ struct lab_node_now {
 struct lab_tcp;
 struct lab_boxes;
 
+/* A packet in flight. The times stand here so that sorting touches no packet. */
+struct lab_due {
+    int64_t due_ns;
+    uint64_t order; /* ties in due_ns are broken by age */
+    struct lab_packet *packet;
+};
+
 struct lab_net {
     const struct lab_scenario *s;
     lab_output_fn *output;
@@ -47,7 +54,7 @@ struct lab_net {
     bool has_started;
     int64_t now_ns; /* of the event that is happening */
     struct slab packets;
-    struct lab_packet **heap; /* 0-based, by due_ns and order */
+    struct lab_due *heap; /* 0-based, by due_ns and order */
     uint32_t heap_count;
     uint64_t order;
     struct lab_port_state_now *ports;

@@ -16,7 +16,7 @@ struct lab_net *lab_net_new(const struct lab_scenario *scenario, const struct la
     net->s = scenario;
     net->wall_offset_ns = options->wall_offset_ns;
     slab_init(&net->packets, sizeof(struct lab_packet), packets);
-    net->heap = mem_alloc_array(packets, sizeof(struct lab_packet *));
+    net->heap = mem_alloc_array(packets, sizeof *net->heap);
     net->ports = mem_alloc_array(scenario->link_count * 2 + 1, sizeof *net->ports);
     net->nodes = mem_alloc_array(scenario->node_count, sizeof *net->nodes);
     net->scratch = mem_alloc(sizeof *net->scratch);
@@ -112,7 +112,7 @@ struct lab_packet *lab_net_packet(struct lab_net *net)
     return packet;
 }
 
-static bool is_before(const struct lab_packet *a, const struct lab_packet *b)
+static bool is_before(const struct lab_due *a, const struct lab_due *b)
 {
     return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->order < b->order;
 }
@@ -121,23 +121,24 @@ void lab_net_schedule(struct lab_net *net, struct lab_packet *packet, int64_t du
 {
     assert(net->heap_count < net->packets.count);
     packet->due_ns = due_ns;
-    packet->order = net->order++;
+    struct lab_due due = {due_ns, net->order++, packet};
     uint32_t at = net->heap_count++;
-    while (at > 0 && is_before(packet, net->heap[(at - 1) / 2])) {
+    while (at > 0 && is_before(&due, &net->heap[(at - 1) / 2])) {
         net->heap[at] = net->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
-    net->heap[at] = packet;
+    net->heap[at] = due;
 }
 
 static struct lab_packet *take_first(struct lab_net *net)
 {
-    struct lab_packet *first = net->heap[0], *last = net->heap[--net->heap_count];
+    struct lab_packet *first = net->heap[0].packet;
+    struct lab_due last = net->heap[--net->heap_count];
     uint32_t at = 0;
     for (uint32_t child; (child = at * 2 + 1) < net->heap_count; at = child) {
-        if (child + 1 < net->heap_count && is_before(net->heap[child + 1], net->heap[child]))
+        if (child + 1 < net->heap_count && is_before(&net->heap[child + 1], &net->heap[child]))
             child++;
-        if (!is_before(net->heap[child], last))
+        if (!is_before(&net->heap[child], &last))
             break;
         net->heap[at] = net->heap[child];
     }
@@ -201,7 +202,7 @@ void lab_net_input(struct lab_net *net, unsigned vantage, const void *bytes, siz
 
 int64_t lab_net_next_ns(const struct lab_net *net)
 {
-    int64_t packet_ns = net->heap_count > 0 ? net->heap[0]->due_ns : LAB_NEVER, tcp_ns = lab_tcp_next_ns(net->tcp);
+    int64_t packet_ns = net->heap_count > 0 ? net->heap[0].due_ns : LAB_NEVER, tcp_ns = lab_tcp_next_ns(net->tcp);
     return packet_ns < tcp_ns ? packet_ns : tcp_ns;
 }
 
@@ -243,7 +244,7 @@ void lab_net_step(struct lab_net *net, int64_t now_ns)
     for (int64_t due; (due = lab_net_next_ns(net)) <= now_ns;) {
         net->now_ns = due;
         lab_route_refresh(net, due);
-        if (net->heap_count > 0 && net->heap[0]->due_ns == due)
+        if (net->heap_count > 0 && net->heap[0].due_ns == due)
             happen(net, take_first(net), due);
         else
             lab_answer_unasked(net, due);

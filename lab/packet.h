@@ -79,7 +79,6 @@ struct lab_mark {
 struct lab_packet {
     /* Where it is. */
     int64_t due_ns;
-    uint64_t order; /* ties in due_ns are broken by age */
     enum lab_event event;
     enum lab_verdict verdict; /* EVENT_ERROR: which */
     uint32_t node, port;      /* port through which it came, or LAB_NONE */
