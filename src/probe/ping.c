@@ -21,6 +21,7 @@
 #define HOPELESS_REFUSALS 3u          /* refused one after the other from the start: more would say nothing new */
 #define PROBE_TTL 64
 #define SYN_AGAIN_NS (500 * CLOCK_MS) /* a SYN+ACK that comes again later is a retransmission of the target, no duplicate */
+#define SYN_RETRY_NS (900 * CLOCK_MS) /* a SYN+ACK that is later than others by this is the target's second try */
 
 /* SACK mode. */
 #define FAST_ANSWERS 5u                /* of which all are quicker than the handshake was */
@@ -48,7 +49,7 @@ struct probe_ping {
     int64_t due_ns;        /* of the next probe */
     int64_t last_sent_ns, last_answer_ns;
     double moving_rtt_ns;  /* 0 = none yet */
-    int64_t max_rtt_ns;
+    int64_t min_rtt_ns, max_rtt_ns; /* 0 = none yet */
     uint32_t answers;      /* probes answered */
     bool has_news, has_stamps;
 };
@@ -172,11 +173,22 @@ static int64_t answers_until(const struct probe_ping *ping, const struct probe_p
     return until < now ? until : now;
 }
 
+/* The first answer was lost on its way back, and the target tried again, a second later at the earliest (RFC 6298). */
+static bool is_second_try(const struct probe_ping *ping, int64_t rtt_ns)
+{
+    return ping->settings.protocol == PROBE_TCP && !ping->session && ping->min_rtt_ns > 0 &&
+           rtt_ns - ping->min_rtt_ns >= SYN_RETRY_NS;
+}
+
 /* What became of the probes that nobody answered. too_young_ns: sent later than this, one cannot tell. */
 static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
 {
     for (uint32_t i = 0; i < ping->next; i++) {
         struct probe_ping_probe *probe = &ping->result->probes[i];
+        if (probe->status == PROBE_PING_ANSWERED && is_second_try(ping, probe->rx_ns - probe->tx_ns)) {
+            probe->status = PROBE_PING_LOST;
+            probe->rx_ns = probe->rtt_ns = 0;
+        }
         if (!is_out(probe))
             continue;
         if (probe->tx_ns == 0 || probe->tx_ns > too_young_ns)
@@ -392,6 +404,10 @@ static void step_reply(struct probe_ping *ping, struct probe_ping_probe *probe, 
         ping->result->duplicates += !answer->tcp || packet->rx_ns - probe->rx_ns < SYN_AGAIN_NS;
         return;
     }
+    int64_t rtt = packet->rx_ns - probe->tx_ns;
+    rtt = rtt > 0 ? rtt : 1;
+    if (is_second_try(ping, rtt))
+        return;
     ping->result->resets += answer->kind == PACKET_RESET;
     if (answer->tcp && answer->tcp->mss)
         ping->result->mss = answer->tcp->mss;
@@ -406,10 +422,9 @@ static void step_reply(struct probe_ping *ping, struct probe_ping_probe *probe, 
     probe->reply_ttl = packet->ttl;
     ping->result->reply_ttl = packet->ttl;
     ping->result->reply_tos = packet->tos;
-    int64_t rtt = packet->rx_ns - probe->tx_ns;
-    rtt = rtt > 0 ? rtt : 1;
     ping->moving_rtt_ns += ping->moving_rtt_ns > 0 ? ((double)rtt - ping->moving_rtt_ns) / 8 : (double)rtt;
     ping->max_rtt_ns = rtt > ping->max_rtt_ns ? rtt : ping->max_rtt_ns;
+    ping->min_rtt_ns = ping->min_rtt_ns == 0 || rtt < ping->min_rtt_ns ? rtt : ping->min_rtt_ns;
     ping->answers++;
 }
 

@@ -8,7 +8,8 @@
  * of a round have the same ICMP checksum and identifier, hence take one path of a load balancer that hashes them.
  *
  * SYNs leave from a port of their own each, so they take all the paths. A SYN+ACK and a RST are answers alike; the kernel
- * of this host closes with a RST what a SYN+ACK has half opened.
+ * of this host closes with a RST what a SYN+ACK has half opened. A SYN+ACK that comes 0.9 s later than the fastest is the
+ * target's second try, and its probe was lost.
  *
  * A slow stream, of one packet a second, keeps each probe's place in time: when this host is late by a whole gap or more
  * the places that passed stay UNSENT, and what the kernel refuses does not end the round.

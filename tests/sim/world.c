@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lab/truth_core.h"
 
 static void open_with(struct world *world, const char *scenario, const struct sim_host *host,
                       const struct lab_options *options, struct probe_engine_settings settings)
@@ -100,17 +99,23 @@ const struct probe_trace_result *world_trace(struct world *world, const char *to
     return world->trace_result;
 }
 
-struct lab_truth_sum world_truth(struct world *world, const char *to, unsigned ttl)
+struct lab_truth_sum world_truth_of(struct world *world, const char *to, enum lab_kind kind, unsigned ttl)
 {
     struct lab_truth_sum sum;
-    lab_truth_sum(sim_truth(world->sim), 0, to, LAB_KIND_ECHO, ttl, &sum);
+    lab_truth_sum(sim_truth(world->sim), 0, to, kind, ttl, &sum);
     return sum;
+}
+
+struct lab_truth_sum world_truth(struct world *world, const char *to, unsigned ttl)
+{
+    return world_truth_of(world, to, LAB_KIND_ECHO, ttl);
 }
 
 void world_assert_ping_is_true(struct world *world, const char *to)
 {
     const struct probe_ping_result *result = world->ping_result;
-    struct lab_truth_sum truth = world_truth(world, to, 0);
+    enum lab_kind kind = world->ping.protocol == PROBE_TCP ? LAB_KIND_TCP_SYN : LAB_KIND_ECHO;
+    struct lab_truth_sum truth = world_truth_of(world, to, kind, 0);
     double mean = 0, deviation = 0;
     assert_int_equal(result->sent, truth.sent);
     assert_int_equal(result->received, truth.received);
@@ -150,6 +155,14 @@ const char *world_path(const struct probe_trace_flow *flow)
     return text;
 }
 
+static uint8_t protocol_of(enum probe_protocol protocol, bool is_v4)
+{
+    return protocol == PROBE_TCP   ? LAB_IPPROTO_TCP
+           : protocol == PROBE_UDP ? LAB_IPPROTO_UDP
+           : is_v4                 ? LAB_IPPROTO_ICMP
+                                   : LAB_IPPROTO_ICMP6;
+}
+
 /* One way as the flow would show it. */
 static bool is_this_way(const struct lab_net *net, const struct lab_path *way, bool is_v4,
                         const struct probe_trace_flow *flow)
@@ -184,7 +197,8 @@ bool world_is_true_path(struct world *world, const struct probe_trace_flow *flow
     assert_int_equal(lab_addr_parse(to, &target), 0);
     bool is_v4 = lab_addr_is_v4(&target), is_found = false;
     struct lab_packet *packet = lab_net_packet(net);
-    lab_packet_make_probe(packet, is_v4 ? &from->v4 : &from->v6, &target);
+    lab_packet_make_any(packet, is_v4 ? &from->v4 : &from->v6, &target, protocol_of(world->trace.protocol, is_v4),
+                        world->port);
     packet->node = net->s->vantages[0];
     for (unsigned i = 0; i < 1000 && !is_found && lab_truth_next_way(net, packet, &choices, i == 0, &way, &end); i++)
         is_found = is_this_way(net, &way, is_v4, flow);
@@ -196,4 +210,59 @@ void world_keep_trace(void *user, const struct probe_trace_result *result)
 {
     const struct probe_trace_result **place = user;
     *place = result;
+}
+
+const struct lab_fan *world_fan(struct world *world, const char *to, enum probe_protocol protocol, uint16_t port)
+{
+    static struct lab_fan fan;
+    struct lab_net *net = sim_truth(world->sim)->net;
+    const struct lab_node *from = &net->s->nodes[net->s->vantages[0]];
+    struct lab_addr target;
+    assert_int_equal(lab_addr_parse(to, &target), 0);
+    bool is_v4 = lab_addr_is_v4(&target);
+    struct lab_packet *packet = lab_net_packet(net);
+    assert_non_null(packet);
+    lab_packet_make_any(packet, is_v4 ? &from->v4 : &from->v6, &target, protocol_of(protocol, is_v4), port);
+    packet->node = net->s->vantages[0];
+    lab_truth_fan(net, packet, &fan);
+    slab_put(&net->packets, packet);
+    return &fan;
+}
+
+bool world_has_interface(const struct lab_fan *fan, unsigned ttl, const union sock_addr *addr)
+{
+    size_t size;
+    const void *bytes = sock_ip_bytes(addr, &size);
+    struct lab_addr wanted = lab_addr_from(bytes, size == 4);
+    for (uint32_t i = 0; i < fan->face_count; i++)
+        if (fan->faces[i].ttl == ttl && lab_addr_is_same(&fan->faces[i].address, &wanted))
+            return true;
+    return false;
+}
+
+const char *world_flow_address(struct world *world, const char *to, enum probe_protocol protocol, uint16_t first,
+                               uint16_t second, unsigned ttl)
+{
+    static char text[LAB_ADDR_TEXT_BYTES];
+    const struct lab_truth *truth = sim_truth(world->sim);
+    struct lab_addr target;
+    assert_int_equal(lab_addr_parse(to, &target), 0);
+    bool is_v4 = lab_addr_is_v4(&target);
+    for (uint32_t i = truth->flow_count; i-- > 0;) { /* the latest state of the links first */
+        const struct lab_flow *flow = &truth->flows[i];
+        const struct lab_target *of = &truth->targets[flow->target];
+        if (of->vantage != 0 || of->protocol != protocol_of(protocol, is_v4) || flow->first != first ||
+            flow->second != second || flow->path == LAB_NONE || !lab_addr_is_same(&of->address, &target))
+            continue;
+        const struct lab_truth_path *path = &truth->paths[flow->path];
+        for (uint32_t k = 0; k < path->count; k++) {
+            const struct lab_hop *hop = &truth->hops[path->first + k];
+            if (hop->ttl == ttl)
+                return lab_addr_text(lab_model_interface(truth->net->s, hop->node,
+                                                         hop->port == UINT16_MAX ? LAB_NONE : hop->port, is_v4),
+                                     text, sizeof text);
+        }
+        return "";
+    }
+    return NULL;
 }

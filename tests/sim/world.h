@@ -11,6 +11,7 @@
 #include "lab/scenario.h"
 #include "lab/sim_io.h"
 #include "lab/truth.h"
+#include "lab/truth_core.h"
 #include "probe/engine.h"
 #include "probe/ping.h"
 #include "probe/trace.h"
@@ -46,10 +47,12 @@ const struct probe_trace_result *world_trace(struct world *world, const char *to
 /* For traces started by hand: user is where to put the result. */
 void world_keep_trace(void *user, const struct probe_trace_result *result);
 
-/* What really happened to the echo requests from the first vantage point to `to`. ttl 0 = any. */
+/* What really happened to the echo requests from the first vantage point to `to`, or to other packets. ttl 0 = any. */
 struct lab_truth_sum world_truth(struct world *world, const char *to, unsigned ttl);
+struct lab_truth_sum world_truth_of(struct world *world, const char *to, enum lab_kind kind, unsigned ttl);
 
-/* Fails the check unless sent, received, lost, duplicates, reordered and the round trip times are what really was. */
+/* Fails the check unless sent, received, lost, duplicates, reordered and the round trip times of the last world_ping are
+ * what really was. */
 void world_assert_ping_is_true(struct world *world, const char *to);
 
 /* "198.51.100.1 * 198.18.10.10"; a static buffer. */
@@ -58,5 +61,18 @@ const char *world_path(const struct probe_trace_flow *flow);
 /* Whether the hops of the flow (silent ones stand for any) are one of the ways that exist from the first vantage point
  * to the address. */
 bool world_is_true_path(struct world *world, const struct probe_trace_flow *flow, const char *to);
+
+/* All interfaces that any flow of the protocol (to the port, for TCP) from the first vantage point to the address can
+ * meet, and which can follow which. Kept until the next call. */
+const struct lab_fan *world_fan(struct world *world, const char *to, enum probe_protocol protocol, uint16_t port);
+
+/* Whether `addr` answers at this TTL on some way. */
+bool world_has_interface(const struct lab_fan *fan, unsigned ttl, const union sock_addr *addr);
+
+/* The address that packets of one flow which was used from the first vantage point meet at this TTL: "" when the way is
+ * shorter, NULL when there was no such flow. first, second: the ports, or for ICMP type * 256 + code, and the checksum.
+ * A static buffer. */
+const char *world_flow_address(struct world *world, const char *to, enum probe_protocol protocol, uint16_t first,
+                               uint16_t second, unsigned ttl);
 
 #endif
