@@ -134,7 +134,7 @@ void lab_answer_error(struct lab_net *net, struct lab_packet *packet, int64_t no
         net->nodes[packet->node].errors_sent++;
         lab_answer_send(net, answer, packet, now_ns);
     }
-    slab_put(&net->packets, packet);
+    lab_net_put(net, packet);
 }
 
 /* --- arrivals ------------------------------------------------------------------------------------------------------- */
@@ -235,9 +235,9 @@ void lab_answer_arrival(struct lab_net *net, struct lab_packet *packet, int64_t 
     bool is_later = false; /* answered, only not by this call */
     enum lab_reason reason = make_answer(net, packet, answer, now_ns, &is_later);
     if (reason != LAB_REASON_NONE || packet->verdict != LAB_PASS)
-        slab_put(&net->packets, answer);
+        lab_net_put(net, answer);
     if (is_later) {
-        slab_put(&net->packets, packet);
+        lab_net_put(net, packet);
     } else if (reason != LAB_REASON_NONE) {
         lab_net_drop(net, packet, reason, LAB_NONE);
     } else if (packet->verdict != LAB_PASS) {
@@ -246,6 +246,6 @@ void lab_answer_arrival(struct lab_net *net, struct lab_packet *packet, int64_t 
     } else {
         net->nodes[packet->node].answers_sent++;
         lab_answer_send(net, answer, packet, then_ns);
-        slab_put(&net->packets, packet);
+        lab_net_put(net, packet);
     }
 }

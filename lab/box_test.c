@@ -54,7 +54,7 @@ static void a_nat_rewrites_and_restores(void **state)
     test_net_open(&t, NET "nat r1 inside 198.18.1.0/24 as " OUTSIDE "\n");
     test_net_udp(&t, 0, ME, "198.18.2.2", 64, 5000, 9000, 10);
     const struct lab_packet *p = next(&t);
-    assert_int_equal(t.kept[0].vantage, 1);
+    assert_int_equal(t.kept[0]->vantage, 1);
     assert_string_equal(test_source(p), OUTSIDE);
     uint16_t port = lab_packet_port(p, false);
     assert_int_not_equal(port, 5000);

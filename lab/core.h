@@ -53,7 +53,8 @@ struct lab_net {
     int64_t wall_offset_ns, start_wall_ns;
     bool has_started;
     int64_t now_ns; /* of the event that is happening */
-    struct slab packets;
+    struct lab_packet **chunks, **free; /* packets, made as they are needed */
+    uint32_t packet_most, packet_made, free_count;
     struct lab_due *heap; /* 0-based, by due_ns and order */
     uint32_t heap_count;
     uint64_t order;
@@ -84,6 +85,7 @@ static inline int64_t lab_net_wall(const struct lab_net *net, int64_t now_ns)
 
 /* A buffer, or NULL (counted). The caller fills it and hands it to lab_walk or lab_net_schedule. */
 struct lab_packet *lab_net_packet(struct lab_net *net);
+void lab_net_put(struct lab_net *net, struct lab_packet *packet);
 void lab_net_schedule(struct lab_net *net, struct lab_packet *packet, int64_t due_ns);
 
 /* The packet ends here. `port` is where it was lost, or LAB_NONE for the node it is at. Frees it. */

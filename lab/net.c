@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #define PACKETS_DEFAULT 65536u
+#define CHUNK 64u /* packets made at once */
 #define PROBES_DEFAULT 1000000u
 #define STREAMS_DEFAULT 65536u
 
@@ -15,8 +16,10 @@ struct lab_net *lab_net_new(const struct lab_scenario *scenario, const struct la
     uint64_t seed = options->seed ? options->seed : scenario->seed;
     net->s = scenario;
     net->wall_offset_ns = options->wall_offset_ns;
-    slab_init(&net->packets, sizeof(struct lab_packet), packets);
-    net->heap = mem_alloc_array(packets, sizeof *net->heap);
+    net->packet_most = (packets + CHUNK - 1) / CHUNK * CHUNK;
+    net->chunks = mem_alloc_array(net->packet_most / CHUNK, sizeof *net->chunks);
+    net->free = mem_alloc_array(net->packet_most, sizeof *net->free);
+    net->heap = mem_alloc_array(net->packet_most, sizeof *net->heap);
     net->ports = mem_alloc_array(scenario->link_count * 2 + 1, sizeof *net->ports);
     net->nodes = mem_alloc_array(scenario->node_count, sizeof *net->nodes);
     net->scratch = mem_alloc(sizeof *net->scratch);
@@ -52,7 +55,10 @@ void lab_net_free(struct lab_net *net)
     mem_free(net->nodes);
     mem_free(net->ports);
     mem_free(net->heap);
-    slab_done(&net->packets);
+    for (uint32_t i = 0; i < net->packet_made / CHUNK; i++)
+        mem_free(net->chunks[i]);
+    mem_free(net->chunks);
+    mem_free(net->free);
     mem_free(net);
 }
 
@@ -102,14 +108,27 @@ bool lab_net_is_fault_on(const struct lab_net *net, uint32_t fault, int64_t now_
 
 struct lab_packet *lab_net_packet(struct lab_net *net)
 {
-    struct lab_packet *packet = slab_get_dirty(&net->packets);
-    if (packet) {
+    struct lab_packet *packet = NULL;
+    if (net->free_count == 0 && net->packet_made < net->packet_most) {
+        struct lab_packet *chunk = mem_alloc_array(CHUNK, sizeof *chunk);
+        net->chunks[net->packet_made / CHUNK] = chunk;
+        net->packet_made += CHUNK;
+        while (net->free_count < CHUNK)
+            net->free[net->free_count++] = chunk++;
+    }
+    if (net->free_count > 0) {
+        packet = net->free[--net->free_count];
         memset(packet, 0, offsetof(struct lab_packet, bytes));
         packet->port = packet->tunnel = packet->mark.stream = packet->mark.probe = LAB_NONE;
     } else {
         net->no_buffer++;
     }
     return packet;
+}
+
+void lab_net_put(struct lab_net *net, struct lab_packet *packet)
+{
+    net->free[net->free_count++] = packet;
 }
 
 static bool is_before(const struct lab_due *a, const struct lab_due *b)
@@ -119,7 +138,7 @@ static bool is_before(const struct lab_due *a, const struct lab_due *b)
 
 void lab_net_schedule(struct lab_net *net, struct lab_packet *packet, int64_t due_ns)
 {
-    assert(net->heap_count < net->packets.count);
+    assert(net->heap_count < net->packet_made);
     packet->due_ns = due_ns;
     struct lab_due due = {due_ns, net->order++, packet};
     uint32_t at = net->heap_count++;
@@ -153,7 +172,7 @@ void lab_net_drop(struct lab_net *net, struct lab_packet *packet, enum lab_reaso
     else
         net->nodes[packet->node].dropped[reason]++;
     lab_truth_dropped(net->truth, packet, reason, port);
-    slab_put(&net->packets, packet);
+    lab_net_put(net, packet);
 }
 
 /* --- the outside ---------------------------------------------------------------------------------------------------- */
@@ -183,11 +202,11 @@ void lab_net_input(struct lab_net *net, unsigned vantage, const void *bytes, siz
         memcpy(packet->bytes, bytes, size);
     if (size > LAB_PACKET_BYTES || !lab_packet_parse(packet, size)) {
         net->malformed++;
-        slab_put(&net->packets, packet);
+        lab_net_put(net, packet);
         return;
     }
     if (is_link_chatter(packet)) {
-        slab_put(&net->packets, packet);
+        lab_net_put(net, packet);
         return;
     }
     net->received++;
@@ -215,7 +234,7 @@ static void output(struct lab_net *net, struct lab_packet *packet)
         lab_truth_arrived(net->truth, packet);
     if (net->output)
         net->output(net->output_user, packet->vantage, packet->bytes, packet->size, packet->due_ns);
-    slab_put(&net->packets, packet);
+    lab_net_put(net, packet);
 }
 
 static void happen(struct lab_net *net, struct lab_packet *packet, int64_t due_ns)

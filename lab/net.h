@@ -9,7 +9,7 @@
  * Time is any monotonic clock of the caller in nanoseconds, never running backwards between calls. Faults are
  * scheduled on wall time, which the net takes to be that clock plus wall_offset_ns.
  *
- * All memory is taken when the net is made. A packet that finds no free buffer is dropped, counted, and told in the
+ * All memory but that of packets is taken when the net is made; that of packets as they are needed. A packet that finds no free buffer is dropped, counted, and told in the
  * truth (truth.h). Not thread safe. Outside input cannot make it fail: a malformed packet is dropped and counted.
  *
  *     struct lab_net *net = lab_net_new(scenario, &(struct lab_options){.seed = 1, .wall_offset_ns = wall - mono});
@@ -33,7 +33,7 @@ struct lab_truth;
 struct lab_options {
     uint64_t seed;          /* of every random draw; 0 means the scenario's own (or 1) */
     int64_t wall_offset_ns; /* wall time = time given + this; the start of the run is the first time given */
-    uint32_t packets;       /* packets in flight at once; 0 = 65536 */
+    uint32_t packets;       /* packets in flight at once, in multiples of 64; 0 = 65536 */
     uint32_t truth_probes;  /* probes remembered one by one; 0 = 1,000,000. The counters know no such limit */
     uint32_t truth_streams; /* streams counted apart; 0 = 65536 */
 };

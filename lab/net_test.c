@@ -32,7 +32,7 @@ static struct lab_truth_sum sum_of(const struct test_net *t, const char *to, enu
 static void all_are_intact(const struct test_net *t)
 {
     for (size_t i = 0; i < t->kept_count; i++)
-        assert_true(lab_packet_is_intact(&t->kept[i].packet));
+        assert_true(lab_packet_is_intact(&t->kept[i]->packet));
 }
 
 static void an_echo_takes_both_ways(void **state)
@@ -499,7 +499,7 @@ static void vantages_reach_one_another(void **state)
     int64_t sent = t.now_ns, due;
     test_net_run(&t);
     const struct lab_packet *p = test_net_take(&t, &due);
-    assert_int_equal(t.kept[0].vantage, 1);
+    assert_int_equal(t.kept[0]->vantage, 1);
     assert_int_equal(lab_packet_ttl(p), 61);
     assert_int_equal(due - sent, 11 * CLOCK_MS);
     all_are_intact(&t);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/slab.h"
 #include "lab/model.h"
 #include "probe/packet.h"
 #include "probe/stamp.h"
@@ -21,7 +20,7 @@ struct received {
     struct received *next;
     int64_t stamp_ns; /* wall time of the host */
     size_t size;
-    uint8_t bytes[LAB_PACKET_BYTES];
+    uint8_t bytes[];
 };
 
 struct sim_io {
@@ -30,7 +29,7 @@ struct sim_io {
     struct sim_host host;
     union sock_addr addresses[2]; /* IPv4, IPv6 */
     struct stamp_clock clock;
-    struct slab buffer;
+    uint32_t buffer_room, buffered;
     struct received *first, **last;
     struct received *handed[READ_AT_ONCE]; /* out until the next receive */
     size_t handed_count;
@@ -222,14 +221,14 @@ static void on_output(void *user, unsigned vantage, const void *packet, size_t s
         if (!self || self->host.vantage != vantage)
             continue;
         answer_as_kernel(self, packet, size);
-        struct received *received = slab_get_dirty(&self->buffer);
-        if (!received) {
+        if (self->buffered == self->buffer_room) {
             self->dropped++;
             return;
         }
+        struct received *received = mem_alloc(sizeof *received + size);
+        self->buffered++;
         received->stamp_ns = wall_at(self, due_ns);
         received->size = size;
-        received->next = NULL;
         memcpy(received->bytes, packet, size);
         *self->last = received;
         self->last = &received->next;
@@ -237,13 +236,20 @@ static void on_output(void *user, unsigned vantage, const void *packet, size_t s
     }
 }
 
+/* What was handed out is read by now. */
+static void put_back(struct sim_io *self)
+{
+    for (size_t i = 0; i < self->handed_count; i++)
+        mem_free(self->handed[i]);
+    self->buffered -= (uint32_t)self->handed_count;
+    self->handed_count = 0;
+}
+
 static size_t sim_receive(struct probe_io *io, struct probe_io_reply *out, size_t room)
 {
     struct sim_io *self = sim_of(io);
     size_t count = 0;
-    for (size_t i = 0; i < self->handed_count; i++)
-        slab_put(&self->buffer, self->handed[i]);
-    self->handed_count = 0;
+    put_back(self);
     read_clocks(self);
     while (self->first && count < room && self->handed_count < READ_AT_ONCE) {
         struct received *received = self->first;
@@ -305,7 +311,11 @@ static void sim_close(struct probe_io *io)
         if (self->sim->ios[i] == self)
             self->sim->ios[i] = NULL;
     }
-    slab_done(&self->buffer);
+    put_back(self);
+    for (struct received *next, *one = self->first; one; one = next) {
+        next = one->next;
+        mem_free(one);
+    }
     mem_free(self);
 }
 
@@ -369,7 +379,7 @@ struct probe_io *sim_io_new(struct sim *sim, const struct sim_host *host)
     set_address(&self->addresses[1], AF_INET6, &node->v6);
     for (unsigned i = 0; i < QUIET_PORTS; i++)
         self->quiet[i] = (uint16_t)(QUIET_PORT_LOW + i);
-    slab_init(&self->buffer, sizeof(struct received), host->receive_room ? host->receive_room : RECEIVE_ROOM);
+    self->buffer_room = host->receive_room ? host->receive_room : RECEIVE_ROOM;
     read_clocks(self);
     sim->ios[sim->io_count++] = self;
     return &self->io;

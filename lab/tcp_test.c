@@ -303,8 +303,8 @@ static void a_handshake_is_tried_again_until_it_is_ended(void **state)
         struct test_tcp tcp = {.source_port = 4000, .port = 80, .seq = 1000, .flags = SYN};
         test_net_tcp(&t, 0, ME, HOST, &tcp);
         test_net_run_until(&t, begin + 2 * CLOCK_S);
-        uint32_t isn = test_u32(t.kept[0].packet.bytes + 24);
-        assert_int_equal(test_u32(t.kept[1].packet.bytes + 24), isn);
+        uint32_t isn = test_u32(t.kept[0]->packet.bytes + 24);
+        assert_int_equal(test_u32(t.kept[1]->packet.bytes + 24), isn);
         tcp.seq = 1001;
         tcp.flags = way == 1 ? RST : ACK;
         tcp.ack = way == 1 ? 0 : isn + 1;

@@ -14,11 +14,12 @@ static void keep(void *user, unsigned vantage, const void *bytes, size_t size, i
 {
     struct test_net *t = user;
     assert_true(t->kept_count < TEST_KEPT);
-    struct lab_packet *packet = &t->kept[t->kept_count].packet;
+    t->kept[t->kept_count] = mem_alloc(sizeof **t->kept);
+    struct lab_packet *packet = &t->kept[t->kept_count]->packet;
     memcpy(packet->bytes, bytes, size);
     assert_true(lab_packet_parse(packet, size));
-    t->kept[t->kept_count].vantage = vantage;
-    t->kept[t->kept_count].due_ns = due_ns;
+    t->kept[t->kept_count]->vantage = vantage;
+    t->kept[t->kept_count]->due_ns = due_ns;
     t->kept_count++;
 }
 
@@ -40,6 +41,8 @@ void test_net_close(struct test_net *t)
 {
     lab_net_free(t->net);
     lab_scenario_free(t->s);
+    for (size_t i = 0; i < t->kept_count; i++)
+        mem_free(t->kept[i]);
     mem_free(t->kept);
 }
 
@@ -61,8 +64,8 @@ const struct lab_packet *test_net_take(struct test_net *t, int64_t *ret_due_ns)
     if (t->taken == t->kept_count)
         return NULL;
     if (ret_due_ns)
-        *ret_due_ns = t->kept[t->taken].due_ns;
-    return &t->kept[t->taken++].packet;
+        *ret_due_ns = t->kept[t->taken]->due_ns;
+    return &t->kept[t->taken++]->packet;
 }
 
 /* --- packets of a host, made by other code than the net's ----------------------------------------------------------- */

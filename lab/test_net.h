@@ -12,16 +12,18 @@
 
 #define TEST_KEPT 20000u
 
+struct test_kept {
+    struct lab_packet packet; /* parsed */
+    unsigned vantage;
+    int64_t due_ns;
+};
+
 struct test_net {
     struct lab_scenario *s;
     struct lab_net *net;
     struct lab_truth *truth;
     int64_t now_ns;
-    struct {
-        struct lab_packet packet; /* parsed */
-        unsigned vantage;
-        int64_t due_ns;
-    } *kept;
+    struct test_kept **kept;
     size_t kept_count, taken;
 };
 

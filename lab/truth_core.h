@@ -6,7 +6,7 @@
 #include "lab/truth.h"
 
 #define LAB_TRUTH_TARGETS 16384u /* these are ceilings; a net that remembers few probes or streams has fewer */
-#define LAB_TRUTH_FLOWS 262144u
+#define LAB_TRUTH_FLOWS 131072u
 #define LAB_TRUTH_SESSIONS 65536u /* a power of two */
 #define LAB_TRUTH_PATHS 65536u
 #define LAB_TRUTH_PATH_HOPS 16u /* of a path, on the average */

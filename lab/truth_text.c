@@ -38,7 +38,7 @@ static void put_pair(struct lab_net *net, struct buf *text, uint32_t vantage, co
     struct lab_packet *packet = lab_net_packet(net);
     if (!packet || (is_v4 ? from->prefix4.bits : from->prefix6.bits) == 0) {
         if (packet)
-            slab_put(&net->packets, packet);
+            lab_net_put(net, packet);
         return;
     }
     lab_packet_make_probe(packet, is_v4 ? &from->v4 : &from->v6, to);
@@ -57,7 +57,7 @@ static void put_pair(struct lab_net *net, struct buf *text, uint32_t vantage, co
         for (uint32_t k = 0; k < way.count; k++)
             put_hop(net, text, &way.hops[k], is_v4);
     }
-    slab_put(&net->packets, packet);
+    lab_net_put(net, packet);
 }
 
 void lab_truth_write_paths(struct lab_net *net, struct buf *text)

@@ -23,20 +23,14 @@ void slab_done(struct slab *slab)
     *slab = (struct slab){0};
 }
 
-void *slab_get_dirty(struct slab *slab)
+void *slab_get(struct slab *slab)
 {
     if (slab->free_count == 0) {
         slab->refused++;
         return NULL;
     }
-    return slab_at(slab, slab->free_list[--slab->free_count]);
-}
-
-void *slab_get(struct slab *slab)
-{
-    void *slot = slab_get_dirty(slab);
-    if (slot)
-        memset(slot, 0, slab->slot_size);
+    void *slot = slab_at(slab, slab->free_list[--slab->free_count]);
+    memset(slot, 0, slab->slot_size);
     return slot;
 }
 

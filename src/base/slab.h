@@ -20,7 +20,6 @@ struct slab {
 void slab_init(struct slab *slab, size_t slot_size, uint32_t count);
 void slab_done(struct slab *slab);
 void *slab_get(struct slab *slab); /* zeroed; NULL when full */
-void *slab_get_dirty(struct slab *slab); /* not zeroed: for slots that are mostly a buffer */
 void slab_put(struct slab *slab, void *slot);
 uint32_t slab_index(const struct slab *slab, const void *slot);
 void *slab_at(const struct slab *slab, uint32_t index);

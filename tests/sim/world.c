@@ -202,7 +202,7 @@ bool world_is_true_path(struct world *world, const struct probe_trace_flow *flow
     packet->node = net->s->vantages[0];
     for (unsigned i = 0; i < 1000 && !is_found && lab_truth_next_way(net, packet, &choices, i == 0, &way, &end); i++)
         is_found = is_this_way(net, &way, is_v4, flow);
-    slab_put(&net->packets, packet);
+    lab_net_put(net, packet);
     return is_found;
 }
 
@@ -225,7 +225,7 @@ const struct lab_fan *world_fan(struct world *world, const char *to, enum probe_
     lab_packet_make_any(packet, is_v4 ? &from->v4 : &from->v6, &target, protocol_of(protocol, is_v4), port);
     packet->node = net->s->vantages[0];
     lab_truth_fan(net, packet, &fan);
-    slab_put(&net->packets, packet);
+    lab_net_put(net, packet);
     return &fan;
 }
 
