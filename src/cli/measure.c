@@ -11,22 +11,28 @@
 #include "cli/place.h"
 #include "cli/show.h"
 #include "measure/part.h"
+#include "facts/names.h"
+#include "measure/hops.h"
 #include "measure/runner.h"
 #include "wire/json.h"
 
 #define TIMEOUT_S 30             /* when not given; in continuous mode the minute and this */
 #define DRAW_NS (100 * CLOCK_MS) /* how often the table on the terminal is drawn again */
+#define NAMES_NS (2 * CLOCK_S)   /* how long names are waited for at the end */
+#define HOPS_MAX (LIMIT_PATH_TRACES * LIMIT_HOPS)
 
 /* --- options that every type has ---------------------------------------------------------------------------------- */
 
 struct options {
-    bool is_json;
+    bool is_json, has_names;
     const char *source_ip, *netns;
     int32_t timeout_s;
 };
 
 static const struct field option_fields[] = {
     FIELD_BOOL(struct options, is_json, "json", (.preset = "false"), "Print the result as one JSON object"),
+    FIELD_BOOL(struct options, has_names, "names", (.preset = "false"),
+               "Look up the names of the hops, for at most two seconds at the end"),
     FIELD_STR(struct options, source_ip, "sourceIp", (.max = 63), "Address of this host to measure from"),
     FIELD_STR(struct options, netns, "netns", (.max = 200), "Network namespace to measure from, by name or path"),
     FIELD_I32(struct options, timeout_s, "timeout", (.min = 1, .max = 600, .unit = "s"),
@@ -45,6 +51,8 @@ struct session {
     struct measure_round round;
     struct loop_timer draw_timer;
     struct show_screen screen;
+    struct names *names;       /* NULL = none are looked up */
+    struct names_wait *naming; /* the round is done, names are waited for */
     bool is_over;
 };
 
@@ -71,11 +79,37 @@ static void on_progress(struct measure_round *round)
         loop_timer_start(session->place.loop, &session->draw_timer, loop_now_ns(session->place.loop) + DRAW_NS);
 }
 
+static void on_named(void *user)
+{
+    struct session *session = user;
+    struct measure_hops walk = {.type = session->runner->type, .result = session->round.result};
+    struct measure_hop *hop;
+    session->naming = NULL;
+    while (session->names && (hop = measure_next_hop(&walk))) {
+        union sock_addr addr;
+        bool is_known;
+        const char *name = hop->ip_address && sock_parse_ip(hop->ip_address, &addr) == 0
+                               ? names_peek(session->names, &addr, &is_known)
+                               : NULL;
+        if (name)
+            hop->rdns = arena_strdup(&session->round.arena, name);
+    }
+    session->is_over = true;
+    loop_stop(session->place.loop);
+}
+
 static void on_done(struct measure_round *round)
 {
     struct session *session = round->user;
-    session->is_over = true;
-    loop_stop(session->place.loop);
+    union sock_addr addrs[HOPS_MAX];
+    struct measure_hops walk = {.type = session->runner->type, .result = round->result};
+    const struct measure_hop *hop;
+    size_t count = 0;
+    while (session->names && count < HOPS_MAX && (hop = measure_next_hop(&walk)))
+        count += hop->ip_address && sock_parse_ip(hop->ip_address, &addrs[count]) == 0;
+    session->naming = names_wait(session->names, addrs, count, NAMES_NS, on_named, session);
+    if (!session->naming)
+        on_named(session);
 }
 
 /* A first interrupt ends the round and prints what there is; a second one ends the program. */
@@ -84,8 +118,11 @@ static void on_interrupt(void *user, int signo)
     struct session *session = user;
     if (session->is_over)
         _exit(128 + signo);
-    measure_round_stop(&session->round);
-    on_done(&session->round);
+    if (session->naming)
+        names_wait_cancel(session->naming);
+    else
+        measure_round_stop(&session->round);
+    on_named(session);
 }
 
 static void print_json(const struct session *session)
@@ -144,6 +181,8 @@ static int set_up(struct session *session, struct error *err)
         rc = loop_signal(place->loop, SIGINT, on_interrupt, session, err);
     if (rc == 0)
         rc = loop_signal(place->loop, SIGTERM, on_interrupt, session, err);
+    if (rc == 0 && session->options.has_names)
+        rc = names_new(place->loop, NULL, &session->names, err);
     session->draw_timer = (struct loop_timer){.fn = on_draw, .user = session};
     session->context = (struct measure_context){.loop = place->loop,
                                                 .engine = place->engine,
@@ -187,6 +226,7 @@ static int run(struct session *session, const void *settings)
         status = finish(session);
     else
         cli_complain(&err);
+    names_free(session->names);
     place_close(&session->place);
     return rc == -E_NOT_SUPPORTED || rc == -E_INVALID ? CLI_USAGE : status;
 }
