@@ -214,7 +214,7 @@ function graph(session: Session): void {
     const canvas = page.locator('canvas[role=img]');
     const spoken = page.locator('.host [aria-live]');
     const label = await canvas.getAttribute('aria-label');
-    assert(label?.includes('Paths from 6 agents to app.example.net:443') && label.includes('AS64511 Transit A'), `label: ${label}`);
+    assert(label?.includes('Paths from 6 agents to app.example.net:443') && label.includes('Transit A (AS 64511)'), `label: ${label}`);
     await canvas.focus();
     await page.keyboard.press('ArrowRight');
     const first = await spoken.textContent();
@@ -253,7 +253,7 @@ function graph(session: Session): void {
   });
   check('the loss is found where it is, and limited replies are not taken for it', async () => {
     const page = await session.open('/views/1');
-    await page.getByText('The loss is consistent with a fault at 203.0.113.20 or just behind it (AS64511 Transit A).').waitFor();
+    await page.getByText('The loss is consistent with a fault at 203.0.113.20 or just behind it, in Transit A (AS 64511).').waitFor();
     await page.getByRole('button', { name: 'Show evidence' }).click();
     await page.waitForURL(/only=1/);
     await page.getByLabel('Details of 203.0.113.20').waitFor();

@@ -29,10 +29,17 @@ const places: Place[] = [
   { id: '6', name: 'Singapore', location: 'Singapore', country: 'SG', latitude: 1.3, longitude: 103.8, isp: 2, base: 158 },
 ];
 
+/* What the server's databases say of the addresses of a network. */
+const databases: Record<string, { location: string; prefix: string } | undefined> = {
+  'Transit A (AS 64511)': { location: 'Frankfurt, Hesse, Germany', prefix: '203.0.113.0/24' },
+  'Transit B (AS 64512)': { location: 'Paris, France', prefix: '192.0.2.0/25' },
+  'Example Net (AS 64999)': { location: 'Amsterdam, North Holland, Netherlands', prefix: '198.51.100.192/26' },
+};
+
 interface Step {
   address: string | null;
   rdns: string | null;
-  network: string;
+  network: string | null;
   rtt: number;
   mpls?: string;
   loss?: number;  /* share of what goes on from here that is lost, and of what comes after */
@@ -111,32 +118,32 @@ export class World {
     const base = place.base;
     const fault = this.isFault(round) ? 0.55 : 0;
     const steps: Step[] = [
-      { address: `10.${p}.0.1`, rdns: null, network: 'Private', rtt: 0.4 },
-      { address: `100.64.${p}.1`, rdns: null, network: `AS6450${place.isp} Access ${place.isp}`, rtt: 1.6 },
-      { address: `100.64.${p}.9`, rdns: `edge1.access${place.isp}.example`, network: `AS6450${place.isp} Access ${place.isp}`, rtt: 2.1 },
-      { address: `100.64.${20 + place.isp}.${1 + ecmp}`, rdns: `core${ecmp + 1}.access${place.isp}.example`, network: `AS6450${place.isp} Access ${place.isp}`, rtt: 2.8 },
+      { address: `10.${p}.0.1`, rdns: null, network: null, rtt: 0.4 },
+      { address: `100.64.${p}.1`, rdns: null, network: `Access ${place.isp} (AS 6450${place.isp})`, rtt: 1.6 },
+      { address: `100.64.${p}.9`, rdns: `edge1.access${place.isp}.example`, network: `Access ${place.isp} (AS 6450${place.isp})`, rtt: 2.1 },
+      { address: `100.64.${20 + place.isp}.${1 + ecmp}`, rdns: `core${ecmp + 1}.access${place.isp}.example`, network: `Access ${place.isp} (AS 6450${place.isp})`, rtt: 2.8 },
     ];
     if (this.#transit(place, round) === 'a') {
       steps.push(
-        { address: `203.0.113.${1 + ecmp}`, rdns: `in${ecmp + 1}.transit-a.example`, network: 'AS64511 Transit A', rtt: base + 3 },
-        { address: '203.0.113.10', rdns: 'p1.transit-a.example', network: 'AS64511 Transit A', rtt: base + 4, mpls: 'L=24015,E=0,S=1,T=1' },
-        { address: '203.0.113.14', rdns: 'p2.transit-a.example', network: 'AS64511 Transit A', rtt: base + 5, mpls: 'L=24102,E=0,S=1,T=1' },
-        { address: '203.0.113.20', rdns: 'out1.transit-a.example', network: 'AS64511 Transit A', rtt: base + 6, loss: fault },
+        { address: `203.0.113.${1 + ecmp}`, rdns: `in${ecmp + 1}.transit-a.example`, network: 'Transit A (AS 64511)', rtt: base + 3 },
+        { address: '203.0.113.10', rdns: 'p1.transit-a.example', network: 'Transit A (AS 64511)', rtt: base + 4, mpls: 'L=24015,E=0,S=1,T=1' },
+        { address: '203.0.113.14', rdns: 'p2.transit-a.example', network: 'Transit A (AS 64511)', rtt: base + 5, mpls: 'L=24102,E=0,S=1,T=1' },
+        { address: '203.0.113.20', rdns: 'out1.transit-a.example', network: 'Transit A (AS 64511)', rtt: base + 6, loss: fault },
       );
     } else {
       steps.push(
-        { address: `192.0.2.${1 + ecmp}`, rdns: `in${ecmp + 1}.transit-b.example`, network: 'AS64512 Transit B', rtt: base + 3 },
-        { address: '192.0.2.9', rdns: 'slow.transit-b.example', network: 'AS64512 Transit B', rtt: base + 4, limit: 0.35 },
-        { address: `192.0.2.${17 + ecmp}`, rdns: `out${ecmp + 1}.transit-b.example`, network: 'AS64512 Transit B', rtt: base + 5 },
+        { address: `192.0.2.${1 + ecmp}`, rdns: `in${ecmp + 1}.transit-b.example`, network: 'Transit B (AS 64512)', rtt: base + 3 },
+        { address: '192.0.2.9', rdns: 'slow.transit-b.example', network: 'Transit B (AS 64512)', rtt: base + 4, limit: 0.35 },
+        { address: `192.0.2.${17 + ecmp}`, rdns: `out${ecmp + 1}.transit-b.example`, network: 'Transit B (AS 64512)', rtt: base + 5 },
       );
     }
     steps.push(
-      { address: `198.51.100.${33 + ((p + flow) % 2)}`, rdns: 'ix.example', network: 'AS64513 Exchange', rtt: base + 7 },
-      { address: `198.51.100.${201 + ecmp}`, rdns: `cr${ecmp + 1}.edge.example.net`, network: 'AS64999 Example Net', rtt: base + 7.6 },
+      { address: `198.51.100.${33 + ((p + flow) % 2)}`, rdns: 'ix.example', network: 'Exchange (AS 64513)', rtt: base + 7 },
+      { address: `198.51.100.${201 + ecmp}`, rdns: `cr${ecmp + 1}.edge.example.net`, network: 'Example Net (AS 64999)', rtt: base + 7.6 },
     );
-    if (ecmp === 1) steps.push({ address: null, rdns: null, network: 'AS64999 Example Net', rtt: base + 8 });
-    else steps.push({ address: '198.51.100.225', rdns: 'lb.example.net', network: 'AS64999 Example Net', rtt: base + 8 });
-    steps.push({ address: '198.51.100.250', rdns: 'app.example.net', network: 'AS64999 Example Net', rtt: base + 8.4 });
+    if (ecmp === 1) steps.push({ address: null, rdns: null, network: 'Example Net (AS 64999)', rtt: base + 8 });
+    else steps.push({ address: '198.51.100.225', rdns: 'lb.example.net', network: 'Example Net (AS 64999)', rtt: base + 8 });
+    steps.push({ address: '198.51.100.250', rdns: 'app.example.net', network: 'Example Net (AS 64999)', rtt: base + 8.4 });
     return steps;
   }
 
@@ -296,11 +303,12 @@ export class World {
         if (hop < 0) {
           hop = known.size;
           known.set(step.address, hop);
+          const about = databases[step.network ?? ''];
           wire.hops.address.push(step.address);
           wire.hops.rdns.push(step.rdns);
           wire.hops.network.push(step.network);
-          wire.hops.location.push(null);
-          wire.hops.prefix.push(null);
+          wire.hops.location.push(about?.location ?? null);
+          wire.hops.prefix.push(about?.prefix ?? null);
         }
       }
       last = hop;

@@ -19,13 +19,13 @@ const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' :
 /* Loss shows at the first hop behind it: the fault is on the way to the hop, or in front of it where traces end. */
 function placeOf(node: Node, graph: Graph): string {
   const network = node.info?.network;
-  if (node.loss?.isBehind) return `at ${node.label} or just behind it${network ? ` (${network})` : ''}`;
+  if (node.loss?.isBehind) return `at ${node.label} or just behind it${network ? `, in ${network}` : ''}`;
   const before = graph.links.filter((link) => link.to === node.id && !link.isBack).map((link) => graph.nodes[link.from]);
   const known = before.filter((other) => other.info !== null);
-  if (before.length !== 1 || known.length !== 1) return `on the way to ${node.label}${network ? ` (${network})` : ''}`;
+  if (before.length !== 1 || known.length !== 1) return `on the way to ${node.label}${network ? ` in ${network}` : ''}`;
   const other = known[0].info?.network;
   if (network && other === network) return `inside ${network}, between ${known[0].label} and ${node.label}`;
-  return `between ${known[0].label}${other ? ` (${other})` : ''} and ${node.label}${network ? ` (${network})` : ''}`;
+  return `between ${known[0].label}${other ? ` in ${other}` : ''} and ${node.label}${network ? ` in ${network}` : ''}`;
 }
 
 export function findLoss(paths: Paths, graph: Graph, lossLimit: number): Finding | null {
