@@ -161,3 +161,15 @@ uint64_t about_generation(const struct about *about)
 {
     return about ? geo_generation(about->geo) : 0;
 }
+
+void about_counts(const struct about *about, struct about_counts *ret_counts)
+{
+    struct names_counts names;
+    names_counts(about ? about->names : NULL, &names);
+    *ret_counts = (struct about_counts){.databases = geo_count(about ? about->geo : NULL),
+                                        .names = names.known,
+                                        .asked = names.asked,
+                                        .answered = names.answered,
+                                        .failed = names.failed,
+                                        .refused = names.refused};
+}

@@ -40,6 +40,13 @@ void about_expect(struct about *about, const struct measure_path_vis *paths);
 void about_address(struct about *about, const char *address, const char **ret_network, const char **ret_prefix,
                    struct arena *arena);
 
+struct about_counts {
+    size_t databases;                          /* in use */
+    size_t names;                              /* addresses whose names are remembered, also those that have none */
+    uint64_t asked, answered, failed, refused; /* questions for names, as in facts/names.h */
+};
+void about_counts(const struct about *about, struct about_counts *ret_counts);
+
 /* Counts up when what is said of the same addresses may have changed, but for names. */
 uint64_t about_generation(const struct about *about);
 

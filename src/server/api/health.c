@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/limit.h"
+#include "server/about.h"
 #include "server/api/api.h"
 #include "server/intake.h"
 #include "server/presence.h"
@@ -52,6 +53,21 @@ static void put_intake(struct buf *out, const struct intake_counts *counts)
     }
 }
 
+static void put_about(struct buf *out, const struct about *about)
+{
+    struct about_counts counts;
+    about_counts(about, &counts);
+    put_metric(out, "geo_databases", "gauge", "Databases of networks and places in use.");
+    put_value(out, "geo_databases", "", (double)counts.databases);
+    put_metric(out, "names_known", "gauge", "Addresses whose names are remembered, also those that have none.");
+    put_value(out, "names_known", "", (double)counts.names);
+    put_metric(out, "names_questions_total", "counter", "Questions for names of addresses, by what became of them.");
+    put_value(out, "names_questions_total", "{result=\"asked\"}", (double)counts.asked);
+    put_value(out, "names_questions_total", "{result=\"answered\"}", (double)counts.answered);
+    put_value(out, "names_questions_total", "{result=\"failed\"}", (double)counts.failed);
+    put_value(out, "names_questions_total", "{result=\"refused\"}", (double)counts.refused);
+}
+
 static int get_metrics(struct request *request, struct error *err)
 {
     struct server *server = request->server;
@@ -77,6 +93,7 @@ static int get_metrics(struct request *request, struct error *err)
     put_metric(&out, "logins_refused_total", "counter", "Sign-ins refused.");
     put_value(&out, "logins_refused_total", "", (double)counters->logins_refused);
     put_intake(&out, intake_counts(server->intake));
+    put_about(&out, server->about);
     put_metric(&out, "agents_online", "gauge", "Agents that spoke in the last minutes.");
     put_value(&out, "agents_online", "", (double)presence_count(server->presence));
     put_metric(&out, "event_streams_open", "gauge", "Browsers that watch.");
