@@ -58,6 +58,7 @@ static const struct probing_command command = {
     .options = &mtr_option_table,
     .hosts_max = 1,
     .has_udp = true,
+    .has_name_key = true,
 };
 
 /* --- the session -------------------------------------------------------------------------------------------------- */
@@ -221,7 +222,8 @@ static void end(struct session *session)
         for (uint32_t i = 0; i < hop->count && count < sizeof addrs / sizeof addrs[0]; i++)
             addrs[count++] = hop->hosts[i]->addr;
     }
-    session->naming = names_wait(session->probing.names, addrs, count, NAMES_NS, on_named, session);
+    struct names *names = session->has_names ? session->probing.names : NULL;
+    session->naming = names_wait(names, addrs, count, NAMES_NS, on_named, session);
     if (!session->naming)
         leave(session);
 }

@@ -118,7 +118,7 @@ int probing_open(struct probing *probing, const struct probing_command *command,
         rc = check_hosts(probing, command, &err);
     if (rc == 0)
         rc = place_open(&probing->place, probing->options.netns, probing->options.source_ip, &err);
-    if (rc == 0 && !probing->options.is_numeric)
+    if (rc == 0 && (!probing->options.is_numeric || command->has_name_key))
         rc = names_new(probing->place.loop, NULL, &probing->names, &err);
     if (rc == 0)
         return -1;

@@ -32,6 +32,7 @@ struct probing_command {
     const struct field_table *options; /* its own, beside the common ones */
     size_t hosts_max;
     bool has_udp;
+    bool has_name_key; /* names can be asked for while it runs, --numeric or not */
 };
 
 struct probing {

@@ -84,6 +84,74 @@ static void a_host_that_has_no_address(void **state)
            "--ipv6-policy", "force-ipv6");
 }
 
+static void everyday_commands(void **state)
+{
+    (void)state;
+    EXPECT(0, "-c, --count N", "", oculi, "ping", "--help");
+    EXPECT(0, "-f, --flows N", "", oculi, "help", "trace");
+    EXPECT(0, "-r, --report", "", oculi, "mtr", "-h");
+    EXPECT(2, "", "which host?", oculi, "ping");
+    EXPECT(2, "", "2 hosts are too many", oculi, "mtr", "127.0.0.1", "::1");
+    EXPECT(2, "", "--count: must be between 1", oculi, "ping", "-c0", "127.0.0.1");
+    EXPECT(2, "", "--interval", oculi, "ping", "-i", "soon", "127.0.0.1");
+    EXPECT(2, "", "-x: no such option", oculi, "trace", "-x", "127.0.0.1");
+    EXPECT(2, "", "--ipv6: excludes --ipv4", oculi, "trace", "-46", "127.0.0.1");
+    EXPECT(2, "", "--csv: excludes --json", oculi, "mtr", "-jC", "127.0.0.1");
+    EXPECT(2, "", "--port: needs --tcp or --udp", oculi, "trace", "-p", "80", "127.0.0.1");
+    EXPECT(2, "", "--udp: is not supported by oculi ping", oculi, "ping", "-U", "127.0.0.1");
+    needs_root();
+    EXPECT(0, "127.0.0.1       3        3    0.0%", "", oculi, "ping", "-c3", "-i", "0.01", "127.0.0.1");
+    EXPECT(0, "\"received\":4,", "", oculi, "ping", "-jc4", "-i0.0033", "::1");
+    EXPECT(0, "::1,::1,icmp,,2,2,0,", "", oculi, "ping", "--csv", "-c", "2", "-A", "::1");
+    EXPECT(0, "answered by a reset", "", oculi, "ping", "-T1", "-c2", "-i0.1", "127.0.0.1");
+    EXPECT(0, "reached the target in 1 hop (traces 1-3)", "", oculi, "trace", "-n", "127.0.0.1");
+    EXPECT(0, "\"end\":\"reached\"", "", oculi, "trace", "-njU", "::1");
+    EXPECT(0, "127.0.0.1         0.0%       6", "", oculi, "mtr", "-nr", "-c2", "-i", "0.1", "127.0.0.1");
+    EXPECT(2, "could not be sent: Network is unreachable", "", "unshare", "--net", oculi, "ping", "192.0.2.1");
+    EXPECT(2, "Could not send: Network is unreachable", "", "unshare", "--net", oculi, "trace", "192.0.2.1");
+    EXPECT(2, "Could not send: Network is unreachable", "", "unshare", "--net", oculi, "mtr", "192.0.2.1");
+    EXPECT(2, "Could not resolve host: bad..name", "", oculi, "ping", "-c1", "-i0.01", "bad..name", "127.0.0.1");
+    EXPECT(2, "", "setcap cap_net_raw+ep", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", oculi,
+           "trace", "127.0.0.1");
+}
+
+/* Nobody reads what is printed, or nothing can be written: a program that goes on for ever must not. */
+static void broken_output(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(0, "seq=1", "", "sh", "-c", "\"$0\" ping -i 0.01 127.0.0.1 | head -n 2", oculi);
+    EXPECT(0, "seq=1", "", "sh", "-c", "trap '' PIPE; \"$0\" ping -i 0.01 127.0.0.1 | head -n 2", oculi);
+    EXPECT(2, "", "could not be written", "sh", "-c", "exec \"$0\" ping -i 0.01 127.0.0.1 > /dev/full", oculi);
+    EXPECT(2, "", "could not be written", "sh", "-c", "exec \"$0\" trace -n 127.0.0.1 > /dev/full", oculi);
+    EXPECT(2, "", "could not be written", "sh", "-c", "exec \"$0\" mtr -nr -c1 127.0.0.1 > /dev/full", oculi);
+}
+
+/* An interrupt prints what there is. */
+static void interrupted(void **state)
+{
+    (void)state;
+    needs_root();
+    static const char *const commands[][4] = {{"ping", "-q", "127.0.0.1"}, {"mtr", "-nr", "127.0.0.1"}};
+    for (size_t i = 0; i < 2; i++) {
+        const char *const argv[] = {oculi, commands[i][0], commands[i][1], commands[i][2], NULL};
+        struct harness_output output = harness_run(argv, 30, 1500);
+        if (output.status != 0 || !strstr(output.out, "0.0%"))
+            fail_msg("%s: status %d, \"%s\", \"%s\"", commands[i][0], output.status, output.out, output.err);
+        harness_free(&output);
+    }
+}
+
+static void many_hosts(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(0, "127.0.3.250", "", "sh", "-c",
+           "\"$0\" ping -q -c 3 -i 0.5 $(for i in $(seq 250); do echo 127.0.2.$i 127.0.3.$i; done)", oculi);
+    EXPECT(0, "127.0.3.250", "", "sh", "-c",
+           "\"$0\" trace -n -q $(for i in $(seq 250); do echo 127.0.2.$i 127.0.3.$i; done)", oculi);
+}
+
 static void no_permission(void **state)
 {
     (void)state;
@@ -121,6 +189,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(bad_options),
         cmocka_unit_test(what_this_build_cannot_do),
         cmocka_unit_test(a_host_that_has_no_address),
+        cmocka_unit_test(everyday_commands),
+        cmocka_unit_test(broken_output),
+        cmocka_unit_test(interrupted),
+        cmocka_unit_test(many_hosts),
         cmocka_unit_test(no_permission),
         cmocka_unit_test(no_way_out),
         cmocka_unit_test(the_loopback),
