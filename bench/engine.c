@@ -213,7 +213,7 @@ static void print_result(struct bench *bench, double wall_s)
     if (bench->rtt_count > 0)
         qsort(bench->rtts, bench->rtt_count, sizeof(double), compare);
     (void)printf("{\"rounds\":%u,\"sent\":%llu,\"received\":%llu,\"overloaded\":%llu,\"refused\":%llu,\"estimated\":%llu,"
-                 "\"dropped\":%llu,\"foreign\":%llu,\"stamps\":%llu,\"wakeups\":%llu,\"wallS\":%.3f,\"cpuS\":%.3f,"
+                 "\"dropped\":%llu,\"foreign\":%llu,\"stamps\":%llu,\"wakeups\":%llu,\"wallS\":%.4f,\"cpuS\":%.4f,"
                  "\"usPerProbe\":%.2f,\"%s\":{\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}",
                  bench->target_count, (unsigned long long)bench->sent, (unsigned long long)bench->received,
                  (unsigned long long)bench->overloaded, (unsigned long long)bench->refused,
