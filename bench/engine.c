@@ -6,7 +6,7 @@
  *     engine_bench trace FIRST TRACES FLOWS [options]         path traces, all at once
  *     engine_bench test FIRST TESTS FLOWS [options]           whole tests: fifty probes and a path trace
  *
- * Options: --protocol icmp | tcp | udp; --port N (80); --distance N (to the target, as known from the round before);
+ * Options: --protocol icmp | tcp | udp; --mode syn | sack (TCP streams); --port N (80); --distance N (to the target, as known from the round before);
  * --same (all to FIRST); --spread MS (time over which the rounds start); --all-at-once;
  * --hold (results stay in memory until the end, which is then told by target);
  * --netns NAME; --rcvbuf BYTES (a small one shows how own drops are told); --no-stamps (transmit times from the clock);
@@ -29,6 +29,7 @@
 #include "probe/engine.h"
 #include "probe/io_linux.h"
 #include "probe/ping.h"
+#include "probe/round.h"
 #include "probe/trace.h"
 
 enum mode { MODE_PING, MODE_TRACE, MODE_TEST };
@@ -228,9 +229,10 @@ static void print_result(struct bench *bench, double wall_s)
             (void)printf("%s\"%s\":%llu", i ? "," : "", probe_trace_end_names[i], (unsigned long long)bench->ends[i]);
         (void)printf("}");
     }
+    size_t slots = (bench->mode == MODE_TEST ? 2u : 1u) * ROUND_BYTES; /* of the engine */
     if (bench->is_held)
         (void)printf(",\"bytesPerTarget\":%zu",
-                     (memory() - bench->memory - bench->rtt_room * sizeof(double)) / bench->target_count);
+                     (memory() - bench->memory - bench->rtt_room * sizeof(double)) / bench->target_count + slots);
     (void)printf(",\"peakRssKb\":%ld}\n", usage.ru_maxrss);
 }
 
@@ -280,6 +282,7 @@ static bool read_flag(struct bench *bench, struct options *options, const char *
 static bool read_pair(struct bench *bench, struct options *options, const char *word, const char *value)
 {
     static const char *const protocols[] = {"icmp", "tcp", "udp", NULL};
+    static const char *const modes[] = {"syn", "sack", NULL};
     if (strcmp(word, "--netns") == 0)
         options->netns = value;
     else if (strcmp(word, "--rcvbuf") == 0)
@@ -290,6 +293,8 @@ static bool read_pair(struct bench *bench, struct options *options, const char *
         options->port = number(value);
     else if (strcmp(word, "--distance") == 0)
         bench->trace.distance = (uint8_t)number(value);
+    else if (strcmp(word, "--mode") == 0 && str_index(value, modes) >= 0)
+        bench->ping.mode = (enum probe_ping_mode)str_index(value, modes);
     else if (strcmp(word, "--protocol") == 0 && str_index(value, protocols) >= 0)
         bench->ping.protocol = bench->trace.protocol = (enum probe_protocol)str_index(value, protocols);
     else

@@ -39,9 +39,9 @@ record "10,000 whole tests a minute: share of a core" % 8 "$share" "$(calc "$flo
 record "10,000 whole tests a minute: memory" MB 80 "$rss" -
 
 echo "== memory of a test whose result is held"
-spend "$bench/engine_bench" ping $target 5000 50 0 --hold
+spend "$bench/engine_bench" ping $target 1000 50 0 --hold --spread 1000
 stream=$(member bytesPerTarget)
-spend "$bench/engine_bench" test $target 5000 3 --hold --spread 3000
+spend "$bench/engine_bench" test $target 1000 3 --hold --spread 1000
 whole=$(member bytesPerTarget)
 echo "oculi: $stream bytes with 50 samples, $whole with three traces of 15 hops besides"
 record "memory of an ICMP test with its 50 samples" bytes 2048 "$stream" -
