@@ -21,6 +21,11 @@ void arena_init(struct arena *arena, size_t ceiling)
     *arena = (struct arena){.ceiling = ceiling};
 }
 
+void arena_init_block(struct arena *arena, size_t ceiling, size_t first)
+{
+    *arena = (struct arena){.ceiling = ceiling, .first = first};
+}
+
 static void free_blocks(struct arena_block *block)
 {
     while (block) {
@@ -33,7 +38,7 @@ static void free_blocks(struct arena_block *block)
 void arena_done(struct arena *arena)
 {
     free_blocks(arena->blocks);
-    *arena = (struct arena){.ceiling = arena->ceiling};
+    *arena = (struct arena){.ceiling = arena->ceiling, .first = arena->first};
 }
 
 void arena_reset(struct arena *arena)
@@ -53,7 +58,7 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size)
     struct arena_block *block = arena->blocks;
     if (block && block->size - block->used >= size)
         return block;
-    size_t want = block ? block->size * 2 : ARENA_BLOCK_BYTES;
+    size_t want = block ? block->size * 2 : arena->first ? arena->first : ARENA_BLOCK_BYTES;
     if (want > 1u << 20)
         want = 1u << 20;
     if (want < size)

@@ -18,9 +18,12 @@ struct arena {
     size_t used;                /* bytes handed out */
     size_t ceiling;             /* bytes that may be handed out */
     size_t refused;             /* allocations refused at the ceiling */
+    size_t first;               /* bytes of its first block; 0 = a few kilobytes */
 };
 
 void arena_init(struct arena *arena, size_t ceiling);
+/* Where thousands of arenas live at once: the first block has just so many bytes. */
+void arena_init_block(struct arena *arena, size_t ceiling, size_t first);
 void arena_done(struct arena *arena);
 void arena_reset(struct arena *arena);
 

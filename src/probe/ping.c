@@ -594,6 +594,11 @@ static int check(const struct probe_ping_settings *settings, struct error *err)
     return 0;
 }
 
+size_t probe_ping_bytes(const struct probe_ping_settings *settings)
+{
+    return sizeof(struct probe_ping_result) + settings->count * sizeof(struct probe_ping_probe);
+}
+
 /* Probes that may await an answer at once. At a fixed rate that is less than all of a long stream. */
 static uint32_t reserved(const struct probe_ping_settings *settings)
 {

@@ -125,8 +125,11 @@ typedef void probe_ping_fn(void *user, const struct probe_ping_result *result);
 /* Everything but dst: 50 probes, no payload, adaptive, 8 s, DSCP 0. */
 void probe_ping_defaults(struct probe_ping_settings *settings);
 
+/* What a round of these settings takes of its arena. */
+size_t probe_ping_bytes(const struct probe_ping_settings *settings);
+
 /*
- * Starts a round and returns at once. `settings` is copied. The result lives in `arena` (48 bytes a probe), which
+ * Starts a round and returns at once. `settings` is copied. The result lives in `arena` (probe_ping_bytes), which
  * must outlive the round. progress (may be NULL) is called when an answer came or a probe was lost, at most once per
  * tick, with the counters and statistics brought up to date; done exactly once at the end, after which *ret_ping is no
  * longer valid and the arena is the caller's again. Neither is called before this function has returned.
