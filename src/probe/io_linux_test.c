@@ -113,6 +113,17 @@ static const struct probe_ping_result *run_ping(struct machine *machine, const c
     return machine->ping;
 }
 
+/* The kernel begins to stamp a little after the first socket of a machine has asked for it. */
+static uint32_t warm_up(struct machine *machine, const char *target, const struct probe_ping_result **result)
+{
+    uint32_t extra = 0;
+    while ((*result)->probes[0].is_rx_estimated && extra < 300) {
+        *result = run_ping(machine, target, 30);
+        extra += 30;
+    }
+    return extra;
+}
+
 static void echoes_come_back_stamped(void **state)
 {
     (void)state;
@@ -120,9 +131,11 @@ static void echoes_come_back_stamped(void **state)
     static const char *const targets[] = {"127.0.0.1", "::1", "127.9.9.9"};
     for (size_t m = 0; m < 3; m++) {
         struct machine machine;
+        uint32_t extra = 0;
         open_machine(&machine, modes[m], 0);
         for (size_t t = 0; t < 3; t++) {
             const struct probe_ping_result *result = run_ping(&machine, targets[t], 30);
+            extra += warm_up(&machine, targets[t], &result);
             assert_int_equal(result->sent, 30);
             assert_int_equal(result->received, 30);
             assert_int_equal(result->duplicates, 0);
@@ -135,7 +148,7 @@ static void echoes_come_back_stamped(void **state)
             assert_true(result->reply_ttl == 64);
         }
         /* Our own requests come by on this interface, and are not taken for anything. */
-        assert_int_equal(probe_engine_stats(machine.engine)->received, 90);
+        assert_int_equal(probe_engine_stats(machine.engine)->received, 90 + extra);
         assert_int_equal(probe_engine_stats(machine.engine)->foreign, 0);
         close_machine(&machine);
     }
@@ -241,7 +254,7 @@ static void traces_of_every_protocol_reach_this_host(void **state)
 {
     (void)state;
     static const char *const targets[] = {"127.0.0.1", "::1"};
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 8; i++) {
         struct machine machine;
         struct probe_trace_settings settings;
         struct probe_trace *trace;
@@ -249,7 +262,8 @@ static void traces_of_every_protocol_reach_this_host(void **state)
         open_machine(&machine, 0, 0);
         probe_trace_defaults(&settings);
         settings.protocol = i / 2 == 0 ? PROBE_UDP : PROBE_TCP;
-        settings.dst = tcp_port(targets[i % 2], i / 2 == 1, &fd);
+        settings.is_in_session = i / 2 == 3;
+        settings.dst = tcp_port(targets[i % 2], i / 2 != 2, &fd);
         assert_int_equal(
             probe_trace_start(machine.engine, &settings, &machine.arena, NULL, on_trace, &machine, &trace, NULL), 0);
         machine.waiting++;
@@ -257,6 +271,7 @@ static void traces_of_every_protocol_reach_this_host(void **state)
         for (uint32_t j = 0; j < 3; j++) {
             assert_int_equal(machine.trace->flows[j].end, PROBE_TRACE_REACHED);
             assert_int_equal(machine.trace->flows[j].hop_count, 1);
+            assert_int_equal(machine.trace->flows[j].is_in_session, i / 2 == 3);
         }
         (void)close(fd);
         close_machine(&machine);

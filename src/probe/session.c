@@ -70,10 +70,15 @@ static bool send_piece(struct session *session, const struct piece *piece)
     return flow_send(&session->flow, &send);
 }
 
+static uint32_t own_number(const struct session *session, uint32_t which)
+{
+    return SESSION_OWN | session->flow.number << 8 | which;
+}
+
 static bool send_own(struct session *session, uint32_t seq, uint8_t flags, uint16_t bytes)
 {
     return send_piece(session, &(struct piece){.seq = seq,
-                                               .number = SESSION_OWN | TO_OTHERS,
+                                               .number = own_number(session, TO_OTHERS),
                                                .flags = flags,
                                                .ttl = TTL,
                                                .bytes = bytes});
@@ -86,7 +91,7 @@ static void send_syn(struct session *session, int64_t now_ns)
         return;
     }
     struct piece syn = {.seq = session->flow.match.base,
-                        .number = SESSION_OWN | session->tries,
+                        .number = own_number(session, session->tries),
                         .flags = PACKET_SYN,
                         .ttl = TTL};
     session->tries++; /* the event may come at once */
@@ -177,7 +182,7 @@ bool session_send(struct session *session, uint32_t number, uint8_t ttl, uint16_
 
 void session_event(struct session *session, const struct probe_event *event)
 {
-    uint32_t at = event->probe & ~SESSION_OWN;
+    uint32_t at = event->probe & TO_OTHERS;
     if (at >= SESSION_TRIES)
         return;
     if (event->kind == PROBE_EVENT_REFUSED) {

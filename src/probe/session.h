@@ -95,6 +95,12 @@ enum session_news {
     SESSION_ENDED,    /* state says how */
 };
 
+/* The number given to session_open, from the number of an event of SESSION_OWN or above. */
+static inline uint32_t session_number(uint32_t probe)
+{
+    return (probe & ~SESSION_OWN) >> 8;
+}
+
 /* Opens the flow; the first SYN goes with the first session_step. Errors are those of flow_open. number and seed: see there;
  * a session's port does not follow from the seed. */
 int session_open(struct session *session, struct probe_round *round, uint32_t number, uint64_t seed, struct error *err);

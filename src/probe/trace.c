@@ -1,11 +1,10 @@
-#include "probe/trace.h"
+#include "probe/trace_state.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "probe/round.h"
 
 #define WAIT_NS CLOCK_S
 #define ESTIMATE_NS (250 * CLOCK_MS) /* for the answer that tells the distance; later it still helps */
@@ -15,8 +14,6 @@
 #define WINDOW_END 16u               /* and no further than that */
 #define BEYOND 2u                    /* TTLs probed beyond the estimated distance at once */
 #define USUAL_PATH 30u               /* how far one walks through silence to a target that is known to answer */
-#define MAX_LOOPS 2u                 /* times an address may come again before it is a loop */
-#define MAX_RUN 8u                   /* hops in a row with one address before that is a loop */
 #define PATIENCE_NS (30 * CLOCK_MS)       /* beyond what the path takes, for an attempt that is not the last */
 #define LAST_PATIENCE_NS (300 * CLOCK_MS) /* for the last */
 #define ORIGIN_NS (300 * CLOCK_MS)        /* for who sent a RST, beyond what the path takes */
@@ -26,52 +23,6 @@
 #define USUAL_HOPS 20u               /* probes of one flow out at once, as the engine's ceiling counts them */
 
 const char *const probe_trace_end_names[] = {"reached", "silent", "unreachable", "prohibited", "reset", "loop", NULL};
-
-/* Who has sent the RST that ended flows, asked with an echo request of the same TTL. */
-enum origin { ORIGIN_UNKNOWN, ORIGIN_ASKED, ORIGIN_TARGET, ORIGIN_ROUTER };
-
-/* What became of the attempts at one TTL of one flow. */
-struct slot {
-    int64_t tx_ns[PROBE_TRACE_MAX_ATTEMPTS], rx_ns[PROBE_TRACE_MAX_ATTEMPTS];
-    int64_t asked_ns;    /* when the last attempt was made; 0 = none is out */
-    uint8_t attempts;    /* made */
-    uint8_t taken;       /* bits: the kernel took it */
-    uint8_t stamped;     /* bits: its transmit stamp came */
-    uint8_t is_silent;   /* an attempt was given up */
-    enum packet_kind kind; /* of the first answer */
-};
-
-struct flow {
-    struct probe_flow flow;
-    struct slot *slots; /* by TTL - 1, beside result->hops */
-    uint8_t room;
-    uint8_t high;       /* TTLs 1..high have been probed */
-    uint8_t last;       /* highest TTL that was answered */
-    uint8_t stop;       /* lowest TTL at which the walk ended; 0 = none */
-    bool is_over;       /* nothing more is to be sent or awaited */
-};
-
-struct probe_trace {
-    struct probe_round round; /* first member */
-    struct probe_trace_settings settings;
-    struct arena *arena;
-    probe_trace_fn *progress, *done;
-    void *user;
-    struct probe_trace_result *result; /* in the arena, like the flows */
-    struct flow *flows;
-    int64_t estimate_until_ns; /* 0 = not asked; once it is over or answered, PROBE_IO_NEVER */
-    int64_t estimate_tx_ns;
-    int64_t wait_ns;
-    int64_t max_rtt_ns;        /* of all answers */
-    struct probe_flow aside; /* another than those of the result: a SYN that has arrived changes what later ones draw */
-    enum origin origin;
-    int64_t origin_asked_ns;
-    uint8_t origin_ttl;
-    uint8_t distance; /* estimated; 0 = unknown */
-    bool has_answered; /* the target replied to the estimate: it is there, however many hops before it are silent */
-    bool has_news, has_stamps;
-    bool has_sent; /* the kernel took something */
-};
 
 _Static_assert(sizeof(struct probe_trace) <= ROUND_BYTES, "a trace fits a slot");
 _Static_assert(LIMIT_HOPS * PROBE_TRACE_MAX_ATTEMPTS <= MATCH_FLOW_PROBES, "every attempt has its sequence number");
@@ -83,50 +34,10 @@ void probe_trace_defaults(struct probe_trace_settings *settings)
         .wait_ns = WAIT_NS};
 }
 
-static struct probe_trace_hop *hop_at(const struct probe_trace *trace, const struct flow *flow, uint32_t ttl)
-{
-    return &trace->result->flows[flow - trace->flows].hops[ttl - 1];
-}
-
-static bool is_answered(const struct probe_trace *trace, const struct flow *flow, uint32_t ttl)
-{
-    return sock_is_set(&hop_at(trace, flow, ttl)->addr);
-}
-
-/* --- loops --------------------------------------------------------------------------------------------------------- */
-
-/*
- * An address that comes again after something else was in between, MAX_LOOPS times, or that answers MAX_RUN times in a
- * row up to the end. One repetition is no loop: a router that forwards packets whose TTL is used up makes the next one
- * answer twice. Returns the TTL at which the circle closes, 0 = none.
- */
-static uint32_t find_loop(const struct probe_trace *trace, const struct flow *flow)
-{
-    for (uint32_t ttl = 1; ttl + 1 < flow->last; ttl++) {
-        if (!is_answered(trace, flow, ttl))
-            continue;
-        const union sock_addr *addr = &hop_at(trace, flow, ttl)->addr;
-        uint32_t again = 0, first_again = 0, run = 1;
-        bool was_here = true;
-        for (uint32_t next = ttl + 1; next <= flow->last; next++) {
-            bool is_here = sock_same_ip(addr, &hop_at(trace, flow, next)->addr);
-            if (is_here && !was_here && again++ == 0)
-                first_again = next;
-            run = is_here && was_here ? run + 1 : is_here;
-            was_here = is_here;
-        }
-        if (again >= MAX_LOOPS)
-            return first_again;
-        if (run >= MAX_RUN && again == 0)
-            return ttl + 1;
-    }
-    return 0;
-}
-
 /* --- how far to go -------------------------------------------------------------------------------------------------- */
 
 /* While the distance is still being asked for: some TTLs ahead of the last that answered. */
-static uint32_t window_of(const struct probe_trace *trace, const struct flow *flow)
+static uint32_t window_of(const struct probe_trace *trace, const struct trace_flow *flow)
 {
     uint32_t window = trace->settings.gap_limit < WINDOW ? trace->settings.gap_limit : WINDOW;
     uint32_t goal = flow->last + window;
@@ -134,7 +45,7 @@ static uint32_t window_of(const struct probe_trace *trace, const struct flow *fl
 }
 
 /* The highest TTL this flow should probe, as far as one knows now. */
-static uint32_t goal_of(const struct probe_trace *trace, const struct flow *flow)
+static uint32_t goal_of(const struct probe_trace *trace, const struct trace_flow *flow)
 {
     uint32_t goal = flow->high;
     uint32_t beyond_last = (uint32_t)flow->last + trace->settings.gap_limit;
@@ -149,15 +60,15 @@ static uint32_t goal_of(const struct probe_trace *trace, const struct flow *flow
         goal = beyond_last;
     else if (is_within)
         goal = trace->distance + trace->settings.beyond;
-    else if (is_answered(trace, flow, flow->high))
+    else if (trace_is_answered(trace, flow, flow->high))
         goal = flow->high + BEYOND; /* further than thought */
     else if (flow->slots[flow->high - 1].is_silent)
         goal = beyond_last;
     goal = goal < trace->settings.max_ttl ? goal : trace->settings.max_ttl;
-    return goal <= flow->high || (!is_within && find_loop(trace, flow)) ? flow->high : goal;
+    return goal <= flow->high || (!is_within && trace_find_loop(trace, flow)) ? flow->high : goal;
 }
 
-static bool make_room(struct probe_trace *trace, struct flow *flow, uint32_t ttl)
+static bool make_room(struct probe_trace *trace, struct trace_flow *flow, uint32_t ttl)
 {
     if (ttl <= flow->room)
         return true;
@@ -166,7 +77,7 @@ static bool make_room(struct probe_trace *trace, struct flow *flow, uint32_t ttl
         room *= 2;
     struct probe_trace_flow *shown = &trace->result->flows[flow - trace->flows];
     struct probe_trace_hop *hops = arena_alloc_array(trace->arena, room, sizeof *hops);
-    struct slot *slots = arena_alloc_array(trace->arena, room, sizeof *slots);
+    struct trace_slot *slots = arena_alloc_array(trace->arena, room, sizeof *slots);
     if (!hops || !slots)
         return false;
     if (flow->room) {
@@ -187,14 +98,14 @@ static uint32_t offset_of(uint32_t attempt, uint32_t ttl)
 }
 
 /* The number of a probe within the round: its flow and its place in the flow's sequence. */
-static uint32_t probe_of(const struct flow *flow, uint32_t offset)
+static uint32_t probe_of(const struct trace_flow *flow, uint32_t offset)
 {
-    return flow->flow.number * MATCH_FLOW_PROBES + offset;
+    return flow->number * MATCH_FLOW_PROBES + offset;
 }
 
-static bool send_probe(struct probe_trace *trace, struct flow *flow, uint32_t ttl, int64_t now)
+static bool send_probe(struct probe_trace *trace, struct trace_flow *flow, uint32_t ttl, int64_t now)
 {
-    struct slot *slot = &flow->slots[ttl - 1];
+    struct trace_slot *slot = &flow->slots[ttl - 1];
     uint32_t offset = offset_of(slot->attempts, ttl);
     int64_t before = slot->asked_ns;
     struct probe_send send = {.offset = offset,
@@ -203,7 +114,7 @@ static bool send_probe(struct probe_trace *trace, struct flow *flow, uint32_t tt
                               .tos = (uint8_t)(trace->settings.dscp << 2)};
     slot->asked_ns = now;
     slot->attempts++;
-    if (flow_send(&flow->flow, &send))
+    if (flow->session ? trace_session_send(flow, send.probe, offset, (uint8_t)ttl) : flow_send(&flow->flow, &send))
         return true;
     slot->asked_ns = before;
     slot->attempts--;
@@ -213,7 +124,7 @@ static bool send_probe(struct probe_trace *trace, struct flow *flow, uint32_t tt
 static bool answers_others(const struct probe_trace *trace, uint32_t ttl)
 {
     for (uint32_t i = 0; i < trace->settings.flows; i++) {
-        if (ttl <= trace->flows[i].high && is_answered(trace, &trace->flows[i], ttl))
+        if (ttl <= trace->flows[i].high && trace_is_answered(trace, &trace->flows[i], ttl))
             return true;
     }
     return false;
@@ -224,23 +135,23 @@ static bool answers_others(const struct probe_trace *trace, uint32_t ttl)
  * takes its time is allowed for at its last attempt. One that answers other flows may limit its answers: then patience
  * helps, and flows that do not ask again all at once.
  */
-static int64_t patience_ns(const struct probe_trace *trace, const struct flow *flow, uint32_t ttl)
+static int64_t patience_ns(const struct probe_trace *trace, const struct trace_flow *flow, uint32_t ttl)
 {
-    const struct slot *slot = &flow->slots[ttl - 1];
+    const struct trace_slot *slot = &flow->slots[ttl - 1];
     bool is_last = slot->attempts >= trace->settings.attempts;
     int64_t wait = trace->wait_ns;
     if (answers_others(trace, ttl))
-        return slot->attempts > 1 ? wait : wait + wait / 3 * flow->flow.number / trace->settings.flows;
+        return slot->attempts > 1 ? wait : wait + wait / 3 * flow->number / trace->settings.flows;
     if (trace->max_rtt_ns > 0 && (flow->last > ttl || trace->has_answered))
         wait = is_last ? 3 * trace->max_rtt_ns + LAST_PATIENCE_NS : trace->max_rtt_ns * 3 / 2 + PATIENCE_NS;
     return wait < trace->wait_ns ? wait : trace->wait_ns;
 }
 
 /* Gives up attempts whose time is over; an answer that comes after that still counts. *ret_due: when to look again. */
-static void expire(const struct probe_trace *trace, const struct flow *flow, int64_t now, int64_t *ret_due)
+static void expire(const struct probe_trace *trace, const struct trace_flow *flow, int64_t now, int64_t *ret_due)
 {
     for (uint32_t ttl = 1; ttl <= flow->high; ttl++) {
-        struct slot *slot = &flow->slots[ttl - 1];
+        struct trace_slot *slot = &flow->slots[ttl - 1];
         int64_t due = slot->asked_ns ? slot->asked_ns + patience_ns(trace, flow, ttl) : PROBE_IO_NEVER;
         if (due <= now) {
             slot->asked_ns = 0;
@@ -251,25 +162,36 @@ static void expire(const struct probe_trace *trace, const struct flow *flow, int
     }
 }
 
-/* Sends what the flow lacks. Sets *ret_due to when to look again, is_over when all is known. False: transmit buffer full. */
-static bool advance(struct probe_trace *trace, struct flow *flow, int64_t now, int64_t *ret_due)
+/* Nothing can be sent in it any more. */
+static bool is_session_over(const struct trace_flow *flow)
 {
+    return flow->session && flow->session->state > SESSION_OPEN;
+}
+
+/* Sends what the flow lacks. Sets *ret_due to when to look again, is_over when all is known. False: transmit buffer full. */
+static bool advance(struct probe_trace *trace, struct trace_flow *flow, int64_t now, int64_t *ret_due)
+{
+    if (flow->session && !trace_session_step(trace, flow, now, ret_due)) {
+        flow->is_over = false;
+        return true;
+    }
     expire(trace, flow, now, ret_due);
     uint32_t goal = goal_of(trace, flow);
     while (flow->high < goal && make_room(trace, flow, flow->high + 1u)) {
         uint32_t ttl = flow->high + 1u;
-        hop_at(trace, flow, ttl)->ttl = (uint8_t)ttl;
+        trace_hop_at(trace, flow, ttl)->ttl = (uint8_t)ttl;
         if (!send_probe(trace, flow, ttl, now))
-            return false;
+            return is_session_over(flow);
         flow->high++;
     }
     uint32_t end = flow->stop ? flow->stop : flow->high;
     bool is_over = true;
     for (uint32_t ttl = 1; ttl <= end; ttl++) {
-        struct slot *slot = &flow->slots[ttl - 1];
-        if (is_answered(trace, flow, ttl))
+        struct trace_slot *slot = &flow->slots[ttl - 1];
+        if (trace_is_answered(trace, flow, ttl))
             continue;
-        if (slot->asked_ns == 0 && slot->attempts < trace->settings.attempts && !send_probe(trace, flow, ttl, now))
+        if (slot->asked_ns == 0 && slot->attempts < trace->settings.attempts && !is_session_over(flow) &&
+            !send_probe(trace, flow, ttl, now))
             return false;
         if (slot->asked_ns != 0) {
             int64_t due = slot->asked_ns + patience_ns(trace, flow, ttl);
@@ -281,106 +203,20 @@ static bool advance(struct probe_trace *trace, struct flow *flow, int64_t now, i
     return true;
 }
 
-/* --- the result ------------------------------------------------------------------------------------------------------ */
-
-static void update_hop(const struct probe_trace *trace, struct probe_trace_hop *hop, const struct slot *slot)
-{
-    int64_t sum = 0;
-    hop->sent = hop->received = 0;
-    hop->is_tx_estimated = false;
-    for (uint32_t i = 0; i < slot->attempts; i++) {
-        bool is_stamped = (slot->stamped >> i & 1) != 0;
-        if (!(slot->taken >> i & 1))
-            continue;
-        if (slot->rx_ns[i] == 0 &&
-            ((trace->has_stamps && !is_stamped) ||
-             round_dropped_between(&trace->round, slot->tx_ns[i], slot->tx_ns[i] + trace->wait_ns))) {
-            trace->result->overloaded++; /* never left this host, or its answer was dropped here */
-            continue;
-        }
-        hop->sent++;
-        if (slot->rx_ns[i] == 0)
-            continue;
-        hop->received++;
-        hop->is_tx_estimated |= !is_stamped;
-        int64_t rtt = slot->rx_ns[i] - slot->tx_ns[i];
-        sum += rtt > 0 ? rtt : 1;
-    }
-    hop->rtt_ns = hop->received ? sum / hop->received : 0;
-}
-
-static enum probe_trace_end end_of(const struct probe_trace *trace, const struct flow *flow, uint32_t *ret_hops)
-{
-    const struct probe_trace_hop *last;
-    uint32_t loop;
-    *ret_hops = flow->last;
-    if (flow->stop) {
-        last = hop_at(trace, flow, flow->stop);
-        *ret_hops = flow->stop;
-        int family = trace->settings.dst.sa.sa_family;
-        struct packet_icmp said = {
-            .kind = flow->slots[flow->stop - 1].kind, .type = last->icmp_type, .code = last->icmp_code};
-        if (said.kind == PACKET_RESET && !last->is_target)
-            return PROBE_TRACE_RESET;
-        if (last->is_target && (said.kind != PACKET_UNREACHABLE || packet_is_port_unreachable(family, &said)))
-            return PROBE_TRACE_REACHED;
-        bool is_prohibited = packet_is_prohibited(family, &said);
-        /* A router that answers for itself at one TTL and says "unreachable" at the next is one hop. */
-        if (flow->stop > 1 && sock_same_ip(&last->addr, &hop_at(trace, flow, flow->stop - 1u)->addr))
-            *ret_hops = flow->stop - 1u;
-        return is_prohibited ? PROBE_TRACE_PROHIBITED : PROBE_TRACE_UNREACHABLE;
-    }
-    loop = find_loop(trace, flow);
-    if (loop)
-        *ret_hops = loop;
-    return loop ? PROBE_TRACE_LOOP : PROBE_TRACE_SILENT;
-}
-
-static void update_flow(const struct probe_trace *trace, const struct flow *flow, struct probe_trace_flow *shown)
-{
-    for (uint32_t ttl = 1; ttl <= flow->high; ttl++)
-        update_hop(trace, &shown->hops[ttl - 1], &flow->slots[ttl - 1]);
-    shown->probed = flow->high;
-    shown->end = end_of(trace, flow, &shown->hop_count);
-    shown->end_type = shown->end_code = 0;
-    if (flow->stop && (shown->end == PROBE_TRACE_UNREACHABLE || shown->end == PROBE_TRACE_PROHIBITED)) {
-        shown->end_type = shown->hops[flow->stop - 1].icmp_type;
-        shown->end_code = shown->hops[flow->stop - 1].icmp_code;
-    }
-}
-
-static void update_result(struct probe_trace *trace)
-{
-    struct probe_trace_result *result = trace->result;
-    result->sent = result->received = result->overloaded = 0;
-    result->distance = trace->distance;
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < result->flow_count; i++) {
-        update_flow(trace, &trace->flows[i], &result->flows[i]);
-        for (uint32_t j = 0; j < result->flows[i].hop_count; j++) {
-            result->sent += result->flows[i].hops[j].sent;
-            result->received += result->flows[i].hops[j].received;
-        }
-        uint32_t hops = result->flows[i].hop_count;
-        if (result->flows[i].end == PROBE_TRACE_REACHED && (found == 0 || hops < found))
-            found = hops;
-    }
-    if (found)
-        result->distance = (uint8_t)found;
-    result->end_ns = probe_engine_mono_ns(trace->round.engine);
-}
-
 static void forget(struct probe_trace *trace)
 {
-    for (uint32_t i = 0; i < trace->settings.flows; i++)
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        if (trace->flows[i].session)
+            session_close(trace->flows[i].session);
         flow_close(&trace->flows[i].flow);
+    }
     flow_close(&trace->aside);
     round_free(&trace->round);
 }
 
 static void end(struct probe_trace *trace)
 {
-    update_result(trace);
+    trace_update(trace);
     const struct probe_trace_result *result = trace->result;
     probe_trace_fn *done = trace->done;
     void *user = trace->user;
@@ -429,10 +265,10 @@ static bool has_stopped(const struct probe_trace *trace)
 }
 
 /* The first flow that a RST ended; NULL = none. */
-static const struct flow *reset_flow(const struct probe_trace *trace)
+static const struct trace_flow *reset_flow(const struct probe_trace *trace)
 {
     for (uint32_t i = 0; i < trace->settings.flows; i++) {
-        const struct flow *flow = &trace->flows[i];
+        const struct trace_flow *flow = &trace->flows[i];
         if (flow->stop && flow->slots[flow->stop - 1].kind == PACKET_RESET)
             return flow;
     }
@@ -454,7 +290,7 @@ static int open_aside(struct probe_trace *trace, enum probe_protocol protocol, s
  */
 static bool know_origin(struct probe_trace *trace, int64_t now, int64_t *ret_due)
 {
-    const struct flow *flow = reset_flow(trace);
+    const struct trace_flow *flow = reset_flow(trace);
     if (!flow || trace->origin == ORIGIN_TARGET || trace->origin == ORIGIN_ROUTER)
         return true;
     if (trace->origin == ORIGIN_UNKNOWN) {
@@ -502,13 +338,12 @@ static void step_timer(struct probe_trace *trace, int64_t now)
     round_wake_at(&trace->round, due);
     if (trace->has_news && trace->progress) {
         trace->has_news = false;
-        update_result(trace);
+        trace_update(trace);
         trace->progress(trace->user, trace->result); /* may stop us: nothing may follow */
     }
 }
 
-/* How far away a host is that answers with this TTL, taking the next of the usual initial values. */
-static uint8_t distance_from(uint8_t ttl)
+uint8_t trace_distance_from(uint8_t ttl)
 {
     uint32_t initial = ttl <= 64 ? 64 : ttl <= 128 ? 128 : 255;
     uint32_t distance = initial - ttl + 1;
@@ -527,7 +362,7 @@ static void step_estimate(struct probe_trace *trace, const struct probe_answer *
 {
     if (is_reply(trace, answer)) {
         trace->has_answered = true;
-        trace->distance = distance_from(answer->packet->ttl);
+        trace->distance = trace_distance_from(answer->packet->ttl);
         int64_t rtt = answer->packet->rx_ns - trace->estimate_tx_ns;
         if (trace->estimate_tx_ns && rtt > trace->max_rtt_ns)
             trace->max_rtt_ns = rtt;
@@ -550,8 +385,9 @@ static bool is_end(const struct probe_trace *trace, const struct probe_answer *a
         return true;
     case PACKET_TTL_EXCEEDED:
         return sock_same_ip(&answer->packet->src, &trace->settings.dst);
-    case PACKET_ECHO_REQUEST:
     case PACKET_SEGMENT:
+        return trace->settings.is_in_session; /* else none is matched to a SYN */
+    case PACKET_ECHO_REQUEST:
     case PACKET_OTHER:
         break;
     }
@@ -593,10 +429,10 @@ static void step_origin(struct probe_trace *trace, const struct probe_answer *an
     if (trace->origin == ORIGIN_TARGET || sock_same_ip(&answer->packet->src, &trace->settings.dst))
         return;
     for (uint32_t i = 0; i < trace->settings.flows; i++) {
-        struct flow *flow = &trace->flows[i];
+        struct trace_flow *flow = &trace->flows[i];
         if (flow->stop != trace->origin_ttl || flow->slots[flow->stop - 1].kind != PACKET_RESET)
             continue;
-        struct probe_trace_hop *hop = hop_at(trace, flow, flow->stop);
+        struct probe_trace_hop *hop = trace_hop_at(trace, flow, flow->stop);
         hop->addr = answer->packet->src;
         hop->is_target = false;
     }
@@ -614,12 +450,15 @@ static void step_answer(struct probe_trace *trace, const struct probe_answer *an
         return;
     if (answer->tcp && answer->tcp->mss)
         trace->result->flows[answer->flow].mss = answer->tcp->mss;
-    struct flow *flow = &trace->flows[answer->flow];
-    uint32_t ttl = answer->offset % LIMIT_HOPS + 1, attempt = answer->offset / LIMIT_HOPS;
+    struct trace_flow *flow = &trace->flows[answer->flow];
+    uint32_t offset = answer->offset;
+    if (flow->session && !trace_session_take(trace, flow, answer, &offset))
+        return;
+    uint32_t ttl = offset % LIMIT_HOPS + 1, attempt = offset / LIMIT_HOPS;
     if (ttl > flow->high || attempt >= flow->slots[ttl - 1].attempts)
         return; /* an answer to what was not sent */
-    struct slot *slot = &flow->slots[ttl - 1];
-    struct probe_trace_hop *hop = hop_at(trace, flow, ttl);
+    struct trace_slot *slot = &flow->slots[ttl - 1];
+    struct probe_trace_hop *hop = trace_hop_at(trace, flow, ttl);
     if (slot->tx_ns[attempt] == 0 || slot->rx_ns[attempt] != 0)
         return; /* a duplicate */
     if (sock_is_set(&hop->addr) && !sock_same_ip(&hop->addr, &answer->packet->src))
@@ -649,12 +488,16 @@ static void step_sent(struct probe_trace *trace, const struct probe_event *event
 {
     uint32_t offset = event->probe % MATCH_FLOW_PROBES;
     trace->has_sent = true;
+    if (event->probe & SESSION_OWN) {
+        session_event(trace->flows[session_number(event->probe)].session, event);
+        return;
+    }
     if (event->probe / MATCH_FLOW_PROBES == ASIDE) {
         trace->estimate_tx_ns = trace->origin == ORIGIN_UNKNOWN ? event->at_ns : trace->estimate_tx_ns;
         return;
     }
     uint32_t attempt = offset / LIMIT_HOPS;
-    struct slot *slot = &trace->flows[event->probe / MATCH_FLOW_PROBES].slots[offset % LIMIT_HOPS];
+    struct trace_slot *slot = &trace->flows[event->probe / MATCH_FLOW_PROBES].slots[offset % LIMIT_HOPS];
     if (!is_stamp) {
         slot->taken |= (uint8_t)(1u << attempt);
         slot->tx_ns[attempt] = event->at_ns;
@@ -676,6 +519,8 @@ static void step(struct probe_round *round, const struct probe_event *event)
         step_sent(trace, event, false);
         break;
     case PROBE_EVENT_REFUSED:
+        if (event->probe & SESSION_OWN)
+            session_event(trace->flows[session_number(event->probe)].session, event);
         step_refused(trace, event->sys_errno);
         break;
     case PROBE_EVENT_STAMP:
@@ -697,6 +542,8 @@ static int check(const struct probe_trace_settings *settings, struct error *err)
         return error_set(err, E_INVALID, "src", "the source address is not of the target's family");
     if (settings->protocol == PROBE_TCP && sock_port(&settings->dst) == 0)
         return error_set(err, E_REQUIRED, "dst", "a TCP port to probe is needed");
+    if (settings->is_in_session && settings->protocol != PROBE_TCP)
+        return error_set(err, E_INVALID, "is_in_session", "only TCP has sessions");
     if (settings->flows < 1 || settings->flows > LIMIT_PATH_TRACES)
         return error_set(err, E_RANGE, "flows", "must be from 1 to %u", LIMIT_PATH_TRACES);
     if (settings->max_ttl < 1 || settings->max_ttl > LIMIT_HOPS)
@@ -716,25 +563,37 @@ static int check(const struct probe_trace_settings *settings, struct error *err)
     return 0;
 }
 
+int trace_open_flow(struct probe_trace *trace, uint32_t number, struct error *err)
+{
+    uint64_t seed = trace->settings.flow_seed;
+    struct probe_flow *flow = &trace->flows[number].flow;
+    flow->match.protocol = trace->settings.protocol;
+    flow->match.src = trace->settings.src;
+    flow->match.dst = trace->settings.dst;
+    flow->match.payload_size = trace->settings.protocol == PROBE_TCP ? 0 : PAYLOAD_BYTES;
+    /* Far apart, so that no two flows of a trace agree in either byte. */
+    uint16_t sum = (uint16_t)(1 + (trace->sum + number * 0x1357u) % 0xfffe);
+    int rc = flow_open(&trace->round, flow, number, sum, seed ? str_hash(&number, sizeof number, seed) : 0, err);
+    if (!rc)
+        trace->result->flows[number].id = flow->match.id;
+    return rc;
+}
+
 static int open_flows(struct probe_trace *trace, struct error *err)
 {
     uint64_t seed = trace->settings.flow_seed;
-    uint32_t sum = seed ? (uint16_t)(seed >> 16) : flow_random_sum(trace->round.engine);
+    trace->sum = seed ? (uint16_t)(seed >> 16) : flow_random_sum(trace->round.engine);
     for (uint32_t i = 0; i < trace->settings.flows; i++) {
-        struct flow *flow = &trace->flows[i];
-        flow->flow.match.protocol = trace->settings.protocol;
-        flow->flow.match.src = trace->settings.src;
-        flow->flow.match.dst = trace->settings.dst;
-        flow->flow.match.payload_size = trace->settings.protocol == PROBE_TCP ? 0 : PAYLOAD_BYTES;
-        /* Far apart, so that no two flows of a trace agree in either byte. */
-        uint16_t own = (uint16_t)(1 + (sum + i * 0x1357u) % 0xfffe);
-        int rc = flow_open(&trace->round, &flow->flow, i, own, seed ? str_hash(&i, sizeof i, seed) : 0, err);
+        trace->flows[i].number = i;
+        trace->result->flows[i].end = PROBE_TRACE_SILENT;
+        int rc = trace->settings.is_in_session ? trace_session_open(trace, &trace->flows[i], err)
+                                               : trace_open_flow(trace, i, err);
         if (rc)
             return rc;
-        trace->result->flows[i].id = flow->flow.match.id;
-        trace->result->flows[i].end = PROBE_TRACE_SILENT;
     }
-    return trace->settings.distance ? 0 : open_aside(trace, trace->settings.protocol, err);
+    if (trace->settings.distance || trace->settings.is_in_session)
+        return 0;
+    return open_aside(trace, trace->settings.protocol, err);
 }
 
 int probe_trace_start(struct probe_engine *engine, const struct probe_trace_settings *settings, struct arena *arena,
@@ -747,7 +606,7 @@ int probe_trace_start(struct probe_engine *engine, const struct probe_trace_sett
         return rc;
     struct probe_trace_result *result = arena_alloc(arena, sizeof *result);
     struct probe_trace_flow *shown = arena_alloc_array(arena, settings->flows, sizeof *shown);
-    struct flow *flows = arena_alloc_array(arena, settings->flows, sizeof *flows);
+    struct trace_flow *flows = arena_alloc_array(arena, settings->flows, sizeof *flows);
     if (!result || !shown || !flows)
         return error_set(err, E_LIMIT, "", "no memory left for the round");
     uint32_t out = settings->max_ttl < USUAL_HOPS ? settings->max_ttl : USUAL_HOPS;
@@ -764,7 +623,7 @@ int probe_trace_start(struct probe_engine *engine, const struct probe_trace_sett
     trace->flows = flows;
     trace->wait_ns = settings->wait_ns;
     trace->distance = settings->distance;
-    trace->estimate_until_ns = settings->distance ? PROBE_IO_NEVER : 0;
+    trace->estimate_until_ns = settings->distance || settings->is_in_session ? PROBE_IO_NEVER : 0;
     trace->result = result;
     result->start_ns = probe_engine_mono_ns(engine);
     result->start_wall_ns = probe_engine_wall_ns(engine);
@@ -781,7 +640,7 @@ int probe_trace_start(struct probe_engine *engine, const struct probe_trace_sett
 
 const struct probe_trace_result *probe_trace_result(struct probe_trace *trace)
 {
-    update_result(trace);
+    trace_update(trace);
     return trace->result;
 }
 

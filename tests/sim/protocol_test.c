@@ -148,6 +148,53 @@ static void flows_keep_to_one_path_and_find_all(void **state)
     }
 }
 
+/* Within a session; a target that does not do what it takes is probed with SYNs. */
+static void in_session_traces_are_exact(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"", "node app sack not-permitted\n", "node app timestamps off\n",
+                                        "node app compressed-acks warm\n", "node app think 7ms\n"};
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0] * 2; i++) {
+        struct world world;
+        char text[2000];
+        bool is_ip6 = i % 2 == 1, has_session = i / 2 != 1;
+        (void)snprintf(text, sizeof text, "%s%s", CHAIN, hosts[i / 2]);
+        open_world(&world, text, PROBE_TCP);
+        world.trace.is_in_session = true;
+        const struct probe_trace_result *result = world_trace(&world, targets[is_ip6]);
+        assert_all(result, PROBE_TRACE_REACHED, is_ip6 ? V1 " " V2 " " V3 " " APP6 : R1 " " R2 " " R3 " " APP);
+        for (uint32_t f = 0; f < 3; f++) {
+            static const int64_t rtts_ms[] = {2, 6, 12, 20};
+            assert_int_equal(result->flows[f].is_in_session, has_session);
+            assert_int_equal(result->flows[f].mss, is_ip6 ? 1440 : 1460);
+            for (uint32_t h = 0; h < 4; h++) {
+                const struct probe_trace_hop *hop = &result->flows[f].hops[h];
+                assert_int_equal(hop->sent, 1);
+                assert_int_equal(hop->rtt_ns, (rtts_ms[h] + (h == 3 && i / 2 == 4 ? 7 : 0)) * CLOCK_MS);
+                assert_int_equal(hop->is_target, h == 3);
+            }
+        }
+        sim_run(world.sim, 10 * CLOCK_S, NULL); /* nothing is left to come */
+        world_close(&world);
+    }
+}
+
+static void in_session_traces_pass_where_syns_do_not(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct world world;
+        bool is_in_session = i / 2 == 1;
+        open_world(&world, CHAIN "node r1 drop-syn-change\n", PROBE_TCP);
+        world.trace.is_in_session = is_in_session;
+        const struct probe_trace_result *result = world_trace(&world, targets[i % 2]);
+        assert_int_equal(result->flows[0].is_in_session, is_in_session);
+        if (is_in_session)
+            assert_all(result, PROBE_TRACE_REACHED, i % 2 ? V1 " " V2 " " V3 " " APP6 : R1 " " R2 " " R3 " " APP);
+        world_close(&world);
+    }
+}
+
 /* Many traces to one target at once: no answer is taken for another's. */
 static void concurrent_traces_do_not_mix(void **state)
 {
@@ -192,6 +239,8 @@ int main(void)
         cmocka_unit_test(resets_are_told_apart),
         cmocka_unit_test(ends_are_told_apart),
         cmocka_unit_test(flows_keep_to_one_path_and_find_all),
+        cmocka_unit_test(in_session_traces_are_exact),
+        cmocka_unit_test(in_session_traces_pass_where_syns_do_not),
         cmocka_unit_test(concurrent_traces_do_not_mix),
     };
     return cmocka_run_group_tests_name("simulated TCP and UDP traces", tests, NULL, NULL);

@@ -264,6 +264,7 @@ static int start_trace(struct state *state, struct error *err)
     struct probe_trace_settings trace;
     probe_trace_defaults(&trace);
     trace.protocol = protocol_of(state->settings);
+    trace.is_in_session = trace.protocol == PROBE_TCP && state->settings->path_trace_mode == AGENT_TO_SERVER_IN_SESSION;
     trace.dst = state->dst;
     trace.src = state->src;
     trace.dscp = dscp_of(state->settings);

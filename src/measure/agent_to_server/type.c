@@ -35,7 +35,7 @@ static const struct field settings_fields[] = {
     FIELD_I32(struct agent_to_server_settings, num_path_traces, "numPathTraces",
               (.min = 1, .max = 10, .preset = "3"), "Path traces of a round, each with a flow of its own"),
     FIELD_ENUM(struct agent_to_server_settings, path_trace_mode, "pathTraceMode", path_trace_mode_words,
-               (.preset = "classic"), "Whether path traces run within a TCP session"),
+               (.preset = "classic"), "Whether the path traces of TCP run within a session, as firewalls may demand that drop odd SYNs"),
     FIELD_I32(struct agent_to_server_settings, ping_payload_size, "pingPayloadSize",
               (.min = 0, .max = 1400, .unit = "bytes"),
               "Payload of the probes of the end-to-end stream; the least that measures when not given"),
