@@ -176,6 +176,21 @@ static void a_trace(void **state)
     hops[0].rdns = "r1.example.net";
     hops[0].oculi.quoted_ttl = 1;
     hops[0].mpls = "L=16,E=0,S=1,T=1";
+    hops[0].oculi.tunnel = "Hop 1 in an MPLS tunnel";
+    hops[1].oculi.tunnel = "Possibly 3 hops hidden in an MPLS tunnel";
+    const char *revealed[] = {"10.0.0.7", ""};
+    struct measure_tunnel tunnels[2];
+    for (int i = 0; i < 2; i++) {
+        field_defaults(&measure_tunnel_table, &tunnels[i]);
+        tunnels[i].first_hop = tunnels[i].last_hop = i ? 3 : 1;
+        tunnels[i].kind = i ? MEASURE_TUNNEL_INVISIBLE : MEASURE_TUNNEL_EXPLICIT;
+        tunnels[i].confidence = i ? MEASURE_TUNNEL_SUSPECTED : MEASURE_TUNNEL_CERTAIN;
+        tunnels[i].length = i ? 3 : 1;
+        tunnels[i].is_length_exact = i == 0;
+        tunnels[i].evidence = i ? "the way back" : "labels at hop 1";
+    }
+    tunnels[1].revealed = (struct field_list){revealed, 2};
+    route.oculi.tunnels = (struct field_list){tunnels, 2};
     route.hops = (struct field_list){hops, 2};
     route.oculi.silent_hops = (struct field_list){silent, 1};
     route.oculi.flow = 1;
@@ -186,18 +201,25 @@ static void a_trace(void **state)
     record.path_traces = (struct field_list){&route, 1};
     trace_show_csv(&record, &buf);
     expect(&buf, "192.0.2.9,192.0.2.9,1,reached,1,10.0.0.1,r1.example.net,2,1,50,1.234567,11-0,1,61,"
-                 "\"L=16,E=0,S=1,T=1\"\n"
-                 "192.0.2.9,192.0.2.9,1,reached,2,,,3,0,100,,,,,\n"
-                 "192.0.2.9,192.0.2.9,1,reached,3,192.0.2.9,,2,2,0,1.234567,0-0,,61,\n");
+                 "\"L=16,E=0,S=1,T=1\",Hop 1 in an MPLS tunnel\n"
+                 "192.0.2.9,192.0.2.9,1,reached,2,,,3,0,100,,,,,,\n"
+                 "192.0.2.9,192.0.2.9,1,reached,3,192.0.2.9,,2,2,0,1.234567,0-0,,61,,"
+                 "Possibly 3 hops hidden in an MPLS tunnel\n");
     struct measure_path_vis paths = {.path_traces = record.path_traces};
     show_paths(&paths, true, &buf);
     expect(&buf, "hop  address                    traces   sent received    loss    avg ms   icmp q-ttl r-ttl\n"
                  "  1  r1.example.net (10.0.0.1)  1           2        1   50.0%     1.235   11-0     1    61"
                  "  MPLS L=16,E=0,S=1,T=1\n"
                  "  2  (silent)                   1           3        0  100.0%         -      -     -     -\n"
-                 "  3  192.0.2.9                  1           2        2    0.0%     1.235    0-0     -    61  target\n"
+                 "  3  192.0.2.9                  1           2        2    0.0%     1.235    0-0     -    61  target"
+                 "  Possibly 3 hops hidden in an MPLS tunnel\n"
                  "\n"
                  "reached the target in 3 hops (trace 1)\n");
+    show_tunnels(&paths, &buf);
+    expect(&buf, "explicit MPLS tunnel at hop 1, 1 router, certain (trace 1): labels at hop 1\n"
+                 "invisible MPLS tunnel before hop 3, about 3 hidden routers, suspected (trace 1): the way back\n"
+                 "    10.0.0.7\n"
+                 "    (silent)\n");
     char text[64];
     assert_string_equal(show_flows(1u << 1 | 1u << 2 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 8, text, sizeof text),
                         "1-3,5,7,8");

@@ -73,7 +73,7 @@ struct row {
     uint32_t flows;      /* bits: the traces that saw it, the first one is bit 1 */
     int32_t sent, received;
     double rtt_sum_us;
-    const char *mpls, *icmp;
+    const char *mpls, *tunnel, *icmp;
     int32_t reply_ttl, quoted_ttl;
     bool is_target;
 };
@@ -112,6 +112,7 @@ static void collect_hop(const struct measure_route *route, int32_t at, struct ro
         row->received += hops[i].oculi.received;
         row->rtt_sum_us += hops[i].oculi.response_time_us * hops[i].oculi.received;
         row->mpls = hops[i].mpls ? hops[i].mpls : row->mpls;
+        row->tunnel = hops[i].oculi.tunnel ? hops[i].oculi.tunnel : row->tunnel;
         row->icmp = hops[i].oculi.icmp;
         row->reply_ttl = hops[i].oculi.reply_ttl;
         row->quoted_ttl = hops[i].oculi.quoted_ttl;
@@ -206,6 +207,8 @@ static void show_row(int32_t hop, bool is_first, const struct row *row, unsigned
         buf_puts(buf, "  target");
     if (row->mpls)
         buf_printf(buf, "  MPLS %s", row->mpls);
+    if (row->tunnel && !(row->mpls && str_starts(row->tunnel, "Hop "))) /* labels say so themselves */
+        buf_printf(buf, "  %s", row->tunnel);
     buf_puts(buf, "\n");
 }
 
@@ -263,6 +266,59 @@ void show_ends(const struct measure_path_vis *paths, struct buf *buf)
         show_end(&routes[i], buf);
         bool is_one = (flows & (flows - 1)) == 0;
         buf_printf(buf, " (%s %s)\n", is_one ? "trace" : "traces", show_flows(flows, text, sizeof text));
+    }
+}
+
+static bool is_same_tunnel(const struct measure_tunnel *a, const struct measure_tunnel *b)
+{
+    return a->kind == b->kind && a->confidence == b->confidence && a->first_hop == b->first_hop &&
+           a->last_hop == b->last_hop && str_equal(a->evidence, b->evidence);
+}
+
+static const struct measure_tunnel *find_tunnel(const struct measure_route *route, const struct measure_tunnel *like)
+{
+    const struct measure_tunnel *tunnels = route->oculi.tunnels.items;
+    for (size_t i = 0; i < route->oculi.tunnels.count; i++) {
+        if (is_same_tunnel(&tunnels[i], like))
+            return &tunnels[i];
+    }
+    return NULL;
+}
+
+static void show_tunnel(const struct measure_tunnel *tunnel, uint32_t flows, struct buf *buf)
+{
+    char text[FLOWS_BYTES];
+    const char *const *revealed = tunnel->revealed.items;
+    bool is_hiding = tunnel->kind == MEASURE_TUNNEL_OPAQUE || tunnel->kind == MEASURE_TUNNEL_INVISIBLE;
+    buf_printf(buf, "%s MPLS tunnel %s hop", measure_tunnel_kind_words[tunnel->kind], is_hiding ? "before" : "at");
+    if (tunnel->first_hop == tunnel->last_hop)
+        buf_printf(buf, " %d", tunnel->first_hop);
+    else
+        buf_printf(buf, "s %d-%d", tunnel->first_hop, tunnel->last_hop);
+    buf_printf(buf, ", %s%d %s%s, %s (%s %s): %s\n", tunnel->is_length_exact ? "" : "about ", tunnel->length,
+               is_hiding ? "hidden router" : "router", tunnel->length == 1 ? "" : "s",
+               measure_tunnel_confidence_words[tunnel->confidence], (flows & (flows - 1)) == 0 ? "trace" : "traces",
+               show_flows(flows, text, sizeof text), tunnel->evidence);
+    for (size_t i = 0; i < tunnel->revealed.count; i++)
+        buf_printf(buf, "    %s\n", revealed[i][0] ? revealed[i] : "(silent)");
+}
+
+void show_tunnels(const struct measure_path_vis *paths, struct buf *buf)
+{
+    const struct measure_route *routes = paths->path_traces.items;
+    for (size_t i = 0; i < paths->path_traces.count; i++) {
+        const struct measure_tunnel *tunnels = routes[i].oculi.tunnels.items;
+        for (size_t k = 0; k < routes[i].oculi.tunnels.count; k++) {
+            uint32_t flows = 0;
+            bool is_told = false;
+            for (size_t j = 0; j < paths->path_traces.count; j++) {
+                bool is_same = find_tunnel(&routes[j], &tunnels[k]) != NULL;
+                flows |= is_same ? 1u << (routes[j].oculi.flow & 31) : 0;
+                is_told |= is_same && j < i;
+            }
+            if (!is_told)
+                show_tunnel(&tunnels[k], flows, buf);
+        }
     }
 }
 

@@ -19,6 +19,8 @@ void show_result(const struct measure_type *type, const void *result, struct buf
 /* The traces of a result as a table, one line for each address at each distance, and how each way ended. Verbose: what
  * the answers said and the TTLs they quoted and came with. */
 void show_paths(const struct measure_path_vis *paths, bool is_verbose, struct buf *buf);
+/* The MPLS tunnels of the traces, one line for each with what speaks for it; nothing when there are none. */
+void show_tunnels(const struct measure_path_vis *paths, struct buf *buf);
 /* The ends alone: traces that took the same way to the same end share a line. */
 void show_ends(const struct measure_path_vis *paths, struct buf *buf);
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/csv.h"
+#include "cli/look.h"
 #include "cli/probing.h"
 #include "cli/show.h"
 #include "cli/trace_show.h"
@@ -22,7 +23,7 @@
 struct options {
     int32_t flows, max_ttl, gap_limit, attempts;
     double wait_s;
-    bool is_verbose;
+    bool is_looking, is_revealing, is_verbose;
 };
 
 static const struct field option_fields[] = {
@@ -37,6 +38,10 @@ static const struct field option_fields[] = {
               "Probes to a hop that stays silent"),
     FIELD_F64(struct options, wait_s, "wait", (.min = 0.001, .max = 10, .preset = "1", .unit = "s", .letter = 'w'),
               "How long an answer is waited for"),
+    FIELD_BOOL(struct options, is_looking, "tunnels", (.preset = "false", .letter = 't'),
+               "Look closer at MPLS tunnels: echo requests to the hops compare the ways back"),
+    FIELD_BOOL(struct options, is_revealing, "reveal", (.preset = "false", .letter = 'r'),
+               "The same, and trace to the ends of tunnels that hide routers, which may show them"),
     FIELD_BOOL(struct options, is_verbose, "verbose", (.preset = "false", .letter = 'v'),
                "Show ICMP types, quoted TTLs and TTLs of replies"),
 };
@@ -59,6 +64,8 @@ struct host {
     struct session *session;
     struct probing_host host;
     struct probe_trace *trace; /* NULL = not running */
+    const struct probe_trace_result *result; /* of the trace, when it is over */
+    struct look *look;         /* NULL = not running */
     struct names_wait *naming; /* likewise */
     struct arena arena;        /* of the trace and its record, until it is printed */
     struct arena scratch;      /* of what is shown while it runs */
@@ -115,8 +122,11 @@ static void put_text(struct host *host, struct buf *buf)
         buf_printf(buf, "%s\n", record->error_details);
     else if (host->session->probing.options.is_quiet)
         show_ends(&paths, buf);
-    else
+    else {
         show_paths(&paths, options->is_verbose, buf);
+        if (options->is_verbose || options->is_looking || options->is_revealing)
+            show_tunnels(&paths, buf);
+    }
 }
 
 static void put_record(struct host *host, struct buf *buf)
@@ -243,18 +253,55 @@ static bool wait_for_names(struct host *host, const struct probe_trace_result *r
     return host->naming;
 }
 
+static void complete(struct host *host)
+{
+    stop_running(host);
+    if (wait_for_names(host, host->result))
+        step(host->session);
+    else
+        on_named(host);
+}
+
+static void on_looked(void *user)
+{
+    struct host *host = user;
+    struct look *look = host->look;
+    struct measure_route *routes = host->record.path_traces.items;
+    host->look = NULL;
+    for (size_t i = 0; i < host->record.path_traces.count; i++) {
+        const struct tunnel_list *tunnels = look_tunnels(look, (uint32_t)i);
+        if (tunnels)
+            measure_paths_set_tunnels(&routes[i], tunnels, &host->arena);
+    }
+    complete(host);
+}
+
+static struct look *look_closer(struct host *host)
+{
+    const struct session *session = host->session;
+    const struct options *options = &session->options;
+    struct probe_tunnel_settings settings;
+    if (session->is_stopping || !(options->is_looking || options->is_revealing))
+        return NULL;
+    probe_tunnel_defaults(&settings);
+    settings.src = session->probing.place.source;
+    settings.is_revealing = options->is_revealing;
+    settings.wait_ns = (int64_t)(options->wait_s * 1e9 + 0.5);
+    settings.dscp = (uint8_t)session->probing.options.dscp;
+    return look_start(session->probing.place.engine, host->result, &settings, &host->arena, on_looked, host);
+}
+
 static void on_done(void *user, const struct probe_trace_result *result)
 {
     struct host *host = user;
     host->trace = NULL;
+    host->result = result;
     fill(host, result, &host->arena);
     for (uint32_t i = 0; i < result->flow_count; i++)
         host->has_reached |= result->flows[i].end == PROBE_TRACE_REACHED;
-    stop_running(host);
-    if (wait_for_names(host, result))
-        step(host->session);
-    else
-        on_named(host);
+    host->look = look_closer(host);
+    if (!host->look)
+        complete(host);
 }
 
 static void on_resolved(void *user)
@@ -341,6 +388,8 @@ static void finish(void *user)
         names_wait_cancel(host->naming);
         if (host->trace)
             probe_trace_finish(host->trace); /* calls on_done */
+        else if (host->look)
+            look_finish(host->look); /* calls on_looked */
         else if (host->naming)
             on_named(host);
         else

@@ -32,6 +32,7 @@ static const struct field row_fields[] = {
     FIELD_I32(struct trace_row, quoted_ttl, "quotedTtl", (), "TTL of the probe as the answer quotes it"),
     FIELD_I32(struct trace_row, reply_ttl, "replyTtl", (), "TTL of the answer as it arrived"),
     FIELD_STR(struct trace_row, mpls, "mpls", (), "MPLS label stack, as L=399088,E=0,S=1,T=1"),
+    FIELD_STR(struct trace_row, tunnel, "tunnel", (), "The MPLS tunnel it is in or that ends there, in words"),
 };
 const struct field_table trace_row_table =
     FIELD_TABLE("TraceRow", struct trace_row, row_fields, NULL, "One hop of one trace");
@@ -50,6 +51,7 @@ static void put_hop(struct trace_row row, const struct measure_hop *hop, struct 
     row.quoted_ttl = hop->oculi.quoted_ttl;
     row.reply_ttl = hop->oculi.reply_ttl;
     row.mpls = hop->mpls;
+    row.tunnel = hop->oculi.tunnel;
     csv_row(&trace_row_table, &row, buf);
 }
 

@@ -28,7 +28,7 @@ struct trace_row {
     double loss, avg_latency; /* %, ms */
     const char *icmp;
     int32_t quoted_ttl, reply_ttl;
-    const char *mpls;
+    const char *mpls, *tunnel;
 };
 extern const struct field_table trace_row_table;
 
