@@ -5,12 +5,12 @@
  * RFC 9293 (states, which segment draws which answer), 2018 (SACK: the block of the newest segment first), 2883 (a
  * duplicate is told by a first block that lies below the acknowledgement or within the second), 5961 (a reset counts
  * only at the expected sequence number, a SYN within a connection draws an acknowledgement), 7323 (timestamps; once
- * agreed, a segment without them is dropped, section 3.2). Acknowledgements without data are sent at most every 500 ms
- * to segments out of the window, as Linux does.
+ * agreed, a segment without them is dropped, section 3.2). What only a stray segment without data asks for is sent at most
+ * every 500 ms, as Linux does.
  *
- * A SYN+ACK is sent again until it is acknowledged or reset: after 1, 3, 7, 15 and 31 seconds. A second SYN of other
- * sequence number meets a half-open connection as in Linux: within the window it is answered by a reset, which ends the
- * half-open connection, otherwise by an acknowledgement.
+ * A SYN+ACK is sent again until it is acknowledged or reset: after 1, 3, 7, 15 and 31 seconds. A second SYN meets a
+ * half-open connection as in Linux: the same is answered alike (at most every 500 ms); one of another sequence number
+ * within the window is answered by a reset, which ends the half-open connection, otherwise by an acknowledgement.
  *
  * Every segment is acknowledged at once, unless the host compresses acknowledgements as Linux does since 4.18: from
  * the fourth segment behind the same hole on, one acknowledgement is sent min(1 ms, RTT / 20) + 0.1 ms after the first
@@ -337,13 +337,18 @@ static enum lab_tcp_answer ack_now(struct turn *turn, const struct tcp_block *du
     return LAB_TCP_NOW;
 }
 
+static bool is_limit_kept(struct turn *turn)
+{
+    if (turn->now_ns - turn->conn->limited_ns < LIMIT_NS)
+        return false;
+    turn->conn->limited_ns = turn->now_ns;
+    return true;
+}
+
 /* One that only a stray segment without data asks for. */
 static enum lab_tcp_answer ack_rarely(struct turn *turn)
 {
-    if (turn->now_ns - turn->conn->limited_ns < LIMIT_NS)
-        return LAB_TCP_NONE;
-    turn->conn->limited_ns = turn->now_ns;
-    return ack_now(turn, NULL);
+    return is_limit_kept(turn) ? ack_now(turn, NULL) : LAB_TCP_NONE;
 }
 
 /* Data came out of order: its acknowledgement now or later. */
@@ -476,7 +481,7 @@ static enum lab_tcp_answer take_reset(struct turn *turn)
     uint32_t into = turn->seg.seq - conn->rcv_nxt; /* of the window */
     if (into >= 65535)
         return LAB_TCP_NONE;
-    if (into != 0 && conn->state != TCP_SYN_RECEIVED)
+    if (into != 0)
         return ack_rarely(turn);
     set_state(turn->net, conn, TCP_FREE);
     return LAB_TCP_NONE;
@@ -525,6 +530,8 @@ static enum lab_tcp_answer take_syn(struct turn *turn, enum lab_reason *ret_reas
     if (conn->state == TCP_ESTABLISHED)
         return ack_rarely(turn);
     if (turn->seg.seq == conn->peer_isn) {
+        if (!is_limit_kept(turn))
+            return LAB_TCP_NONE;
         make_syn_ack(conn, turn->now_ns, turn->ret);
         return LAB_TCP_NOW;
     }

@@ -111,6 +111,7 @@ static void a_handshake_offers_what_was_asked_for(void **state)
         assert_true(talk(&t, hosts[i], &syn, &a)); /* sent again, answered alike */
         assert_int_equal(a.seq, isn);
         assert_int_equal(a.ack, 1001);
+        assert_false(talk(&t, hosts[i], &syn, &a)); /* but not too often */
         syn.options_size = 0;
         syn.source_port = 4001;
         assert_true(talk(&t, hosts[i], &syn, &a));
@@ -329,7 +330,16 @@ static void a_reset_must_have_the_right_number(void **state)
     struct test_net t;
     struct answer a;
     test_net_open(&t, NET);
-    struct test_tcp tcp = open_connection(&t, HOST);
+    struct test_tcp tcp = {.source_port = 4100, .port = 80, .seq = 1000, .flags = SYN};
+    assert_true(talk(&t, HOST, &tcp, &a)); /* half-open */
+    tcp.flags = RST;
+    tcp.seq = 1005;
+    assert_true(talk(&t, HOST, &tcp, &a));
+    assert_int_equal(a.flags, ACK);
+    assert_int_equal(a.ack, 1001);
+    tcp.seq = 1001;
+    assert_false(talk(&t, HOST, &tcp, &a));
+    tcp = open_connection(&t, HOST);
     tcp.flags = RST;
     tcp.ack = 0;
     tcp.seq = 1000; /* before the window: nothing */
