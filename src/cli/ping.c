@@ -12,11 +12,12 @@
 
 #define PIECES_PROBES 100000u /* probes of all hosts that one set of rounds reserves in the engine */
 #define MIN_PIECE 16u
+#define MAX_PIECE 1000u       /* less than LIMIT_STREAM_PROBES: a session needs some of its numbers itself */
 #define ICMP_PAYLOAD 56u      /* what people are used to */
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
-enum ping_mode { PING_AUTO, PING_SYN, PING_SACK };
+/* In the order of enum stream_mode. */
 static const char *const mode_words[] = {"auto", "syn", "sack", NULL};
 
 struct options {
@@ -132,7 +133,7 @@ static int64_t gap_ns(const struct options *options)
 static uint32_t piece_of(const struct session *session)
 {
     uint32_t share = PIECES_PROBES / (uint32_t)session->count;
-    return share > LIMIT_STREAM_PROBES ? LIMIT_STREAM_PROBES : share < MIN_PIECE ? MIN_PIECE : share;
+    return share > MAX_PIECE ? MAX_PIECE : share < MIN_PIECE ? MIN_PIECE : share;
 }
 
 static uint32_t size_of(const struct session *session)
@@ -167,6 +168,7 @@ static void on_resolved(void *user)
     stream->settings.ping.payload_bytes = size_of(session);
     stream->settings.ping.dscp = (uint8_t)session->probing.options.dscp;
     rng_secret(&stream->settings.ping.flow_seed, sizeof stream->settings.ping.flow_seed);
+    stream->settings.mode = (enum stream_mode)options->mode;
     stream->settings.gap_ns = gap;
     stream->settings.delay_ns = spread / (int64_t)session->count * (host - session->hosts);
     stream->settings.count = options->count == FIELD_NO_I64 ? 0 : (uint64_t)options->count;
@@ -236,8 +238,6 @@ static int status_of(const struct session *session)
 static int start(struct session *session, struct error *err)
 {
     struct probing *probing = &session->probing;
-    if (session->options.mode == PING_SACK)
-        return error_set(err, E_NOT_SUPPORTED, "--mode", "sack is not supported by this build");
     int rc = probing_on_interrupt(probing, finish, session, err);
     session->count = probing->host_count;
     session->hosts = mem_alloc_array(session->count, sizeof *session->hosts);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/icmp_word.h"
 #include "cli/show.h"
+#include "measure/part.h"
 
 static const struct field record_fields[] = {
     FIELD_STR(struct ping_record, server, "server", (), "Host as it was given"),
@@ -32,6 +33,10 @@ static const struct field record_fields[] = {
     FIELD_STR(struct ping_record, icmp_from, "icmpFrom", (), "Who sent the last ICMP error"),
     FIELD_BOOL(struct ping_record, is_overloaded, "agentOverload", (.preset = "false"),
                "This machine dropped packets itself; what it may have lost is not counted"),
+    FIELD_ENUM(struct ping_record, probe_mode, "probeMode", measure_probe_mode_words, (), "How the host was probed"),
+    FIELD_STR(struct ping_record, probe_mode_reason, "probeModeReason", (), "Why TCP probes it so"),
+    FIELD_I64(struct ping_record, lost_on_return, "lostOnReturn", (),
+              "SACK: lost probes that had come to the host; their answers were lost on the way back"),
     FIELD_STR(struct ping_record, error_details, "errorDetails", (), "Why the host could not be probed"),
     FIELD_I64S(struct ping_record, rtts_us, "rttsUs", (.unit = "us"),
                "Round-trip time of each probe in the order of sending; -1 = no answer"),
@@ -80,8 +85,15 @@ void ping_record_fill(const struct probing_host *host, const struct stream_figur
     }
     record->duplicates = (int64_t)figures->duplicates;
     record->reordered = (int64_t)figures->reordered;
-    if (record->protocol == PROBE_TCP)
+    record->probe_mode = MEASURE_PROBE_ICMP;
+    if (record->protocol == PROBE_TCP) {
         record->resets = (int64_t)figures->resets;
+        bool is_sack = figures->is_sack || figures->unsupported;
+        record->probe_mode = is_sack ? MEASURE_PROBE_SACK : MEASURE_PROBE_SYN;
+        record->probe_mode_reason = figures->received ? figures->mode_reason : NULL;
+    }
+    if (figures->is_sack)
+        record->lost_on_return = (int64_t)figures->lost_on_return;
     record->icmp_errors = (int64_t)figures->errors;
     if (sock_is_set(&figures->error_from)) {
         char text[SOCK_TEXT_BYTES];
@@ -91,6 +103,8 @@ void ping_record_fill(const struct probing_host *host, const struct stream_figur
     record->is_overloaded = figures->overloaded > 0;
     if (host->error)
         record->error_details = host->error;
+    else if (figures->unsupported)
+        record->error_details = arena_printf(arena, "Target doesn't support SACK mode: %s", figures->unsupported);
     else if (figures->refusal[0])
         record->error_details = arena_printf(arena, "Could not send: %s", figures->refusal);
     fill_rtts(figures, arena, &record->rtts_us);
@@ -101,7 +115,9 @@ void ping_record_fill(const struct probing_host *host, const struct stream_figur
 void ping_show_event(const char *prefix, const struct stream_event *event, struct buf *buf)
 {
     char text[SOCK_TEXT_BYTES], word[80];
-    buf_printf(buf, "%s%sseq=%llu ", prefix, *prefix ? ": " : "", (unsigned long long)event->number);
+    buf_printf(buf, "%s%s", prefix, *prefix ? ": " : "");
+    if (event->number)
+        buf_printf(buf, "seq=%llu ", (unsigned long long)event->number);
     switch (event->kind) {
     case STREAM_ANSWER:
         buf_printf(buf, "rtt=%.3f ms", (double)event->rtt_ns / 1e6);
@@ -114,6 +130,9 @@ void ping_show_event(const char *prefix, const struct stream_event *event, struc
         buf_printf(buf, "%s, says %s (ICMP %u-%u)",
                    icmp_word(event->from->sa.sa_family, event->icmp_type, event->icmp_code, word, sizeof word),
                    sock_ip_text(event->from, text, sizeof text), event->icmp_type, event->icmp_code);
+        break;
+    case STREAM_NOTE:
+        buf_printf(buf, "no SACK: %s", event->text);
         break;
     case STREAM_SILENT:
         buf_puts(buf, "no answer");
@@ -141,6 +160,12 @@ static void show_notes(const struct ping_record *record, struct buf *buf)
                    record->duplicates == 1 ? "" : "s", (long long)record->reordered);
     if (record->resets > 0)
         buf_printf(buf, "  %lld answered by a reset: nobody listens there\n", (long long)record->resets);
+    if (record->probe_mode != MEASURE_PROBE_ICMP && record->probe_mode_reason)
+        buf_printf(buf, "  probed by %s: %s\n", record->probe_mode == MEASURE_PROBE_SACK ? "SACK" : "SYN",
+                   record->probe_mode_reason);
+    if (record->lost_on_return > 0)
+        buf_printf(buf, "  %lld of the lost had come to the host: their answers were lost\n",
+                   (long long)record->lost_on_return);
     if (record->icmp) {
         unsigned type = 0, code = 0;
         char word[80];

@@ -18,6 +18,9 @@ struct ping_record {
     int64_t duplicates, reordered, resets, icmp_errors;
     const char *icmp, *icmp_from;
     bool is_overloaded;
+    int probe_mode; /* enum measure_probe_mode */
+    const char *probe_mode_reason;
+    int64_t lost_on_return;
     const char *error_details;
     struct field_list rtts_us; /* int64_t */
 };

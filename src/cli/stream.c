@@ -59,6 +59,7 @@ static void count_round(struct stream *stream, const struct probe_ping_result *r
     figures->errors += result->errors;
     figures->refused += result->refused;
     figures->overloaded += result->overloaded;
+    figures->lost_on_return += result->lost_on_return;
     if (sock_is_set(&result->error_from)) {
         figures->error_from = result->error_from;
         figures->error_type = result->error_type;
@@ -239,10 +240,68 @@ static void on_progress(void *user, const struct probe_ping_result *result)
         go_on(stream, piece, result);
 }
 
+/* Why the session did not work, NULL when it did or when that says nothing about SACK. */
+static const char *obstacle_of(const struct probe_ping_result *result)
+{
+    switch (result->session) {
+    case PROBE_SESSION_REFUSED:
+        return "the host refuses the connection that SACK needs";
+    case PROBE_SESSION_NOT_PERMITTED:
+        return "the host does not permit SACK";
+    case PROBE_SESSION_NO_SACK:
+        return "no SACK came back";
+    case PROBE_SESSION_TOO_FAST:
+        return "something on the way answers in the host's name";
+    case PROBE_SESSION_NONE:
+    case PROBE_SESSION_OPEN:
+    case PROBE_SESSION_SILENT:
+    case PROBE_SESSION_UNREACHABLE:
+    case PROBE_SESSION_UNSENT:
+    case PROBE_SESSION_RESET:
+    case PROBE_SESSION_FINISHED:
+        break;
+    }
+    return NULL;
+}
+
+/* What was measured in a session without SACK tells nothing: the stream begins anew with SYNs, or ends. */
+static void give_up_sack(struct stream *stream, const char *obstacle)
+{
+    struct stream_figures *figures = &stream->figures;
+    bool is_forced = stream->settings.mode == STREAM_SACK;
+    struct stream_event event = {.kind = STREAM_NOTE, .text = obstacle};
+    tally_done(&figures->tally);
+    mem_free(figures->rtts_us);
+    *figures = (struct stream_figures){.mode_reason = obstacle, .unsupported = is_forced ? obstacle : NULL};
+    stream->begun = stream->highest = 0;
+    stream->has_no_sack = true;
+    tell(stream, &event);
+    if (is_forced) {
+        stream_finish(stream);
+        complete(stream);
+        return;
+    }
+    plan_begin(stream, probe_engine_mono_ns(stream->engine));
+}
+
+static void free_piece(struct stream_piece *piece)
+{
+    unlink_piece(piece);
+    arena_done(&piece->arena);
+    mem_free(piece);
+}
+
 static void on_done(void *user, const struct probe_ping_result *result)
 {
     struct stream_piece *piece = user;
     struct stream *stream = piece->stream;
+    const char *obstacle = obstacle_of(result);
+    if (obstacle && !stream->is_over) {
+        free_piece(piece);
+        if (!stream->has_no_sack)
+            give_up_sack(stream, obstacle);
+        return;
+    }
     look(piece, result);
     for (uint32_t i = 0; i < piece->count; i++) {
         if (result->probes[i].status == PROBE_PING_LOST || result->probes[i].status == PROBE_PING_ERROR)
@@ -254,9 +313,7 @@ static void on_done(void *user, const struct probe_ping_result *result)
         take_back(stream, piece, result);
         go_on(stream, piece, result);
     }
-    unlink_piece(piece);
-    arena_done(&piece->arena);
-    mem_free(piece);
+    free_piece(piece);
     bool is_complete = !wants_more(stream) && stream->piece_count == 0;
     if (!stream->is_over && (is_hopeless || is_complete)) {
         if (is_hopeless)
@@ -276,6 +333,20 @@ static uint32_t piece_of(const struct stream *stream)
     return left < count ? (uint32_t)left : count;
 }
 
+static bool is_sack(const struct stream *stream)
+{
+    return stream->settings.ping.protocol == PROBE_TCP && stream->settings.mode != STREAM_SYN && !stream->has_no_sack;
+}
+
+static void note_mode(struct stream *stream)
+{
+    struct stream_figures *figures = &stream->figures;
+    figures->is_sack = is_sack(stream);
+    if (stream->settings.ping.protocol != PROBE_TCP || figures->mode_reason)
+        return;
+    figures->mode_reason = stream->settings.mode == STREAM_AUTO ? "the host permits it" : "as asked";
+}
+
 static int try_piece(struct stream *stream, struct error *err)
 {
     uint32_t count = piece_of(stream);
@@ -288,6 +359,11 @@ static int try_piece(struct stream *stream, struct error *err)
     settings.ceiling_ns = (count - 1) * stream->settings.gap_ns + TAIL_NS;
     if (is_adapted(stream) || settings.ceiling_ns > CEILING_NS)
         settings.ceiling_ns = CEILING_NS;
+    if (is_sack(stream)) {
+        settings.mode = PROBE_PING_SACK;
+        settings.is_forced = stream->settings.mode == STREAM_SACK;
+    }
+    note_mode(stream);
     piece->stream = stream;
     piece->first = stream->begun;
     piece->count = count;

@@ -19,7 +19,10 @@
 
 #define STREAM_SILENCE_NS CLOCK_S
 
+enum stream_mode { STREAM_AUTO, STREAM_SYN, STREAM_SACK }; /* of TCP; in this order on the command line */
+
 struct stream_settings {
+    enum stream_mode mode;
     struct probe_ping_settings ping; /* protocol, dst, src, payload, dscp, flow; the rest is the stream's */
     int64_t gap_ns;                  /* between two probes; 0 = adapted to the round-trip time */
     int64_t delay_ns;                /* before the first probe */
@@ -32,6 +35,7 @@ enum stream_event_kind {
     STREAM_ANSWER, /* rtt_ns, ttl */
     STREAM_ERROR,  /* an ICMP error: from, icmp_type, icmp_code */
     STREAM_SILENT, /* no answer so far */
+    STREAM_NOTE,   /* text: what changes from here on; the numbers may begin anew */
     STREAM_REFUSED /* our kernel did not take the probe: text */
 };
 
@@ -49,6 +53,10 @@ struct stream_event {
 struct stream_figures {
     uint64_t sent, received; /* received <= sent */
     uint64_t duplicates, reordered, resets, errors, refused, overloaded;
+    uint64_t lost_on_return; /* SACK: lost probes that had come to the host */
+    bool is_sack;            /* the mode of the latest round */
+    const char *mode_reason; /* why it is so; NULL = ICMP */
+    const char *unsupported; /* why a mode that was asked for is not possible; NULL = it is */
     struct tally tally;
     union sock_addr error_from; /* the last ICMP error; unset = none */
     uint8_t error_type, error_code;
@@ -81,6 +89,7 @@ struct stream {
     struct loop_timer begin_timer, look_timer;
     uint32_t refusals;           /* probes our kernel did not take, as far as looked at */
     bool has_sent;               /* it took one */
+    bool has_no_sack;            /* SYNs from now on */
     bool is_over;
 };
 

@@ -192,6 +192,33 @@ static void ping_is_told_why(void **state)
     clear(&scene);
 }
 
+/* Each host by the mode it permits, and none slower than it is. */
+static void ping_by_tcp(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *server, *mode;
+        int resets;
+    } cases[] = {{"linux", "sack", 0}, {"nosack", "syn", 0}, {"closed", "syn", 20}};
+    struct scene scene = play("x/tcp.lab", "ping -j -4 -T443 -c 20 -i 0.05 linux nosack closed mute", NULL);
+    assert_int_equal(scene.status, 1);
+    for (size_t i = 0; i < 3; i++) {
+        json_t *line = line_of(&scene, cases[i].server);
+        assert_string_equal(harness_string(line, "probeMode"), cases[i].mode);
+        expect_count(line, "sent", 20);
+        expect_count(line, "received", 20);
+        expect_count(line, "resets", cases[i].resets);
+        if (fabs(harness_number(line, "medianLatency") - 30) > MEDIAN_US / 1e3)
+            fail_msg("%s: median %.3f ms, not 30", cases[i].server, harness_number(line, "medianLatency"));
+    }
+    assert_true(harness_number(line_of(&scene, "mute"), "loss") == 100);
+    clear(&scene);
+    scene = play("x/tcp.lab", "ping -j -4 -T443 --mode sack -c 5 -i 0.05 nosack", NULL);
+    assert_true(strstr(harness_string(scene.lines[0], "errorDetails"), "doesn't support SACK") != NULL);
+    assert_int_equal(scene.status, 1);
+    clear(&scene);
+}
+
 /* --- trace -------------------------------------------------------------------------------------------------------- */
 
 static size_t check_trace(const struct scene *scene, const char *server, enum truth_silence silence)
@@ -364,6 +391,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ping_one_host),         cmocka_unit_test(ping_many_hosts),
         cmocka_unit_test(ping_adapts),           cmocka_unit_test(ping_is_told_why),
+        cmocka_unit_test(ping_by_tcp),
         cmocka_unit_test(trace_finds_the_paths), cmocka_unit_test(trace_by_udp),
         cmocka_unit_test(trace_names_the_hops),  cmocka_unit_test(trace_tells_how_it_ends),
         cmocka_unit_test(mtr_knows_limited_replies), cmocka_unit_test(mtr_knows_loss),
