@@ -85,7 +85,7 @@ static bool has_option(const struct field_table *table, const char *option)
 
 static bool is_known(const char *option)
 {
-    static const char *const general[] = {"json", "source-ip", "netns", "timeout", "names", "help", NULL};
+    static const char *const general[] = {"json", "source-ip", "netns", "timeout", "names", "geo-dir", "help", NULL};
     for (const struct measure_type *const *type = measure_types; *type; type++) {
         if (has_option((*type)->settings, option))
             return true;

@@ -8,11 +8,12 @@
 #include "base/loop.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/geo_hops.h"
 #include "cli/place.h"
 #include "cli/show.h"
-#include "measure/part.h"
 #include "facts/names.h"
 #include "measure/hops.h"
+#include "measure/part.h"
 #include "measure/runner.h"
 #include "wire/json.h"
 
@@ -25,7 +26,7 @@
 
 struct options {
     bool is_json, has_names;
-    const char *source_ip, *netns;
+    const char *source_ip, *netns, *geo_dir;
     int32_t timeout_s;
 };
 
@@ -33,6 +34,8 @@ static const struct field option_fields[] = {
     FIELD_BOOL(struct options, is_json, "json", (.preset = "false"), "Print the result as one JSON object"),
     FIELD_BOOL(struct options, has_names, "names", (.preset = "false"),
                "Look up the names of the hops, for at most two seconds at the end"),
+    FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
+              "Directory of databases (*.mmdb) of networks and places to show"),
     FIELD_STR(struct options, source_ip, "sourceIp", (.max = 63), "Address of this host to measure from"),
     FIELD_STR(struct options, netns, "netns", (.max = 200), "Network namespace to measure from, by name or path"),
     FIELD_I32(struct options, timeout_s, "timeout", (.min = 1, .max = 600, .unit = "s"),
@@ -51,6 +54,7 @@ struct session {
     struct measure_round round;
     struct loop_timer draw_timer;
     struct show_screen screen;
+    struct geo *geo;           /* NULL = no databases */
     struct names *names;       /* NULL = none are looked up */
     struct names_wait *naming; /* the round is done, names are waited for */
     bool is_over;
@@ -85,7 +89,8 @@ static void on_named(void *user)
     struct measure_hops walk = {.type = session->runner->type, .result = session->round.result};
     struct measure_hop *hop;
     session->naming = NULL;
-    while (session->names && (hop = measure_next_hop(&walk))) {
+    while ((hop = measure_next_hop(&walk))) {
+        geo_hops_fill(session->geo, hop, &session->round.arena);
         union sock_addr addr;
         bool is_known;
         const char *name = hop->ip_address && sock_parse_ip(hop->ip_address, &addr) == 0
@@ -181,6 +186,8 @@ static int set_up(struct session *session, struct error *err)
         rc = loop_signal(place->loop, SIGINT, on_interrupt, session, err);
     if (rc == 0)
         rc = loop_signal(place->loop, SIGTERM, on_interrupt, session, err);
+    if (rc == 0)
+        session->geo = geo_hops_open(session->options.geo_dir);
     if (rc == 0 && session->options.has_names)
         rc = names_new(place->loop, NULL, &session->names, err);
     session->draw_timer = (struct loop_timer){.fn = on_draw, .user = session};
@@ -227,6 +234,7 @@ static int run(struct session *session, const void *settings)
     else
         cli_complain(&err);
     names_free(session->names);
+    geo_free(session->geo);
     place_close(&session->place);
     return rc == -E_NOT_SUPPORTED || rc == -E_INVALID ? CLI_USAGE : status;
 }

@@ -69,7 +69,7 @@ static void show_network(const struct measure_network *network, struct buf *buf)
 /* One address at one distance, over all traces. */
 struct row {
     const char *address; /* NULL = silent */
-    const char *name;
+    const char *name, *network, *location;
     uint32_t flows;      /* bits: the traces that saw it, the first one is bit 1 */
     int32_t sent, received;
     double rtt_sum_us;
@@ -108,6 +108,8 @@ static void collect_hop(const struct measure_route *route, int32_t at, struct ro
             continue;
         row->flows |= flow;
         row->name = hops[i].rdns;
+        row->network = hops[i].network;
+        row->location = hops[i].location;
         row->sent += hops[i].oculi.sent;
         row->received += hops[i].oculi.received;
         row->rtt_sum_us += hops[i].oculi.response_time_us * hops[i].oculi.received;
@@ -209,6 +211,9 @@ static void show_row(int32_t hop, bool is_first, const struct row *row, unsigned
         buf_printf(buf, "  MPLS %s", row->mpls);
     if (row->tunnel && !(row->mpls && str_starts(row->tunnel, "Hop "))) /* labels say so themselves */
         buf_printf(buf, "  %s", row->tunnel);
+    if (row->network || row->location)
+        buf_printf(buf, "  %s%s%s", row->network ? row->network : "", row->network && row->location ? ", " : "",
+                   row->location ? row->location : "");
     buf_puts(buf, "\n");
 }
 

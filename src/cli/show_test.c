@@ -95,6 +95,30 @@ static void a_result_with_paths(void **state)
            "prohibited, says hop 2, 10.0.2.1 (ICMP 3-13) (trace 2)\n");
 }
 
+static void what_is_known_of_addresses(void **state)
+{
+    (void)state;
+    struct measure_hop hops[] = {hop_at(1, "10.0.0.1", 500, NULL), hop_at(2, "20.0.0.1", 1500, NULL),
+                                 hop_at(3, "20.0.0.2", 2500, "L=16,E=0,S=1,T=1")};
+    struct measure_route route;
+    field_defaults(&measure_route_table, &route);
+    hops[0].rdns = "gateway";
+    hops[1].network = "Example (AS 64500)";
+    hops[1].location = "Delft, Netherlands";
+    hops[2].location = "Paris";
+    route.hops = (struct field_list){hops, 3};
+    route.ip_address = "20.0.0.2";
+    route.oculi.flow = 1;
+    const struct measure_path_vis paths = {.path_traces = {&route, 1}};
+    struct buf buf;
+    buf_init(&buf, 65536);
+    show_paths(&paths, false, &buf);
+    assert_non_null(strstr(buf_str(&buf), "  1  gateway (10.0.0.1)"));
+    assert_non_null(strstr(buf_str(&buf), "1.500  Example (AS 64500), Delft, Netherlands\n"));
+    assert_non_null(strstr(buf_str(&buf), "2.500  MPLS L=16,E=0,S=1,T=1  Paris\n"));
+    buf_done(&buf);
+}
+
 static void a_result_with_nothing(void **state)
 {
     (void)state;
@@ -113,6 +137,8 @@ static void a_result_with_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_result_with_paths), cmocka_unit_test(a_result_with_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_result_with_paths),
+                                       cmocka_unit_test(what_is_known_of_addresses),
+                                       cmocka_unit_test(a_result_with_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

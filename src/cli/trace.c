@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/csv.h"
+#include "cli/geo_hops.h"
 #include "cli/look.h"
 #include "cli/probing.h"
 #include "cli/show.h"
@@ -24,6 +25,7 @@ struct options {
     int32_t flows, max_ttl, gap_limit, attempts;
     double wait_s;
     bool is_looking, is_revealing, is_verbose;
+    const char *geo_dir;
 };
 
 static const struct field option_fields[] = {
@@ -44,6 +46,8 @@ static const struct field option_fields[] = {
                "The same, and trace to the ends of tunnels that hide routers, which may show them"),
     FIELD_BOOL(struct options, is_verbose, "verbose", (.preset = "false", .letter = 'v'),
                "Show ICMP types, quoted TTLs and TTLs of replies"),
+    FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
+              "Directory of databases (*.mmdb) of networks and places to show"),
 };
 
 const struct field_table trace_option_table =
@@ -79,6 +83,7 @@ struct session {
     struct host *hosts;
     size_t count, begun, printed;
     size_t running; /* hosts that are traced or resolved */
+    struct geo *geo; /* NULL = no databases */
     struct show_screen screen;
     struct loop_timer draw_timer;
     bool is_stopping;
@@ -94,13 +99,14 @@ static void fill(struct host *host, const struct probe_trace_result *result, str
         host->record.error_details = arena_printf(&host->arena, "Could not send: %s", result->error_text);
 }
 
-/* The names known by now; the others are asked for. */
+/* What is known of the addresses by now; names that are not are asked for. */
 static void fill_names(struct host *host, struct arena *arena)
 {
     struct measure_route *routes = host->record.path_traces.items;
     for (size_t i = 0; i < host->record.path_traces.count; i++) {
         struct measure_hop *hops = routes[i].hops.items;
         for (size_t h = 0; h < routes[i].hops.count; h++) {
+            geo_hops_fill(host->session->geo, &hops[h], arena);
             union sock_addr addr;
             const char *name =
                 sock_parse_ip(hops[h].ip_address, &addr) == 0 ? names_get(host->session->probing.names, &addr) : NULL;
@@ -426,6 +432,7 @@ int cli_trace(int argc, char **argv)
     struct error err;
     int status = probing_open(&session.probing, &command, argc, argv, &session.options);
     if (status < 0) {
+        session.geo = geo_hops_open(session.options.geo_dir);
         int rc = run(&session, &err);
         if (rc)
             cli_complain(&err);
@@ -435,6 +442,7 @@ int cli_trace(int argc, char **argv)
             arena_done(&session.hosts[i].scratch);
         }
     }
+    geo_free(session.geo);
     probing_close(&session.probing);
     mem_free(session.hosts);
     return status;
