@@ -204,6 +204,8 @@ static int set_flag(struct lab_reader *r, const char *word, struct lab_node *nod
         node->is_down = true;
     else if (strcmp(word, "transparent") == 0)
         node->is_transparent = true;
+    else if (strcmp(word, "ttl-strict") == 0)
+        node->is_ttl_strict = true;
     else if (strcmp(word, "length-zero") == 0)
         node->is_length_zero = true;
     else if (strcmp(word, "no-labels") == 0)
@@ -363,6 +365,7 @@ static const struct attribute {
     {"ecmp", FOR_ROUTER, set_ecmp},
     {"per-packet", FOR_ROUTER, set_flag},
     {"transparent", FOR_ROUTER, set_flag},
+    {"ttl-strict", FOR_HOST | FOR_BLOCK, set_flag},
     {"ttl-rewrite", FOR_ROUTER, set_number},
     {"dscp", FOR_ROUTER, set_number},
     {"echo", FOR_ANSWERING, set_echo},

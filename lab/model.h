@@ -150,6 +150,7 @@ struct lab_node {
     bool is_unreachable_silent;
     bool is_down;             /* a host that is switched off: its router says host unreachable */
     bool is_transparent;      /* forwards without decrementing the TTL */
+    bool is_ttl_strict;       /* a host that says time exceeded of what reaches it with a TTL of 1 */
     uint8_t ttl_rewrite;      /* 0 = no; what it sets the TTL to when forwarding */
     int dscp_rewrite;         /* -1 = no */
     double rate_per_s;        /* ICMP errors; 0 = no limit */

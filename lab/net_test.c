@@ -99,6 +99,21 @@ static void each_ttl_is_answered_by_its_router(void **state)
     test_net_close(&t);
 }
 
+static void a_strict_host_says_time_exceeded(void **state)
+{
+    (void)state;
+    struct test_net t;
+    test_net_open(&t, CHAIN "node app ttl-strict\n");
+    test_net_echo(&t, 0, ME, APP, 4, 1, 1, 20);
+    test_net_echo(&t, 0, ME, APP, 5, 1, 2, 20);
+    test_net_run(&t);
+    const struct lab_packet *p = test_net_take(&t, NULL);
+    assert_int_equal(test_icmp_type(p), 11);
+    assert_string_equal(test_source(p), APP);
+    assert_int_equal(test_icmp_type(test_net_take(&t, NULL)), 0);
+    test_net_close(&t);
+}
+
 static void loss_is_what_the_truth_says(void **state)
 {
     (void)state;
@@ -526,6 +541,7 @@ int main(void)
     const struct CMUnitTest checks[] = {
         cmocka_unit_test(an_echo_takes_both_ways),
         cmocka_unit_test(each_ttl_is_answered_by_its_router),
+        cmocka_unit_test(a_strict_host_says_time_exceeded),
         cmocka_unit_test(loss_is_what_the_truth_says),
         cmocka_unit_test(the_same_seed_repeats_itself),
         cmocka_unit_test(jitter_stays_in_its_bounds_and_keeps_order),

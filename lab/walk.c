@@ -304,6 +304,8 @@ static enum step step_ip(struct walk *walk, bool is_origin, bool is_label_popped
             note_hop(walk, is_here || !node->is_transparent, tunnel, tunnel_hop);
         if (verdict != LAB_PASS)
             return end_with(walk, verdict);
+        if (is_here && node->is_ttl_strict && lab_packet_ttl(packet) <= 1)
+            return end_with(walk, LAB_TTL_EXCEEDED);
         if (is_here || is_proxied(walk))
             return STEP_ARRIVED;
         if (node->kind != LAB_ROUTER)
