@@ -28,6 +28,7 @@ const pages: PageCase[] = [
   { name: 'view, path of an agent', path: '/views/1?agent=2&node=hop+203.0.113.20', ready: async (page) => { await drawn(page); await page.getByRole('complementary', { name: 'Path of Frankfurt' }).waitFor(); } },
   { name: 'view, graph as table', path: '/views/1?as=table', ready: (page) => page.getByRole('region', { name: 'The path graph as a table' }).waitFor() },
   { name: 'view, table', path: '/views/1?tab=table&metric=jitter', ready: (page) => page.getByRole('button', { name: 'Singapore' }).waitFor() },
+  { name: 'view, table of a continuous test', path: '/views/3?tab=table&sort=-seconds', ready: (page) => page.getByRole('columnheader', { name: 'Lost seconds' }).waitFor() },
   { name: 'view, disabled test', path: '/views/4', ready: see('No rounds in this range') },
   { name: 'views, nothing there', path: '/views', ready: see('Set up monitoring'), before: (s) => (s.mock.mode = 'empty') },
   { name: 'tests', path: '/tests', ready: see('Customer portal') },
@@ -287,6 +288,18 @@ function graph(session: Session): void {
     await page.getByRole('tab', { name: 'Table' }).click();
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
     equal(readFileSync(await download.path(), 'utf8').trim().split('\r\n').length, 7, 'lines');
+    session.expectQuiet();
+  });
+  check('the seconds that lost, of continuous tests only', async () => {
+    const page = await session.open('/views/3?tab=table&sort=-seconds');
+    await page.getByRole('columnheader', { name: 'Lost seconds' }).waitFor();
+    const sparks = page.getByRole('img', { name: /^Loss in 3 of 60 seconds: \d\d:\d\d:20 to \d\d:\d\d:22$/ });
+    equal(await sparks.count(), 1, 'agents that lost from second 20 on');
+    equal(await sparks.locator('rect').count(), 60, 'bars');
+    equal(await sparks.locator('rect.hot').count(), 3, 'bars of loss');
+    const other = await session.open('/views/1?tab=table');
+    await other.getByRole('button', { name: 'Singapore' }).waitFor();
+    equal(await other.getByRole('columnheader', { name: 'Lost seconds' }).count(), 0, 'columns of another test');
     session.expectQuiet();
   });
 }

@@ -83,7 +83,7 @@ export class World {
     this.tests = [
       this.#test('1', 'Customer portal', 'app.example.net:443', places.map((place) => place.id)),
       this.#test('2', 'Payments API', 'pay.example.net:443', ['1', '2', '3']),
-      this.#test('3', 'VPN gateway', 'vpn.example.org', ['1', '4']),
+      { ...this.#test('3', 'VPN gateway', 'vpn.example.org', ['1', '4']), continuousMode: true },
       { ...this.#test('4', 'Old intranet', 'intranet.example.org:80', ['2']), enabled: false },
     ];
   }
@@ -251,7 +251,8 @@ export class World {
       const metrics = reported ? this.metrics(test, place, roundId) : {};
       return {
         agentId: place.id, agentName: place.name, location: place.location, countryId: place.country, latitude: place.latitude, longitude: place.longitude,
-        state: this.state(metrics.loss), reported, startTime: reported ? roundId + Number(place.id) * 4 : null, serverIp: reported ? '198.51.100.250' : null, errorDetails: null, metrics,
+        state: this.state(metrics.loss), reported, startTime: reported ? roundId + Number(place.id) * 4 : null, serverIp: reported ? '198.51.100.250' : null, errorDetails: null,
+        seconds: reported && test.continuousMode ? `${'0'.repeat(19 + Number(place.id))}999${'0'.repeat(38 - Number(place.id))}` : null, metrics,
       };
     });
     const losses = agents.filter((agent) => agent.reported).map((agent) => agent.metrics.loss as number);
