@@ -30,7 +30,14 @@ static const char scenario_text[] =
     "host app address 198.18.10.10\nlink ams r1 delay 2ms\nlink r1 r2 delay 3ms\nlink r2 app delay 5ms\n"
     "every 10m for 2m { link r1 r2 down }\n";
 
+/* The same way, cut off from second 20 to second 22 of every minute. */
+static const char seconds_text[] =
+    "vantage ams address 198.18.1.2/24\nrouter r1 address 198.51.100.1\nrouter r2 address 198.51.100.2\n"
+    "host app address 198.18.10.10\nlink ams r1 delay 2ms\nlink r1 r2 delay 3ms\nlink r2 app delay 5ms\n"
+    "every 1m for 3s offset 20s { link r1 r2 down }\n";
+
 struct world {
+    bool is_continuous;
     char dir[64], path[160];
     struct arena arena;
     struct lab_scenario *scenario;
@@ -47,6 +54,9 @@ static void put_plan(struct world *world)
     field_defaults(type->settings, settings);
     assert_int_equal(field_from_text(type->settings, "server", "198.18.10.10", settings, &world->arena, NULL), 0);
     assert_int_equal(field_from_text(type->settings, "protocol", "icmp", settings, &world->arena, NULL), 0);
+    assert_int_equal(field_from_text(type->settings, "continuousMode", world->is_continuous ? "true" : "false", settings,
+                                     &world->arena, NULL),
+                     0);
     buf_init(&buf, 65536);
     buf_init(&bytes, 65536);
     field_to_cbor(type->settings, settings, &buf);
@@ -125,6 +135,31 @@ static void check_network(struct world *world, const struct message_round *round
     }
 }
 
+/* Every second of the round's minute as it was at that second of the wall clock. */
+static void check_seconds(struct world *world, const struct message_round *round, const struct message_part *part)
+{
+    struct measure_network network;
+    assert_int_equal(
+        field_from_cbor(&measure_network_table, part->record.data, part->record.size, &network, &world->arena, NULL),
+        0);
+    assert_int_equal(network.packets_by_second.count, 60);
+    int64_t first = network.oculi.is_partial ? round->start_ns / CLOCK_S - round->round_id : 0;
+    for (int64_t i = 0; i < 60; i++) {
+        const struct field_list *row = (const struct field_list *)network.packets_by_second.items + i;
+        const int64_t *counts = row->items;
+        assert_int_equal(row->count, i < first ? 0 : 2);
+        if (i >= first && (counts[0] != 1 || counts[1] != (i < 20 || i > 22)))
+            fail_msg("round %lld, second %lld: [%lld, %lld]", (long long)round->round_id, (long long)i,
+                     (long long)counts[0], (long long)counts[1]);
+    }
+    if (network.oculi.is_partial)
+        return;
+    assert_true(network.loss == 5);
+    assert_in_range(round->start_ns - round->round_id * CLOCK_S, 0, CLOCK_S);
+    assert_in_range(round->end_ns - round->round_id * CLOCK_S, 59 * CLOCK_S, 62 * CLOCK_S);
+    world->whole++;
+}
+
 static bool on_record(void *user, const struct record *record)
 {
     struct world *world = user;
@@ -143,7 +178,10 @@ static bool on_record(void *user, const struct record *record)
     world->last_id = round.round_id;
     assert_in_range(round.start_ns / CLOCK_S, round.round_id, round.round_id + world->interval_s - 1);
     assert_int_equal(round.parts.count, 2);
-    check_network(world, &round, round.parts.items);
+    if (world->is_continuous)
+        check_seconds(world, &round, round.parts.items);
+    else
+        check_network(world, &round, round.parts.items);
     return true;
 }
 
@@ -177,6 +215,25 @@ static void an_hour_is_whole_and_true(void **state)
     assert_in_range(world->whole, 40, 48);
 }
 
+/* Begun within a minute, which is therefore partial; then no minute and no second is missing. */
+static void an_hour_of_seconds_is_true(void **state)
+{
+    struct world *world = *state;
+    uint64_t rounds;
+    struct error err = {0};
+    lab_scenario_free(world->scenario);
+    assert_int_equal(lab_scenario_parse(seconds_text, sizeof seconds_text - 1, "check", &world->scenario, NULL), 0);
+    world->is_continuous = true;
+    put_plan(world);
+    if (lab_history_make(world->scenario, &world->history, &rounds, &err))
+        fail_msg("%s: %s", err.where, err.text);
+    assert_in_range(rounds, 59, 60);
+    read_spool(world);
+    assert_int_equal(world->rounds, rounds);
+    assert_int_equal(world->last_id, UNTIL_S / 60 * 60 - 60);
+    assert_int_equal(world->whole, rounds - 1);
+}
+
 static void what_is_missing_is_named(void **state)
 {
     struct world *world = *state;
@@ -198,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_hour_is_whole_and_true, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_hour_of_seconds_is_true, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_missing_is_named, setup, teardown),
     };
     return cmocka_run_group_tests_name("history", tests, NULL, NULL);

@@ -58,6 +58,8 @@ static void read_tests(struct plan *plan, plan_unsupported_fn *unsupported, void
         int rc = field_check(&message_test_table, &tests[i], &err);
         if (!rc)
             rc = read_item(item, tests[i].type, &tests[i].settings, &plan->arena, &err);
+        if (!rc && item->is_continuous && item->interval_s != MEASURE_CONTINUOUS_S)
+            rc = error_set(&err, E_RANGE, "interval", "must be %d in continuous mode", MEASURE_CONTINUOUS_S);
         if (!rc) {
             plan->test_count++;
             continue;

@@ -28,6 +28,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "fake_server.h"
+#include "measure/part.h"
 #include "measure/type.h"
 #include "probe/open.h"
 
@@ -230,6 +231,25 @@ static void set_tests(struct world *world, size_t count, int32_t interval_s)
     set_plan(world, tests, count, NULL, 0);
 }
 
+static void set_continuous(struct world *world, int32_t interval_s)
+{
+    const struct measure_type *type = measure_type_find("agent-to-server");
+    struct field_bytes bytes = settings_of(world, "127.0.0.1");
+    void *settings = arena_alloc(&world->arena, type->settings->size);
+    struct buf buf;
+    buf_init(&buf, 65536);
+    assert_int_equal(field_from_cbor(type->settings, bytes.data, bytes.size, settings, &world->arena, NULL), 0);
+    assert_int_equal(field_from_text(type->settings, "continuousMode", "true", settings, &world->arena, NULL), 0);
+    field_to_cbor(type->settings, settings, &buf);
+    struct message_test test = {.test_id = 1,
+                                .version = 7,
+                                .type = "agent-to-server",
+                                .interval_s = interval_s,
+                                .settings = {.data = buf.data, .size = buf.size}};
+    set_plan(world, &test, 1, NULL, 0);
+    buf_done(&buf);
+}
+
 /* Each round of the test once, and without a gap. Returns how many. */
 static size_t check_contiguous(struct world *world, uint64_t test_id, int64_t interval_s)
 {
@@ -351,6 +371,62 @@ static void it_registers_measures_and_uploads(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_null(strstr(read_text(world, world->log), "s3cret")); /* secrets are never logged */
     assert_null(strstr(read_text(world, world->log), FAKE_TOKEN));
+}
+
+static bool keep_partial(void *user, const struct record *record)
+{
+    struct world *world = user;
+    struct message_round round;
+    struct measure_network network;
+    assert_int_equal(field_from_cbor(&message_round_table, record->bytes, record->size, &round, &world->arena, NULL), 0);
+    const struct message_part *part = round.parts.items;
+    assert_int_equal(
+        field_from_cbor(&measure_network_table, part->record.data, part->record.size, &network, &world->arena, NULL), 0);
+    assert_true(network.oculi.is_partial);
+    assert_in_range(network.oculi.sent, 1, 50);
+    assert_int_equal(network.oculi.received, network.oculi.sent);
+    int64_t sum = 0;
+    for (size_t i = 0; i < network.packets_by_second.count; i++) {
+        const struct field_list *row = (const struct field_list *)network.packets_by_second.items + i;
+        sum += row->count ? *(const int64_t *)row->items : 0;
+    }
+    assert_int_equal(network.packets_by_second.count, 60);
+    assert_int_equal(sum, network.oculi.sent);
+    return true;
+}
+
+/* A minute that is broken off is kept as far as it went: when its test leaves the plan, and when the agent stops. */
+static void a_broken_minute_is_kept(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_continuous(world, 120); /* which no server hands out */
+    start_agent(world);
+    wait_text(world, world->log, "must be 60 in continuous mode");
+    set_continuous(world, 60);
+    wait_text(world, status_path(world), "running-rounds: 1\n");
+    set_plan(world, NULL, 0, NULL, 0);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+    const struct fake_round *rounds;
+    assert_int_equal(fake_server_rounds(world->server, &rounds), 1);
+    assert_true(rounds[0].end_ns - rounds[0].start_ns < 59 * INT64_C(1000000000));
+    wait_text(world, status_path(world), "running-rounds: 0\n");
+    /* The slot has been used up: the test runs again in the next one, or here after a fresh start of the agent. */
+    assert_int_equal(stop_agent(world), 0);
+    remove_tree(world->state);
+    set_continuous(world, 60);
+    start_agent(world);
+    wait_text(world, status_path(world), "running-rounds: 1\n");
+    fake_server_down(world->server);
+    assert_int_equal(stop_agent(world), 0);
+    char path[160];
+    struct spool *spool;
+    struct spool_options options = {0};
+    struct spool_mark mark;
+    (void)snprintf(path, sizeof path, "%s/spool", world->state);
+    assert_int_equal(spool_open(path, &options, &spool, NULL), 0);
+    assert_int_equal(spool_read(spool, keep_partial, world, &mark), 1);
+    spool_close(spool);
 }
 
 static void no_trouble_of_the_server_costs_a_round(void **state)
@@ -685,6 +761,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_registers_measures_and_uploads, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_broken_minute_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(no_trouble_of_the_server_costs_a_round, setup, teardown),
         cmocka_unit_test_setup_teardown(batches_shrink_until_the_server_takes_them, setup, teardown),
         cmocka_unit_test_setup_teardown(kill_9_loses_and_doubles_nothing, setup, teardown),
