@@ -145,7 +145,7 @@ static void loss_is_what_the_truth_says(void **state)
 static void the_same_seed_repeats_itself(void **state)
 {
     (void)state;
-    int64_t sums[2] = {0, 0};
+    uint64_t sums[2] = {0, 0};
     for (int round = 0; round < 2; round++) {
         struct test_net t;
         test_net_open(&t, CHAIN "defaults link loss 20% jitter 1ms\nvantage two address 198.18.2.2/24\n"
@@ -156,7 +156,7 @@ static void the_same_seed_repeats_itself(void **state)
         }
         int64_t due;
         while (test_net_take(&t, &due))
-            sums[round] = sums[round] * 31 + due;
+            sums[round] = sums[round] * 31 + (uint64_t)due;
         test_net_close(&t);
     }
     assert_true(sums[0] != 0);
