@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "cli/cli.h"
 #include "cli/csv.h"
+#include "cli/geo_hops.h"
 #include "cli/mtr_show.h"
 #include "cli/probing.h"
 #include "cli/show.h"
@@ -29,6 +30,7 @@ struct options {
     bool is_report;
     int32_t count, flows, max_ttl, gap_limit;
     double interval_s, wait_s;
+    const char *geo_dir;
 };
 
 static const struct field option_fields[] = {
@@ -46,6 +48,8 @@ static const struct field option_fields[] = {
               "Silent hops after which the walk ends"),
     FIELD_F64(struct options, wait_s, "wait", (.min = 0.05, .max = 5, .preset = "1", .unit = "s", .letter = 'w'),
               "How long an answer is waited for"),
+    FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
+              "Directory of databases (*.mmdb) of networks and places to show"),
 };
 
 const struct field_table mtr_option_table =
@@ -75,6 +79,7 @@ struct session {
     int64_t due_ns;       /* of the next round */
     struct loop_timer round_timer, draw_timer;
     struct names_wait *naming;
+    struct geo *geo; /* NULL = no databases */
     const char *source_ip;
     struct buf ends; /* how the flows ended that have not reached the target */
     enum mtr_columns columns;
@@ -104,7 +109,7 @@ static void fill(struct session *session, struct arena *arena, struct mtr_record
         record->port = session->host.port;
     record->interval_s = session->options.interval_s;
     record->error_details = session->host.error;
-    mtr_record_fill(session->watch, session->has_names ? session->probing.names : NULL, arena, record);
+    mtr_record_fill(session->watch, session->has_names ? session->probing.names : NULL, session->geo, arena, record);
 }
 
 /* --- the screen --------------------------------------------------------------------------------------------------- */
@@ -450,6 +455,7 @@ static int set_up(struct session *session, struct error *err)
     session->count = options->count != FIELD_NO_I32 ? (uint64_t)options->count : session->is_screen ? 0 : REPORT_ROUNDS;
     session->has_names = !probing->options.is_numeric;
     session->watch = watch_new((uint32_t)options->flows);
+    session->geo = geo_hops_open(options->geo_dir);
     rng_secret(&session->flow_seed, sizeof session->flow_seed);
     session->flow_seed |= 1; /* 0 would mean other flows each time */
     session->round_timer = (struct loop_timer){.fn = on_round, .user = session};
@@ -499,6 +505,7 @@ int cli_mtr(int argc, char **argv)
     }
     buf_done(&session.ends);
     watch_free(session.watch);
+    geo_free(session.geo);
     probing_close(&session.probing);
     return status;
 }

@@ -27,6 +27,9 @@ static const struct field row_fields[] = {
               "Mean absolute deviation of the round-trip times from their mean"),
     FIELD_F64(struct mtr_row, median_latency, "medianLatency", (.unit = "ms"), "Median of the round-trip times"),
     FIELD_STR(struct mtr_row, mpls, "mpls", (), "MPLS label stack, as L=399088,E=0,S=1,T=1"),
+    FIELD_STR(struct mtr_row, prefix, "prefix", (), "Block of addresses it is of"),
+    FIELD_STR(struct mtr_row, network, "network", (), "Network it is of"),
+    FIELD_STR(struct mtr_row, location, "location", (), "Place of that"),
 };
 const struct field_table mtr_row_table =
     FIELD_TABLE("MtrRow", struct mtr_row, row_fields, NULL, "One address at one distance of a path");
@@ -64,6 +67,21 @@ static const char *flows_text(uint32_t flows, struct arena *arena)
     return arena_strdup(arena, show_flows(flows, text, sizeof text));
 }
 
+static const char *keep(const char *text, struct arena *arena)
+{
+    return text ? arena_strdup(arena, text) : NULL;
+}
+
+static void fill_facts(struct geo *geo, const union sock_addr *addr, struct arena *arena, struct mtr_row *row)
+{
+    struct geo_facts facts;
+    if (!geo_find(geo, addr, &facts))
+        return;
+    row->prefix = keep(facts.prefix, arena);
+    row->network = keep(facts.network, arena);
+    row->location = keep(facts.location, arena);
+}
+
 static void fill_host(const struct watch_host *host, struct names *names, struct arena *arena, struct mtr_row *row)
 {
     const struct tally *tally = &host->tally;
@@ -97,7 +115,8 @@ static void fill_silence(const struct watch_hop *hop, struct arena *arena, struc
     row->unanswered = 100;
 }
 
-void mtr_record_fill(struct watch *watch, struct names *names, struct arena *arena, struct mtr_record *record)
+void mtr_record_fill(struct watch *watch, struct names *names, struct geo *geo, struct arena *arena,
+                     struct mtr_record *record)
 {
     size_t count = 0, room = 0;
     watch_judge(watch);
@@ -113,10 +132,12 @@ void mtr_record_fill(struct watch *watch, struct names *names, struct arena *are
             count++;
             field_defaults(&mtr_row_table, row);
             row->hop = (int32_t)ttl;
-            if (i < hop->count)
-                fill_host(hop->hosts[i], names, arena, row);
-            else
+            if (i == hop->count) {
                 fill_silence(hop, arena, row);
+                continue;
+            }
+            fill_host(hop->hosts[i], names, arena, row);
+            fill_facts(geo, &hop->hosts[i]->addr, arena, row);
         }
     }
     record->rows = (struct field_list){.items = rows, .count = count};
@@ -266,6 +287,10 @@ static void put_line(const struct layout *layout, const struct mtr_row *row, boo
         buf_puts(buf, "  target");
     if (row->mpls)
         buf_printf(buf, "  MPLS %s", row->mpls);
+    if (row->network)
+        buf_printf(buf, "  %s", row->network);
+    if (row->location)
+        buf_printf(buf, "%s%s", row->network ? ", " : "  ", row->location);
     end_line(start, style, buf);
 }
 

@@ -6,6 +6,7 @@
 
 #include "cli/probing.h"
 #include "cli/watch.h"
+#include "facts/geo.h"
 
 /* One address at one distance; without address: the flows that nobody answers there. */
 struct mtr_row {
@@ -17,6 +18,7 @@ struct mtr_row {
     bool is_limited, is_target;
     double last_latency, avg_latency, min_latency, max_latency, jitter, median_latency; /* ms */
     const char *mpls;
+    const char *prefix, *network, *location; /* from databases, NULL = not known */
 };
 extern const struct field_table mtr_row_table;
 
@@ -33,8 +35,9 @@ struct mtr_record {
 };
 extern const struct field_table mtr_record_table;
 
-/* Judges the watch and makes the rows, in arena. names may be NULL. */
-void mtr_record_fill(struct watch *watch, struct names *names, struct arena *arena, struct mtr_record *record);
+/* Judges the watch and makes the rows, in arena. names and geo may be NULL. */
+void mtr_record_fill(struct watch *watch, struct names *names, struct geo *geo, struct arena *arena,
+                     struct mtr_record *record);
 
 enum mtr_columns { MTR_LATENCY, MTR_COUNTS, MTR_COLUMN_SETS };
 

@@ -24,7 +24,7 @@
 struct options {
     int32_t flows, max_ttl, gap_limit, attempts;
     double wait_s;
-    bool is_looking, is_revealing, is_verbose;
+    bool is_in_session, is_looking, is_revealing, is_verbose;
     const char *geo_dir;
 };
 
@@ -40,6 +40,8 @@ static const struct field option_fields[] = {
               "Probes to a hop that stays silent"),
     FIELD_F64(struct options, wait_s, "wait", (.min = 0.001, .max = 10, .preset = "1", .unit = "s", .letter = 'w'),
               "How long an answer is waited for"),
+    FIELD_BOOL(struct options, is_in_session, "inSession", (.preset = "false", .letter = 's'),
+               "With --tcp: probe within a TCP session, which firewalls let pass that drop odd SYNs"),
     FIELD_BOOL(struct options, is_looking, "tunnels", (.preset = "false", .letter = 't'),
                "Look closer at MPLS tunnels: echo requests to the hops compare the ways back"),
     FIELD_BOOL(struct options, is_revealing, "reveal", (.preset = "false", .letter = 'r'),
@@ -329,6 +331,7 @@ static void on_resolved(void *user)
     settings.protocol = session->probing.protocol;
     settings.dst = host->host.addr;
     settings.src = session->probing.place.source;
+    settings.is_in_session = options->is_in_session;
     settings.flows = (uint32_t)options->flows;
     settings.max_ttl = (uint8_t)options->max_ttl;
     settings.gap_limit = (uint8_t)options->gap_limit;
@@ -407,6 +410,8 @@ static void finish(void *user)
 static int run(struct session *session, struct error *err)
 {
     struct probing *probing = &session->probing;
+    if (session->options.is_in_session && probing->protocol != PROBE_TCP)
+        return error_set(err, E_INVALID, "--in-session", "needs --tcp");
     int rc = probing_on_interrupt(probing, finish, session, err);
     session->count = probing->host_count;
     session->hosts = mem_alloc_array(session->count, sizeof *session->hosts);

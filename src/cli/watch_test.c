@@ -257,7 +257,7 @@ static void tables(void **state)
     struct mtr_record record;
     arena_init(&arena, 1 << 20);
     field_defaults(&mtr_record_table, &record);
-    mtr_record_fill(watch, NULL, &arena, &record);
+    mtr_record_fill(watch, NULL, NULL, &arena, &record);
     expect(&record, 0, 0, MTR_LATENCY,
            "hop  address           loss    sent  last ms   avg ms  best ms worst ms   jitter\n"
            "  1  10.0.0.1          0.0%      20    1.000    1.000    1.000    1.000    0.000\n"
@@ -304,7 +304,7 @@ static void rows_for_other_programs(void **state)
     arena_init(&arena, 1 << 20);
     buf_init(&buf, 65536);
     field_defaults(&mtr_record_table, &record);
-    mtr_record_fill(watch, NULL, &arena, &record);
+    mtr_record_fill(watch, NULL, NULL, &arena, &record);
     const struct mtr_row *rows = record.rows.items;
     assert_int_equal(record.rows.count, 6);
     csv_header(&mtr_row_table, &buf);
@@ -312,9 +312,9 @@ static void rows_for_other_programs(void **state)
     csv_row(&mtr_row_table, &rows[4], &buf);
     assert_string_equal(buf_str(&buf),
                         "hop,ipAddress,rdns,flows,isTarget,sent,received,loss,unanswered,repliesLimited,lastLatency,"
-                        "avgLatency,minLatency,maxLatency,jitter,medianLatency,mpls\n"
-                        "3,10.0.0.3,,\"1,2\",false,20,16,0,20,true,3,3,3,3,0,3,\n"
-                        "4,,,\"1,2\",false,20,0,,100,false,,,,,,,\n");
+                        "avgLatency,minLatency,maxLatency,jitter,medianLatency,mpls,prefix,network,location\n"
+                        "3,10.0.0.3,,\"1,2\",false,20,16,0,20,true,3,3,3,3,0,3,,,,\n"
+                        "4,,,\"1,2\",false,20,0,,100,false,,,,,,,,,,\n");
     json_t *json = field_to_json(&mtr_record_table, &record, NULL);
     assert_true(json_is_true(json_object_get(json, "reached")));
     assert_int_equal(json_integer_value(json_object_get(json, "rounds")), 10);

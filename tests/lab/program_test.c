@@ -98,6 +98,7 @@ static void everyday_commands(void **state)
     EXPECT(2, "", "--ipv6: excludes --ipv4", oculi, "trace", "-46", "127.0.0.1");
     EXPECT(2, "", "--csv: excludes --json", oculi, "mtr", "-jC", "127.0.0.1");
     EXPECT(2, "", "--port: needs --tcp or --udp", oculi, "trace", "-p", "80", "127.0.0.1");
+    EXPECT(2, "", "--in-session: needs --tcp", oculi, "trace", "-s", "127.0.0.1");
     EXPECT(2, "", "--udp: is not supported by oculi ping", oculi, "ping", "-U", "127.0.0.1");
     needs_root();
     EXPECT(0, "127.0.0.1       3        3    0.0%", "", oculi, "ping", "-c3", "-i", "0.01", "127.0.0.1");
