@@ -30,6 +30,7 @@
 #include "measure/runner.h"
 #include "probe/engine.h"
 #include "probe/io.h"
+#include "probe/modes.h"
 
 #define AGENT_LOCK_WAIT_MS 5000
 #define AGENT_STATUS_EVERY 3 /* ticks of a second */
@@ -44,6 +45,7 @@ struct agent {
     int lock_fd;
     struct probe_engine *engine;
     struct resolver *resolver;
+    struct probe_modes *modes; /* what is remembered of TCP targets */
     struct hop_names *hop_names;
     struct measure_context context;
     struct spool *spool;
@@ -589,6 +591,7 @@ static int open_all(struct agent *agent, const struct agent_settings *settings, 
         rc = probe_engine_new(io, NULL, &agent->engine, err);
     if (!rc)
         rc = http_new(agent->loop, &http, &agent->http, err);
+    agent->modes = probe_modes_new(0);
     return rc;
 }
 
@@ -598,6 +601,7 @@ static int start(struct agent *agent, struct error *err)
     agent->context = (struct measure_context){.loop = agent->loop,
                                               .engine = agent->engine,
                                               .resolver = agent->resolver,
+                                              .modes = agent->modes,
                                               .clock = agent->clock,
                                               .ipv6_policy = SOCK_PREFER_IPV6};
     agent->schedule_timer = (struct loop_timer){.fn = on_schedule_timer, .user = agent};
@@ -636,6 +640,7 @@ static void close_all(struct agent *agent)
     http_free(agent->http);
     probe_engine_free(agent->engine);
     resolver_free(agent->resolver);
+    probe_modes_free(agent->modes);
     hop_names_free(agent->hop_names);
     schedule_free(agent->schedule);
     plan_release(agent->plan);

@@ -19,6 +19,7 @@ static const char *const names[LIMIT_KIND_COUNT] = {
     [LIMIT_KIND_RESOLVE] = "resolve",
     [LIMIT_KIND_KNOWN_PATHS] = "known_paths",
     [LIMIT_KIND_NAMES] = "names",
+    [LIMIT_KIND_PROBE_MODES] = "probe_modes",
 };
 
 void limit_hit(enum limit_kind kind)

@@ -48,6 +48,7 @@
 #define LIMIT_SESSIONS 10000u                /* signed-in browsers */
 #define LIMIT_TIMELINE_POINTS 5000u          /* points of one timeline answer */
 #define LIMIT_KNOWN_PATHS 40000u            /* (test, agent) pairs whose paths the server remembers, some kB each */
+#define LIMIT_PROBE_MODES 20000u             /* TCP targets of which an agent remembers how to probe them */
 #define LIMIT_RESOLVE_THREADS 16u            /* host names looked up at once by one resolver */
 #define LIMIT_RESOLVE_WAITING 20000u         /* host names waiting to be looked up */
 #define LIMIT_NAMES 50000u                   /* addresses whose names are remembered, some 150 bytes each */
@@ -71,6 +72,7 @@ enum limit_kind {
     LIMIT_KIND_RESOLVE,
     LIMIT_KIND_KNOWN_PATHS,
     LIMIT_KIND_NAMES,
+    LIMIT_KIND_PROBE_MODES,
     LIMIT_KIND_COUNT
 };
 

@@ -53,6 +53,11 @@ static void show_network(const struct measure_network *network, struct buf *buf)
     if (count_of(oculi->duplicates) || count_of(oculi->reordered))
         buf_printf(buf, "         %d duplicates, %d out of order\n", count_of(oculi->duplicates),
                    count_of(oculi->reordered));
+    if (oculi->probe_mode != MEASURE_PROBE_ICMP && oculi->probe_mode_reason)
+        buf_printf(buf, "         %s probes: %s\n", oculi->probe_mode == MEASURE_PROBE_SACK ? "SACK" : "SYN",
+                   oculi->probe_mode_reason);
+    if (count_of(oculi->lost_on_return))
+        buf_printf(buf, "         %d came to the target and were lost on the way back\n", count_of(oculi->lost_on_return));
     if (oculi->icmp)
         buf_printf(buf, "         %d probes answered by an error: ICMP %s from %s\n", count_of(oculi->icmp_errors),
                    oculi->icmp, oculi->icmp_from);

@@ -30,6 +30,11 @@ struct measure_network_oculi {
     const char *icmp_from;         /* and who sent it */
     bool is_overloaded;            /* this machine lost answers itself: loss may be ours */
     bool is_partial;               /* the round was ended before the stream was complete, or began late */
+    /* TCP. */
+    double handshake_latency;      /* ms of the session's handshake, which is no probe; absent = no session, or not known */
+    int32_t lost_on_return;        /* SACK: probes that came to the target and whose answers did not come back */
+    double sack_loss, syn_loss;    /* % of either, when they were compared because SACK probes were lost */
+    const char *sack_interference; /* a sentence: it is proven that something on the way drops SACK probes */
     double clock_step;             /* s by which the wall clock was set while the stream ran; absent = it was not */
 };
 

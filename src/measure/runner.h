@@ -16,6 +16,7 @@
 #include "measure/type.h"
 
 struct probe_engine;
+struct probe_modes;
 struct resolver;
 
 /* What the place of measuring provides to every round. */
@@ -25,6 +26,7 @@ struct measure_context {
     struct resolver *resolver; /* of the loop: base/resolve.h */
     const struct clock *clock;
     int ipv6_policy; /* the agent's: enum sock_family */
+    struct probe_modes *modes; /* what is remembered of TCP targets: probe/modes.h; NULL = nothing */
 };
 
 /* One run of a test. The caller makes it, sets the first group, and keeps it until done has been called. */

@@ -12,6 +12,7 @@
 #include "base/resolve.h"
 #include "measure/agent_to_server/settings.h"
 #include "measure/runner.h"
+#include "probe/modes.h"
 #include "world.h"
 
 #define APP "198.18.10.10"
@@ -317,6 +318,83 @@ static void a_deadline_ends_a_round(void **state)
     rig_close(&rig);
 }
 
+#define SERVER(more) NODES_TCP more "\nlink ams r1 delay 1ms\nlink r1 app delay 4ms\n"
+#define NODES_TCP                                                                                                     \
+    "vantage ams address 198.18.1.2/24\nrouter r1 address 198.51.100.1\nhost app address 198.18.10.10 tcp 80,443 open "
+
+static void tcp_in_the_mode_that_fits(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, SERVER(""));
+    rig.settings.protocol = AGENT_TO_SERVER_TCP;
+    const struct agent_to_server_result *result = measure(&rig, APP ":443");
+    assert_true(result->network.loss == 0 && result->network.avg_latency == 10 && result->network.jitter == 0);
+    assert_int_equal(result->network.oculi.sent, 50);
+    assert_int_equal(result->network.oculi.probe_mode, MEASURE_PROBE_SACK);
+    assert_string_equal(result->network.oculi.probe_mode_reason, "The target answers with SACK");
+    assert_true(result->network.oculi.handshake_latency == 10);
+    assert_int_equal(result->network.oculi.lost_on_return, 0);
+    assert_true(isnan(result->network.oculi.sack_loss));
+    assert_string_equal(result->network.server_ip, APP);
+    assert_int_equal(route_at(result, 0)->oculi.end, MEASURE_END_REACHED);
+    measure_round_done(&rig.round);
+    rig.settings.probe_mode = AGENT_TO_SERVER_SYN; /* port 80, when none is given */
+    result = measure(&rig, APP);
+    assert_true(result->network.loss == 0 && result->network.avg_latency == 10);
+    assert_int_equal(result->network.oculi.probe_mode, MEASURE_PROBE_SYN);
+    assert_string_equal(result->network.oculi.probe_mode_reason, "The test asks for this mode");
+    assert_int_equal(result->network.oculi.lost_on_return, FIELD_NO_I32);
+    measure_round_done(&rig.round);
+    rig_close(&rig);
+}
+
+static void a_target_without_sack(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, SERVER("sack not-permitted"));
+    rig.settings.protocol = AGENT_TO_SERVER_TCP;
+    const struct agent_to_server_result *result = measure(&rig, APP ":443");
+    assert_true(result->network.loss == 0 && result->network.avg_latency == 10);
+    assert_int_equal(result->network.oculi.probe_mode, MEASURE_PROBE_SYN);
+    assert_string_equal(result->network.oculi.probe_mode_reason, "The target does not permit SACK");
+    assert_null(result->network.error_details);
+    measure_round_done(&rig.round);
+    rig.settings.probe_mode = AGENT_TO_SERVER_SACK;
+    result = measure(&rig, APP ":443");
+    assert_string_equal(result->network.error_details, "Target doesn't support SACK mode");
+    assert_int_equal(result->network.oculi.sent, 0);
+    assert_true(isnan(result->network.loss) && isnan(result->network.avg_latency));
+    assert_string_equal(result->network.oculi.probe_mode_reason, "The target does not permit SACK");
+    measure_round_done(&rig.round);
+    rig_close(&rig);
+}
+
+static void a_firewall_that_drops_sack_probes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, SERVER("\nnode r1 drop-out-of-order every 25"));
+    rig.context.modes = probe_modes_new(0);
+    rig.settings.protocol = AGENT_TO_SERVER_TCP;
+    const struct agent_to_server_result *result = measure(&rig, APP ":443");
+    assert_true(result->network.loss == 4 && result->network.oculi.sack_loss == 4);
+    assert_true(result->network.oculi.syn_loss == 0);
+    assert_null(result->network.oculi.sack_interference);
+    measure_round_done(&rig.round);
+    for (int i = 0; i < 2; i++) {
+        result = measure(&rig, APP ":443");
+        assert_true(result->network.loss == 0 && result->network.oculi.sack_loss == 4);
+        assert_int_equal(result->network.oculi.probe_mode, MEASURE_PROBE_SYN);
+        assert_string_equal(result->network.oculi.sack_interference,
+                            "Something on the way drops SACK probes: 4.0 % of them were lost, 0.0 % of SYNs");
+        measure_round_done(&rig.round);
+    }
+    probe_modes_free(rig.context.modes);
+    rig_close(&rig);
+}
+
 static void what_cannot_be_done_is_refused(void **state)
 {
     (void)state;
@@ -328,8 +406,9 @@ static void what_cannot_be_done_is_refused(void **state)
                                        .user = &rig};
     rig.settings.server = APP;
     rig.settings.protocol = AGENT_TO_SERVER_TCP;
+    rig.settings.path_trace_mode = AGENT_TO_SERVER_IN_SESSION;
     assert_int_equal(measure_round_start(runner, &rig.round, &err), -E_NOT_SUPPORTED);
-    assert_string_equal(err.where, "protocol");
+    assert_string_equal(err.where, "pathTraceMode");
     rig.settings.protocol = AGENT_TO_SERVER_ICMP;
     rig.round.source_ip = "nowhere";
     assert_int_equal(measure_round_start(runner, &rig.round, &err), -E_INVALID);
@@ -384,6 +463,9 @@ int main(void)
         cmocka_unit_test(results_survive_storage),
         cmocka_unit_test(a_stopped_round_keeps_what_it_has),
         cmocka_unit_test(a_deadline_ends_a_round),
+        cmocka_unit_test(tcp_in_the_mode_that_fits),
+        cmocka_unit_test(a_target_without_sack),
+        cmocka_unit_test(a_firewall_that_drops_sack_probes),
         cmocka_unit_test(what_cannot_be_done_is_refused),
         cmocka_unit_test(many_rounds_at_once),
     };

@@ -16,6 +16,7 @@
 #include "measure/runner.h"
 #include "measure/seconds.h"
 #include "probe/engine.h"
+#include "probe/mode.h"
 #include "probe/mtu.h"
 #include "probe/ping.h"
 #include "probe/trace.h"
@@ -28,10 +29,12 @@ struct state {
     struct agent_to_server_result *result;
     struct resolve_job *resolving;
     struct probe_ping *ping;   /* NULL = not running */
+    struct probe_mode *mode;   /* likewise: the stream of a TCP test */
     struct probe_trace *trace; /* likewise */
     struct probe_mtu *mtu;     /* likewise */
     const struct probe_mtu_result *found_mtu; /* NULL = not measured, or not yet */
     union sock_addr src, dst;  /* src unset = the system's choice */
+    uint16_t port;             /* of TCP; else 0 */
     struct loop_timer ping_timer, trace_timer; /* armed: that part starts later */
     int64_t round_ns;          /* when the round started, monotonic */
     int64_t minute_ns;         /* continuous: when its first second began */
@@ -140,6 +143,30 @@ static void fill_network(struct state *state, const struct probe_ping_result *pi
     note_refusal(state, ping->error_text);
 }
 
+/* How the target was probed, and why so. */
+static void fill_mode(struct state *state, const struct probe_mode_result *mode, struct arena *arena)
+{
+    struct measure_network_oculi *oculi = &state->result->network.oculi;
+    bool is_sack = mode->mode == PROBE_PING_SACK;
+    oculi->probe_mode = is_sack ? MEASURE_PROBE_SACK : MEASURE_PROBE_SYN;
+    oculi->probe_mode_reason = mode->text ? arena_strdup(arena, mode->text) : NULL;
+    oculi->sack_loss = mode->sack_loss;
+    oculi->syn_loss = mode->syn_loss;
+    oculi->sack_interference = mode->interference ? arena_strdup(arena, mode->interference) : NULL;
+    oculi->lost_on_return = is_sack ? (int32_t)mode->ping->lost_on_return : FIELD_NO_I32;
+    oculi->handshake_latency = mode->ping->handshake_ns ? ms_of((double)mode->ping->handshake_ns) : (double)NAN;
+}
+
+/* A test that asks for SACK where there is none measures nothing. */
+static void fill_unsupported(struct state *state, const struct probe_mode_result *mode)
+{
+    struct measure_network *network = &state->result->network;
+    fill_mode(state, mode, &state->round->arena);
+    network->oculi.sent = network->oculi.received = 0;
+    network->error_details = mode->reason == PROBE_MODE_REFUSED ? "Target refuses the connection that SACK mode needs"
+                                                                : "Target doesn't support SACK mode";
+}
+
 static void fill_paths(struct state *state, const struct probe_trace_result *trace, struct arena *arena)
 {
     measure_paths_fill(trace, &state->dst, &state->result->path_vis, arena);
@@ -163,7 +190,7 @@ static void release(struct state *state)
 
 static void step(struct state *state)
 {
-    if (state->is_stopping || state->resolving || state->ping || state->trace || state->mtu ||
+    if (state->is_stopping || state->resolving || state->ping || state->mode || state->trace || state->mtu ||
         loop_timer_is_armed(&state->ping_timer) || loop_timer_is_armed(&state->trace_timer))
         return;
     finish_paths(state);
@@ -189,6 +216,28 @@ static void on_ping_done(void *user, const struct probe_ping_result *ping)
     step(state);
 }
 
+static void on_mode_progress(void *user, const struct probe_mode_result *mode)
+{
+    struct state *state = user;
+    arena_reset(&state->ping_scratch);
+    fill_network(state, mode->ping, &state->ping_scratch);
+    fill_mode(state, mode, &state->ping_scratch);
+    state->round->progress(state->round);
+}
+
+static void on_mode_done(void *user, const struct probe_mode_result *mode)
+{
+    struct state *state = user;
+    state->mode = NULL;
+    if (mode->is_unsupported) {
+        fill_unsupported(state, mode);
+        step(state);
+        return;
+    }
+    fill_mode(state, mode, &state->round->arena);
+    on_ping_done(state, mode->ping);
+}
+
 static void on_trace_progress(void *user, const struct probe_trace_result *trace)
 {
     struct state *state = user;
@@ -202,6 +251,9 @@ static void on_trace_done(void *user, const struct probe_trace_result *trace)
     struct state *state = user;
     state->trace = NULL;
     fill_paths(state, trace, &state->round->arena);
+    const struct measure_route *first = state->result->path_vis.path_traces.items;
+    if (state->port != 0 && state->result->path_vis.path_traces.count > 0)
+        probe_modes_note_path(state->round->context->modes, &state->dst, first->path_id);
     step(state);
 }
 
@@ -239,6 +291,20 @@ static enum probe_protocol protocol_of(const struct agent_to_server_settings *se
     return settings->protocol == AGENT_TO_SERVER_ICMP ? PROBE_ICMP : PROBE_TCP;
 }
 
+/* In the order of enum agent_to_server_probe_mode. */
+static const enum probe_mode_want wanted[] = {PROBE_MODE_AUTO, PROBE_MODE_SACK, PROBE_MODE_SYN};
+
+static int start_mode(struct state *state, const struct probe_ping_settings *ping, struct error *err)
+{
+    const struct agent_to_server_settings *settings = state->settings;
+    struct measure_round *round = state->round;
+    struct probe_mode_settings mode = {
+        .ping = *ping, .syn_payload_bytes = ping->payload_bytes, .memory = round->context->modes};
+    mode.want = settings->is_continuous ? PROBE_MODE_SYN : wanted[settings->probe_mode];
+    return probe_mode_start(round->context->engine, &mode, &round->arena, round->progress ? on_mode_progress : NULL,
+                            on_mode_done, state, &state->mode, err);
+}
+
 static int start_ping(struct state *state, struct error *err)
 {
     const struct agent_to_server_settings *settings = state->settings;
@@ -254,6 +320,10 @@ static int start_ping(struct state *state, struct error *err)
         ping.rate_pps = (uint32_t)settings->fixed_packet_rate;
     if (settings->is_continuous)
         seconds_settings(state->seconds, &ping);
+    if (protocol_of(settings) == PROBE_TCP) {
+        ping.protocol = PROBE_TCP;
+        return start_mode(state, &ping, err);
+    }
     return probe_ping_start(round->context->engine, &ping, &round->arena, round->progress ? on_ping_progress : NULL,
                             on_ping_done, state, &state->ping, err);
 }
@@ -350,6 +420,7 @@ static void on_resolved(void *user, int rc, const union sock_addr *addr, const s
         return;
     }
     state->dst = *addr;
+    sock_set_port(&state->dst, state->port);
     struct agent_to_server_result *result = state->result;
     result->network.server_ip = arena_strdup(&state->round->arena, sock_ip_text(addr, text, sizeof text));
     result->path_vis.server_ip = result->network.server_ip;
@@ -357,23 +428,17 @@ static void on_resolved(void *user, int rc, const union sock_addr *addr, const s
     start_parts(state);
 }
 
-/* What was asked for and cannot be done is refused; what only adds figures is left out of the result. */
-static int check(const struct agent_to_server_settings *settings, struct error *err)
-{
-    if (settings->protocol != AGENT_TO_SERVER_ICMP)
-        return error_set(err, E_NOT_SUPPORTED, "protocol", "tcp is not supported by this build, icmp is");
-    return 0;
-}
-
 static int start(struct measure_round *round, struct error *err)
 {
     const struct agent_to_server_settings *settings = round->settings;
     char host[254];
-    uint16_t port;
-    int rc = check(settings, err);
+    uint16_t port = 0;
+    int rc = agent_to_server_type.supported(settings, err);
     if (rc)
         return rc;
-    rc = sock_split(settings->server, 0, host, sizeof host, &port, err);
+    bool is_tcp = protocol_of(settings) == PROBE_TCP;
+    uint16_t usual = settings->port != FIELD_NO_I32 ? (uint16_t)settings->port : AGENT_TO_SERVER_PORT;
+    rc = sock_split(settings->server, is_tcp ? usual : 0, host, sizeof host, &port, err);
     if (rc) {
         error_prefix(err, "server");
         return rc;
@@ -391,8 +456,9 @@ static int start(struct measure_round *round, struct error *err)
     state->settings = settings;
     state->result = round->result;
     state->result->network.server = state->result->path_vis.server = settings->server;
-    state->result->network.oculi.probe_mode = MEASURE_PROBE_ICMP;
-    state->result->network.oculi.probe_mode_reason = "The test's protocol is icmp";
+    state->port = port;
+    state->result->network.oculi.probe_mode = is_tcp ? MEASURE_PROBE_SACK : MEASURE_PROBE_ICMP;
+    state->result->network.oculi.probe_mode_reason = is_tcp ? NULL : "The test's protocol is icmp";
     state->round_ns = probe_engine_mono_ns(round->context->engine);
     state->ping_timer = (struct loop_timer){.fn = on_ping_timer, .user = state};
     state->trace_timer = (struct loop_timer){.fn = on_trace_timer, .user = state};
@@ -410,7 +476,7 @@ static void stop(struct measure_round *round)
 {
     struct state *state = round->state;
     state->is_stopping = true;
-    state->result->network.oculi.is_partial = state->resolving || state->ping || state->trace ||
+    state->result->network.oculi.is_partial = state->resolving || state->ping || state->mode || state->trace ||
                                               loop_timer_is_armed(&state->ping_timer) ||
                                               loop_timer_is_armed(&state->trace_timer);
     if (round->context->loop) {
@@ -425,6 +491,8 @@ static void stop(struct measure_round *round)
     }
     if (state->ping)
         probe_ping_finish(state->ping);
+    if (state->mode)
+        probe_mode_finish(state->mode);
     if (state->trace)
         probe_trace_finish(state->trace);
     if (state->mtu)

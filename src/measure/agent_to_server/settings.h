@@ -8,6 +8,8 @@
 #include "measure/part.h"
 #include "wire/field.h"
 
+#define AGENT_TO_SERVER_PORT 80 /* v7: what is probed when neither server nor port says otherwise */
+
 enum agent_to_server_protocol { AGENT_TO_SERVER_TCP, AGENT_TO_SERVER_ICMP };
 enum agent_to_server_probe_mode { AGENT_TO_SERVER_AUTO, AGENT_TO_SERVER_SACK, AGENT_TO_SERVER_SYN };
 enum agent_to_server_path_trace_mode { AGENT_TO_SERVER_CLASSIC, AGENT_TO_SERVER_IN_SESSION };

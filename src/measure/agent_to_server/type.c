@@ -6,8 +6,6 @@
 #include "base/str.h"
 #include "measure/type.h"
 
-#define TCP_PORT 80 /* v7: what is probed when neither server nor port says otherwise */
-
 static const char *const protocol_words[] = {"tcp", "icmp", NULL};
 static const char *const probe_mode_words[] = {"auto", "sack", "syn", NULL};
 static const char *const path_trace_mode_words[] = {"classic", "in-session", NULL};
@@ -31,7 +29,7 @@ static const struct field settings_fields[] = {
     FIELD_ENUM(struct agent_to_server_settings, protocol, "protocol", protocol_words, (.preset = "tcp"),
                "Protocol of the probes"),
     FIELD_ENUM(struct agent_to_server_settings, probe_mode, "probeMode", probe_mode_words, (.preset = "auto"),
-               "How TCP probes the target; auto prefers SACK"),
+               "How TCP probes the target; auto prefers SACK and takes SYNs where that fails"),
     FIELD_I32(struct agent_to_server_settings, num_path_traces, "numPathTraces",
               (.min = 1, .max = 10, .preset = "3"), "Path traces of a round, each with a flow of its own"),
     FIELD_ENUM(struct agent_to_server_settings, path_trace_mode, "pathTraceMode", path_trace_mode_words,
@@ -110,7 +108,7 @@ static void normalise(void *record, struct arena *arena)
 {
     struct agent_to_server_settings *settings = record;
     char host[254];
-    uint16_t port = TCP_PORT;
+    uint16_t port = AGENT_TO_SERVER_PORT;
     settings->dscp = dscp_labels[settings->dscp_id];
     if (settings->is_continuous) {
         settings->fixed_packet_rate = 1;
@@ -119,7 +117,7 @@ static void normalise(void *record, struct arena *arena)
     }
     if (settings->protocol != AGENT_TO_SERVER_TCP || !settings->server)
         return;
-    if (sock_split(settings->server, TCP_PORT, host, sizeof host, &port, NULL) != 0)
+    if (sock_split(settings->server, AGENT_TO_SERVER_PORT, host, sizeof host, &port, NULL) != 0)
         return;
     if (settings->port != FIELD_NO_I32)
         port = (uint16_t)settings->port;
@@ -131,8 +129,8 @@ static void normalise(void *record, struct arena *arena)
 static int check_supported(const void *record, struct error *err)
 {
     const struct agent_to_server_settings *settings = record;
-    if (settings->protocol == AGENT_TO_SERVER_TCP)
-        return error_set(err, E_NOT_SUPPORTED, "protocol", "not supported yet by this version: use icmp");
+    if (settings->protocol == AGENT_TO_SERVER_TCP && settings->path_trace_mode == AGENT_TO_SERVER_IN_SESSION)
+        return error_set(err, E_NOT_SUPPORTED, "pathTraceMode", "not supported yet by this version: use classic");
     return 0;
 }
 
