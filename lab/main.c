@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "lab/facts.h"
 #include "lab/history.h"
 #include "lab/model.h"
 #include "lab/pump.h"
@@ -44,6 +45,7 @@ static const char usage[] =
     "  oculi-lab vantages SCENARIO                        name, address, latitude, longitude, country, place\n"
     "  oculi-lab targets SCENARIO                         name and address of each host\n"
     "  oculi-lab hosts SCENARIO                           names in the form of /etc/hosts\n"
+    "  oculi-lab facts SCENARIO                           networks, places and names of addresses as MMDB file\n"
     "  oculi-lab history SCENARIO --vantage V --state-dir DIR [--hours H] [--seed N]\n"
     "                                                     measure an agent's plan in simulated time, up to now\n"
     "\n"
@@ -109,6 +111,14 @@ static int do_hosts(const struct lab_scenario *s, struct buf *buf)
     return print(buf);
 }
 
+static int do_facts(const struct lab_scenario *s, struct buf *buf)
+{
+    struct error err = {0};
+    if (lab_facts_write(s, buf, &err) < 0)
+        return complain(&err);
+    return print(buf);
+}
+
 static int do_vantages(const struct lab_scenario *s, struct buf *buf)
 {
     char addr[LAB_ADDR_TEXT_BYTES];
@@ -165,7 +175,7 @@ static int do_reading(int argc, char **argv)
         const char *word;
         int (*run)(const struct lab_scenario *s, struct buf *buf);
     } commands[] = {{"check", do_check},   {"paths", do_paths}, {"vantages", do_vantages},
-                    {"targets", do_targets}, {"hosts", do_hosts}};
+                    {"targets", do_targets}, {"hosts", do_hosts}, {"facts", do_facts}};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].word) != 0)
             continue;

@@ -33,4 +33,5 @@ void geo_hops_fill(struct geo *geo, struct measure_hop *hop, struct arena *arena
     hop->prefix = keep(hop->prefix, facts.prefix, arena);
     hop->network = keep(hop->network, facts.network, arena);
     hop->location = keep(hop->location, facts.location, arena);
+    hop->rdns = keep(hop->rdns, facts.name, arena);
 }

@@ -380,7 +380,7 @@ static void search(struct geo *geo, const union sock_addr *addr, bool is_network
     struct file *file;
     while (!(is_network ? record->has_network : record->has_place) &&
            (file = best(geo, is_network, is_private, asked))) {
-        struct geo_kind kind = {.network = is_network ? 1 : 0, .place = is_network ? 0 : 1};
+        struct geo_kind kind = {.network = is_network ? 1 : 0, .place = is_network ? 0 : 1, .is_private = is_private};
         struct error err;
         asked |= 1u << (file - geo->files);
         if (geo_read(&file->mmdb, &kind, addr, record, &err) == 0 || file->is_told_damaged)
@@ -406,7 +406,8 @@ static bool fill(struct geo *geo, const union sock_addr *addr, struct geo_facts 
     facts->location = keep(geo, geo_location_text(&record, text, sizeof text), text);
     facts->prefix = keep(geo, record.has_prefix, scope_text(addr, record.prefix_length, text, sizeof text));
     facts->country = keep(geo, record.has_place, record.iso);
-    return record.has_network || record.has_place;
+    facts->name = keep(geo, true, record.name);
+    return record.has_network || record.has_place || *record.name;
 }
 
 /* NULL: no room. */

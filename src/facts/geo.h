@@ -31,6 +31,7 @@ struct geo_facts {
     const char *network;  /* "HETZNER (Pty) Ltd (AS 37153)" */
     const char *location; /* "Cape Town, Western Cape, South Africa", as far as known */
     const char *country;  /* "ZA", ISO 3166-1 */
+    const char *name;     /* "core1.ams.example.net": only private databases name addresses */
     uint32_t asn;
 };
 

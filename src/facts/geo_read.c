@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "facts/names.h"
 
 static bool has_word(const char *text, const char *word)
 {
@@ -160,11 +161,16 @@ int geo_read(const MMDB_s *mmdb, const struct geo_kind *kind, const union sock_a
     if (kind->network && !record->has_network) {
         read_network(&reading, record);
         unsigned skipped = addr->sa.sa_family == AF_INET && mmdb->metadata.ip_version == 6 ? 96 : 0;
-        record->has_prefix = record->has_network && found.netmask >= skipped;
+        unsigned whole = addr->sa.sa_family == AF_INET ? 32 : 128;
+        /* A block of one address is a record about that address, not a prefix. */
+        record->has_prefix = record->has_network && found.netmask >= skipped && found.netmask - skipped < whole;
         record->prefix_length = (uint8_t)(record->has_prefix ? found.netmask - skipped : 0);
     }
     if (kind->place && !record->has_place)
         read_place(&reading, record);
+    if (kind->is_private && !*record->name && get_text(&reading, PATH("hostname"), record->name) &&
+        !names_is_host(record->name))
+        record->name[0] = 0;
     return reading.is_damaged ? error_set(err, E_CORRUPT, "", "the database is damaged: a record cannot be read") : 0;
 }
 

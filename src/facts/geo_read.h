@@ -3,7 +3,7 @@
  *
  * The words of database_type decide, whatever their case: City, Enterprise, Location and Country tell places; ASN, ISP
  * and Enterprise networks; ipinfo's types both. Records are MaxMind's (and those of who keeps to them, DB-IP), or flat
- * like ipinfo's.
+ * like ipinfo's. In private databases the field hostname is the address's name.
  */
 #ifndef OCULI_FACTS_GEO_READ_H
 #define OCULI_FACTS_GEO_READ_H
@@ -25,6 +25,7 @@ struct geo_record {
     char organization[GEO_TEXT_BYTES];
     char city[GEO_TEXT_BYTES], region[GEO_TEXT_BYTES], country[GEO_TEXT_BYTES];
     char iso[3];
+    char name[GEO_TEXT_BYTES]; /* "" = none */
 };
 
 struct geo_kind {

@@ -99,7 +99,7 @@ static void write_one(struct stage *stage, const char *name, const char *type, c
 {
     struct mmdb_write *write = mmdb_write_new(type, 6, 24, BUILT_S);
     mmdb_write_put(write, prefix, fields);
-    mmdb_write_file(write, path_of(stage, name));
+    assert_int_equal(mmdb_write_file(write, path_of(stage, name), NULL), 0);
     mmdb_write_free(write);
 }
 
@@ -149,7 +149,7 @@ static void databases_say_network_and_place(void **state)
         if (forms[i].ip_version == 6)
             mmdb_write_put(asn, "2a00:100::/32",
                            "autonomous_system_number=#64501;autonomous_system_organization=Six & Sons");
-        mmdb_write_file(asn, path_of(stage, "asn.mmdb"));
+        assert_int_equal(mmdb_write_file(asn, path_of(stage, "asn.mmdb"), NULL), 0);
         mmdb_write_free(asn);
         struct mmdb_write *city = mmdb_write_new("GeoIP2-City", forms[i].ip_version, forms[i].record_size, BUILT_S);
         mmdb_write_put(city, "20.0.0.0/8", "country.iso_code=NL;country.names.en=Netherlands");
@@ -157,7 +157,7 @@ static void databases_say_network_and_place(void **state)
         mmdb_write_put(city, "20.1.3.0/24", "city.names.en=Singapore;country.iso_code=SG;country.names.en=Singapore");
         mmdb_write_put(city, "20.1.4.0/24", "country.iso_code=FR");
         mmdb_write_put(city, "20.1.5.0/24", "location.time_zone=Europe/Paris");
-        mmdb_write_file(city, path_of(stage, "city.mmdb"));
+        assert_int_equal(mmdb_write_file(city, path_of(stage, "city.mmdb"), NULL), 0);
         mmdb_write_free(city);
         refresh(stage);
         assert_int_equal(geo_count(stage->geo), 2);
@@ -224,7 +224,7 @@ static void the_best_database_speaks(void **state)
     write_one(stage, "b-city.mmdb", "GeoLite2-City", "20.1.0.0/16", DELFT);
     struct mmdb_write *newer = mmdb_write_new("DBIP-City-Lite", 4, 28, BUILT_S + 1);
     mmdb_write_put(newer, "20.1.1.0/24", "city.names.en=Leiden");
-    mmdb_write_file(newer, path_of(stage, "c-city.mmdb"));
+    assert_int_equal(mmdb_write_file(newer, path_of(stage, "c-city.mmdb"), NULL), 0);
     mmdb_write_free(newer);
     refresh(stage);
     assert_int_equal(geo_count(stage->geo), 3);
@@ -240,7 +240,7 @@ static void private_addresses_are_the_operators(void **state)
     mmdb_write_put(all, "0.0.0.0/1", "city.names.en=Nowhere");
     mmdb_write_put(all, "128.0.0.0/1", "city.names.en=Nowhere");
     mmdb_write_put(all, "fc00::/7", "city.names.en=Nowhere");
-    mmdb_write_file(all, path_of(stage, "all.mmdb"));
+    assert_int_equal(mmdb_write_file(all, path_of(stage, "all.mmdb"), NULL), 0);
     mmdb_write_free(all);
     refresh(stage);
     static const char *const special[] = {"10.1.2.3",   "192.168.1.1", "100.64.1.1", "127.0.0.1", "192.0.2.1",
@@ -251,6 +251,18 @@ static void private_addresses_are_the_operators(void **state)
     write_one(stage, "own.mmdb", "Example-Private-City", "10.0.0.0/8", "city.names.en=Our building");
     refresh(stage);
     assert_string_equal(facts(stage, "10.1.2.3"), "- | - | Our building | -");
+    struct geo_facts named;
+    union sock_addr addr;
+    assert_int_equal(sock_parse_ip("10.1.2.3", &addr), 0);
+    assert_true(geo_find(stage->geo, &addr, &named) && !named.name);
+    write_one(stage, "own.mmdb", "Example-Private-City", "10.0.0.0/8",
+              "city.names.en=Our building;hostname=core-1.example");
+    refresh(stage);
+    assert_true(geo_find(stage->geo, &addr, &named));
+    assert_string_equal(named.name, "core-1.example");
+    write_one(stage, "own.mmdb", "Example-Private-City", "10.0.0.0/8", "city.names.en=Our building;hostname=<b>");
+    refresh(stage);
+    assert_true(geo_find(stage->geo, &addr, &named) && !named.name);
     assert_string_equal(facts(stage, "192.168.1.1"), "nothing");
     assert_string_equal(facts(stage, "8.8.8.8"), "- | - | Nowhere | -");
 }
@@ -336,7 +348,7 @@ static void damaged_databases_do_not_crash(void **state)
     struct mmdb_write *write = mmdb_write_new("ipinfo ASN City", 4, 24, BUILT_S);
     mmdb_write_put(write, "20.0.0.0/7",
                    DELFT ";autonomous_system_number=#7;autonomous_system_organization=Seven;x=#1;asn=AS7");
-    mmdb_write_bytes(write, &bytes);
+    assert_int_equal(mmdb_write_bytes(write, &bytes, NULL), 0);
     mmdb_write_free(write);
     geo_free(stage->geo);
     stage->options.scratch_dir = NULL;
@@ -367,7 +379,7 @@ static void a_damaged_record_is_told_once(void **state)
     buf_init(&bytes, 1u << 20);
     struct mmdb_write *write = mmdb_write_new("GeoLite2-City", 4, 24, BUILT_S);
     mmdb_write_put(write, "20.0.0.0/8", "city.names.en=Delft");
-    mmdb_write_bytes(write, &bytes);
+    assert_int_equal(mmdb_write_bytes(write, &bytes, NULL), 0);
     mmdb_write_free(write);
     unsigned char *leaf = memmem(bytes.data, bytes.size, "Delft", 5);
     assert_non_null(leaf);
@@ -391,7 +403,7 @@ static void large_files_are_copied_piece_by_piece(void **state)
     buf_init(&large, 16u << 20);
     struct mmdb_write *write = mmdb_write_new("GeoLite2-City", 6, 28, BUILT_S);
     mmdb_write_put(write, "20.0.0.0/8", "city.names.en=Delft");
-    mmdb_write_bytes(write, &bytes);
+    assert_int_equal(mmdb_write_bytes(write, &bytes, NULL), 0);
     mmdb_write_free(write);
     const unsigned char *end = memmem(bytes.data, bytes.size, "\xab\xcd\xefMaxMind.com", 14);
     size_t before = (size_t)(end - bytes.data);

@@ -12,6 +12,8 @@
 enum { STRING = 2, UINT16 = 5, UINT32 = 6, MAP = 7, UINT64 = 9, ARRAY = 11 };
 
 #define FIELDS_MAX 16
+#define STRING_BYTES 65000u /* longer ones are cut */
+#define LEAF (1u << 31)
 
 struct mmdb_write *mmdb_write_new(const char *type, uint16_t ip_version, uint16_t record_size, uint64_t built_s)
 {
@@ -21,13 +23,16 @@ struct mmdb_write *mmdb_write_new(const char *type, uint16_t ip_version, uint16_
     write->record_size = record_size;
     write->built_s = built_s;
     write->node_count = 1;
-    buf_init(&write->data, 1u << 20);
+    write->node_room = 256;
+    write->nodes = mem_alloc_array(write->node_room, sizeof *write->nodes);
+    buf_init(&write->data, MMDB_WRITE_DATA_BYTES);
     return write;
 }
 
 void mmdb_write_free(struct mmdb_write *write)
 {
     buf_done(&write->data);
+    mem_free(write->nodes);
     mem_free(write);
 }
 
@@ -35,17 +40,20 @@ void mmdb_write_free(struct mmdb_write *write)
 
 static void put_control(struct buf *out, int type, size_t size)
 {
-    size_t shown = size < 29 ? size : 29;
-    assert(size < 285);
+    size_t shown = size < 29 ? size : size < 285 ? 29 : 30;
+    assert(size < 285 + 65536);
     buf_putc(out, (char)((type > 7 ? 0 : type << 5) | (int)shown));
     if (type > 7)
         buf_putc(out, (char)(type - 7));
+    if (size >= 285)
+        buf_putc(out, (char)((size - 285) >> 8));
     if (size >= 29)
-        buf_putc(out, (char)(size - 29));
+        buf_putc(out, (char)(size - (size >= 285 ? 285 : 29)));
 }
 
 static void put_string(struct buf *out, const char *text, size_t size)
 {
+    size = size < STRING_BYTES ? size : STRING_BYTES;
     put_control(out, STRING, size);
     buf_put(out, text, size);
 }
@@ -111,6 +119,22 @@ static void put_value(struct buf *out, const struct piece *pieces, size_t count)
 
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
 
+/* The number of a new node that is like the value it stands in for; 0 = the ceiling. */
+static uint32_t add_node(struct mmdb_write *write, uint32_t covering)
+{
+    if (write->node_count == MMDB_WRITE_NODES) {
+        write->is_full = true;
+        return 0;
+    }
+    if (write->node_count == write->node_room) {
+        size_t size = write->node_room * sizeof *write->nodes;
+        write->nodes = mem_resize(write->nodes, size, 2 * size);
+        write->node_room *= 2;
+    }
+    write->nodes[write->node_count].value[0] = write->nodes[write->node_count].value[1] = covering;
+    return write->node_count++;
+}
+
 void mmdb_write_put(struct mmdb_write *write, const char *prefix, const char *fields)
 {
     struct scope_prefix scope;
@@ -124,7 +148,7 @@ void mmdb_write_put(struct mmdb_write *write, const char *prefix, const char *fi
         pieces[count] = (struct piece){at, at + path + 1, path, size - path - 1};
         at += size + (at[size] == ';');
     }
-    uint32_t leaf = MMDB_WRITE_NODES + (uint32_t)write->data.size;
+    uint32_t leaf = LEAF + (uint32_t)write->data.size;
     put_value(&write->data, pieces, count);
 
     unsigned char bytes[16] = {0};
@@ -135,16 +159,16 @@ void mmdb_write_put(struct mmdb_write *write, const char *prefix, const char *fi
     uint32_t node = 0;
     assert(length > 0);
     for (size_t i = 0; i < length; i++) {
-        uint32_t *value = &write->nodes[node].value[bytes[i / 8] >> (7 - i % 8) & 1];
-        if (i + 1 == length) {
-            *value = leaf;
-        } else if (*value == 0 || *value >= MMDB_WRITE_NODES) {
-            uint32_t covering = *value;
-            assert(write->node_count < MMDB_WRITE_NODES);
-            *value = write->node_count++;
-            write->nodes[*value].value[0] = write->nodes[*value].value[1] = covering;
-        }
-        node = *value;
+        size_t side = bytes[i / 8] >> (7 - i % 8) & 1;
+        uint32_t next = write->nodes[node].value[side];
+        if (i + 1 == length)
+            next = leaf;
+        else if (next == 0 || next >= LEAF)
+            next = add_node(write, next);
+        if (write->is_full)
+            return;
+        write->nodes[node].value[side] = next;
+        node = next;
     }
 }
 
@@ -192,34 +216,37 @@ static void put_metadata(const struct mmdb_write *write, struct buf *out)
     put_string(out, "description", 11);
     put_control(out, MAP, 1);
     put_string(out, "en", 2);
-    put_string(out, "For checks", 10);
+    put_string(out, "Made by Oculi", 13);
 }
 
-void mmdb_write_bytes(const struct mmdb_write *write, struct buf *out)
+int mmdb_write_bytes(const struct mmdb_write *write, struct buf *out, struct error *err)
 {
     static const char gap[16];
+    if (write->is_full || write->data.is_overflowed)
+        return error_set(err, E_LIMIT, "", "there is too much for one database");
     for (uint32_t i = 0; i < write->node_count; i++) {
         uint32_t value[2];
         for (size_t side = 0; side < 2; side++) {
             uint32_t inner = write->nodes[i].value[side];
-            value[side] = inner == 0                  ? write->node_count
-                          : inner >= MMDB_WRITE_NODES ? inner - MMDB_WRITE_NODES + write->node_count + 16
-                                                      : inner;
+            value[side] = inner == 0      ? write->node_count
+                          : inner >= LEAF ? inner - LEAF + write->node_count + 16
+                                          : inner;
         }
         put_node(out, write->record_size, value);
     }
     buf_put(out, gap, sizeof gap);
     buf_put(out, write->data.data, write->data.size);
     put_metadata(write, out);
+    return out->is_overflowed ? error_set(err, E_LIMIT, "", "there is too much for one database") : 0;
 }
 
-void mmdb_write_file(const struct mmdb_write *write, const char *path)
+int mmdb_write_file(const struct mmdb_write *write, const char *path, struct error *err)
 {
     struct buf bytes;
-    struct error err;
-    buf_init(&bytes, 4u << 20);
-    mmdb_write_bytes(write, &bytes);
-    int rc = file_write(path, bytes.data, bytes.size, 0644, &err);
-    assert(rc == 0);
+    buf_init(&bytes, MMDB_WRITE_NODES * 8u + 2 * MMDB_WRITE_DATA_BYTES);
+    int rc = mmdb_write_bytes(write, &bytes, err);
+    if (!rc)
+        rc = file_write(path, bytes.data, bytes.size, 0644, err);
     buf_done(&bytes);
+    return rc;
 }

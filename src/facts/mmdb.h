@@ -1,27 +1,31 @@
 /*
- * Writes small databases in MaxMind's format, for checks: there is none in the tree.
+ * Writes databases in MaxMind's format: of simulated internets, and for checks (there is none in the tree).
  *
  * Follows the format's description, version 2.0: a binary tree of prefixes, a data section, metadata.
  */
 #ifndef OCULI_FACTS_MMDB_H
 #define OCULI_FACTS_MMDB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/error.h"
 
-#define MMDB_WRITE_NODES 4096u
+#define MMDB_WRITE_NODES (1u << 20) /* of the tree; a prefix takes 128 at most */
+#define MMDB_WRITE_DATA_BYTES (16u << 20)
 
 struct mmdb_write {
     const char *type;
     uint16_t ip_version, record_size; /* 4 or 6; 24, 28 or 32 */
     uint64_t built_s;
     struct buf data;
-    uint32_t node_count;
-    struct {
-        uint32_t value[2]; /* 0 = nothing, < MMDB_WRITE_NODES: a node, else MMDB_WRITE_NODES + place in data */
-    } nodes[MMDB_WRITE_NODES];
+    uint32_t node_count, node_room;
+    struct mmdb_node {
+        uint32_t value[2]; /* 0 = nothing, a node, or MMDB_WRITE_LEAF + place in data */
+    } * nodes;
+    bool is_full; /* a ceiling was hit */
 };
 
 /* To be freed by mmdb_write_free. */
@@ -33,8 +37,9 @@ void mmdb_write_free(struct mmdb_write *write);
  * a shorter one, not the other way round. */
 void mmdb_write_put(struct mmdb_write *write, const char *prefix, const char *fields);
 
-/* Appends the whole file. */
-void mmdb_write_bytes(const struct mmdb_write *write, struct buf *out);
-void mmdb_write_file(const struct mmdb_write *write, const char *path);
+/* Appends the whole file. -E_LIMIT: a ceiling was hit. */
+int mmdb_write_bytes(const struct mmdb_write *write, struct buf *out, struct error *err);
+/* As a whole, in place of what path was. */
+int mmdb_write_file(const struct mmdb_write *write, const char *path, struct error *err);
 
 #endif

@@ -75,6 +75,9 @@ uint64_t names_generation(const struct names *names);
 
 #define NAMES_TEXT_BYTES 256
 
+/* Fit to be shown: whoever owns an address can put anything into its reverse zone. */
+bool names_is_host(const char *name);
+
 /* Reads the answer to the question for addr (RFC 1035). Returns 0 with the name or with "" when the answer says that
  * there is none, or -E_INVALID. *ret_ttl_s: of the records that say so, 0 when none does. */
 int names_read_answer(const unsigned char *bytes, size_t size, const union sock_addr *addr,

@@ -21,8 +21,8 @@ void names_question(const union sock_addr *addr, char ret_question[static NAMES_
     (void)snprintf(ret_question + used, NAMES_QUESTION_BYTES - used, "%s", size == 4 ? "in-addr.arpa" : "ip6.arpa");
 }
 
-/* Anybody can put anything into the reverse zone of his addresses; it ends up on terminals and pages. */
-static bool is_host_name(const char *name)
+/* It ends up on terminals and pages. */
+bool names_is_host(const char *name)
 {
     size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
     return length > 0 && name[length] == 0 && name[0] != '.' && name[0] != '-';
@@ -60,7 +60,7 @@ int names_read_answer(const unsigned char *bytes, size_t size, const union sock_
                      ? ARES_ENODATA
                      : ares_parse_ptr_reply(bytes, (int)size, ip, (int)addr_size, addr->sa.sa_family, &host);
     bool is_name =
-        status == ARES_SUCCESS && host->h_name && is_host_name(host->h_name) && strlen(host->h_name) < NAMES_TEXT_BYTES;
+        status == ARES_SUCCESS && host->h_name && names_is_host(host->h_name) && strlen(host->h_name) < NAMES_TEXT_BYTES;
     if (is_name)
         (void)str_copy(ret_name, NAMES_TEXT_BYTES, host->h_name);
     if (host)

@@ -104,6 +104,7 @@ bool about_hop(struct about *about, struct measure_hop *hop, struct arena *arena
         hop->prefix = keep(hop->prefix, facts.prefix, arena);
         hop->network = keep(hop->network, facts.network, arena);
         hop->location = keep(hop->location, facts.location, arena);
+        hop->rdns = keep(hop->rdns, facts.name, arena);
     }
     if (!hop->rdns && about->names) {
         hop->rdns = keep(NULL, names_get(about->names, &addr), arena);

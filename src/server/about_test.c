@@ -25,7 +25,7 @@ static void put_database(const char *type, const char *prefix, const char *field
 {
     struct mmdb_write *write = mmdb_write_new(type, 6, 28, 1790000000);
     mmdb_write_put(write, prefix, fields);
-    mmdb_write_file(write, file);
+    assert_int_equal(mmdb_write_file(write, file, NULL), 0);
     mmdb_write_free(write);
 }
 
