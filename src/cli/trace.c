@@ -45,7 +45,7 @@ static const struct field option_fields[] = {
     FIELD_BOOL(struct options, is_looking, "tunnels", (.preset = "false", .letter = 't'),
                "Look closer at MPLS tunnels: echo requests to the hops compare the ways back"),
     FIELD_BOOL(struct options, is_revealing, "reveal", (.preset = "false", .letter = 'r'),
-               "The same, and trace to the ends of tunnels that hide routers, which may show them"),
+               "The same, and trace to the hops themselves, which may show routers that tunnels hide"),
     FIELD_BOOL(struct options, is_verbose, "verbose", (.preset = "false", .letter = 'v'),
                "Show ICMP types, quoted TTLs and TTLs of replies"),
     FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),

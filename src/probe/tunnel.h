@@ -24,9 +24,9 @@
  * to an end, and what the way back alone says is only ever "suspected".
  *
  * tunnel_infer needs no probe. probe_tunnel_start sends some: echo requests to the hops, for the ways back, and where
- * asked traces to the ends of tunnels that hide routers. An address inside the network is often reached without the
- * tunnel, and one trace shows them all (direct path revelation), or by a tunnel that ends one router earlier, and each
- * trace shows one more (backward recursive path revelation).
+ * asked traces to the ends of tunnels that hide routers, and to every hop that may be such an end. An address inside
+ * the network is often reached without the tunnel, and one trace shows them all (direct path revelation), or by a tunnel
+ * that ends one router earlier, and each trace shows one more (backward recursive path revelation).
  */
 #ifndef OCULI_PROBE_TUNNEL_H
 #define OCULI_PROBE_TUNNEL_H
@@ -105,7 +105,7 @@ struct probe_tunnel;
 
 struct probe_tunnel_settings {
     union sock_addr src;  /* unset = the system's choice */
-    bool is_revealing;    /* traces as well as echo requests */
+    bool is_revealing;    /* traces as well as echo requests: one to nearly every hop, two at a time */
     uint32_t max_probes;  /* 1..TUNNEL_MAX_PROBES: what may lead beyond is not begun; a trace may take some 130 */
     int64_t wait_ns;      /* for each answer, 1 ms..10 s */
     uint8_t dscp;         /* 0..63 */

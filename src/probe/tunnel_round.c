@@ -16,6 +16,7 @@
 #define MAX_TRACES 16u       /* to reveal one tunnel */
 #define TRACE_ATTEMPTS 2u
 #define TRACE_GAP 3u
+#define TRACES_AT_ONCE 2u    /* more would run into the limits of near routers, which all of them pass */
 
 enum state { STATE_STARTING, STATE_ASKING, STATE_REVEALING };
 
@@ -38,7 +39,6 @@ struct revelation {
     uint32_t count;                          /* of the routers found, in reverse order */
     union sock_addr found[TUNNEL_MAX_HIDDEN];
     uint32_t silent;                         /* hops that the first trace saw silent and this one may see again */
-    bool is_over;
 };
 
 struct probe_tunnel {
@@ -54,7 +54,7 @@ struct probe_tunnel {
     uint8_t *echo_ttls;
     struct asked *asked; /* by hop */
     struct revelation *revelations;
-    uint32_t revelation_count;
+    uint32_t revelation_count, next_revelation;
     uint32_t reserved; /* probes that running rounds may still send */
 };
 
@@ -181,7 +181,6 @@ static void trace_to(struct probe_tunnel *round, struct revelation *revelation)
     settings.gap_limit = TRACE_GAP;
     settings.distance = (uint8_t)far;
     settings.max_ttl = (uint8_t)(most < LIMIT_HOPS ? most : LIMIT_HOPS);
-    revelation->is_over = true;
     revelation->reserved = (uint32_t)settings.max_ttl * TRACE_ATTEMPTS;
     if (revelation->traces == MAX_TRACES || !reserve(round, revelation->reserved))
         return;
@@ -191,7 +190,6 @@ static void trace_to(struct probe_tunnel *round, struct revelation *revelation)
         round->result->is_cut = true;
         return;
     }
-    revelation->is_over = false;
     revelation->traces++;
     round->result->traces++;
 }
@@ -257,7 +255,6 @@ static void go_on(struct probe_tunnel *round, struct revelation *revelation)
     union sock_addr next;
     uint32_t shown = take_over(round, revelation, &next);
     revelation->result = NULL;
-    revelation->is_over = true;
     if (shown == 0)
         return;
     revelation->showing++;
@@ -275,33 +272,92 @@ static bool is_worth_revealing(const struct probe_tunnel *round, const struct tu
            !sock_same_ip(&round->hops[tunnel->first - 1].addr, &round->hops[tunnel->last].addr);
 }
 
-static void reveal_all(struct probe_tunnel *round)
+/* Two hops that seem neighbours without any sign of a tunnel between them: only the routers themselves can tell. */
+static bool is_unsuspected(const struct tunnel *tunnel)
 {
+    return tunnel->methods == 0;
+}
+
+static bool may_hide_routers(const struct probe_tunnel *round, uint32_t hop)
+{
+    const struct tunnel_list *list = &round->result->tunnels;
+    if (list->tunnel_of[hop] != TUNNEL_NONE || !is_router(&round->hops[hop]) || !is_router(&round->hops[hop - 1]))
+        return false;
+    uint32_t before = list->tunnel_of[hop - 1];
+    return before == TUNNEL_NONE || list->items[before].kind == TUNNEL_OPAQUE ||
+           list->items[before].kind == TUNNEL_INVISIBLE;
+}
+
+/* Puts a tunnel into the list for every two neighbours without one. */
+static void add_unsuspected(struct probe_tunnel *round)
+{
+    struct tunnel_list *list = &round->result->tunnels, more = *list;
+    more.items = arena_alloc_array(round->arena, list->count + round->hop_count, sizeof *more.items);
+    if (!more.items) {
+        round->result->is_cut = true;
+        return;
+    }
+    more.count = 0;
+    for (uint32_t i = 0, next = 0; i < list->hop_count; i++) {
+        if (next < list->count && list->items[next].first == i)
+            more.items[more.count++] = list->items[next++];
+        else if (i > 0 && may_hide_routers(round, i))
+            more.items[more.count++] = (struct tunnel){.kind = TUNNEL_INVISIBLE, .first = i, .last = i};
+    }
+    list->items = more.items;
+    list->count = more.count;
+}
+
+/* Takes those out again that are none, and marks the hops anew. */
+static void remove_unsuspected(struct tunnel_list *list)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < list->hop_count; i++)
+        list->tunnel_of[i] = TUNNEL_NONE;
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (is_unsuspected(&list->items[i]))
+            continue;
+        for (uint32_t k = list->items[i].first; k <= list->items[i].last; k++)
+            list->tunnel_of[k] = count;
+        list->items[count++] = list->items[i];
+    }
+    list->count = count;
+}
+
+/* Suspected ones come first, for the budget may not reach for all. */
+static void plan_revelations(struct probe_tunnel *round)
+{
+    add_unsuspected(round);
     const struct tunnel_list *list = &round->result->tunnels;
     round->revelations = arena_alloc_array(round->arena, list->count, sizeof *round->revelations);
     if (!round->revelations) {
         round->result->is_cut = true;
         return;
     }
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (!is_worth_revealing(round, &list->items[i]))
-            continue;
-        struct revelation *revelation = &round->revelations[round->revelation_count++];
-        *revelation =
-            (struct revelation){.round = round, .tunnel = i, .target = round->hops[list->items[i].last].addr};
-        trace_to(round, revelation);
+    for (int is_second = 0; is_second < 2; is_second++) {
+        for (uint32_t i = 0; i < list->count; i++) {
+            const struct tunnel *tunnel = &list->items[i];
+            if (is_unsuspected(tunnel) == is_second && is_worth_revealing(round, tunnel))
+                round->revelations[round->revelation_count++] = (struct revelation){
+                    .round = round, .tunnel = i, .target = round->hops[tunnel->last].addr};
+        }
     }
 }
 
 static bool is_revealing(struct probe_tunnel *round)
 {
-    bool is_any = false;
-    for (uint32_t i = 0; i < round->revelation_count; i++) {
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < round->next_revelation; i++) {
         if (round->revelations[i].result)
             go_on(round, &round->revelations[i]);
-        is_any = is_any || !round->revelations[i].is_over;
+        running += round->revelations[i].trace != NULL;
     }
-    return is_any;
+    while (running < TRACES_AT_ONCE && round->next_revelation < round->revelation_count) {
+        struct revelation *revelation = &round->revelations[round->next_revelation++];
+        trace_to(round, revelation);
+        running += revelation->trace != NULL;
+    }
+    return running > 0;
 }
 
 /* What the routers that were found make of the tunnel. */
@@ -312,15 +368,20 @@ static void conclude(struct probe_tunnel *round, const struct revelation *revela
     if (count == 0)
         return;
     union sock_addr *revealed = arena_alloc_array(round->arena, count, sizeof *revealed);
-    const char *evidence = arena_printf(
-        round->arena, "%s; %u router%s behind hop %u answered %u trace%s to the tunnel's end", tunnel->evidence, count,
-        count == 1 ? "" : "s", tunnel->first, revelation->showing, revelation->showing == 1 ? "" : "s");
+    const char *evidence =
+        arena_printf(round->arena, "%s%s%u router%s behind hop %u answered %u trace%s to hop %u",
+                     tunnel->evidence ? tunnel->evidence : "", tunnel->evidence ? "; " : "", count,
+                     count == 1 ? "" : "s", tunnel->first, revelation->showing, revelation->showing == 1 ? "" : "s",
+                     tunnel->last + 1);
     if (!revealed || !evidence)
         return;
     for (uint32_t i = 0; i < count; i++)
         revealed[i] = revelation->found[count - 1 - i];
     bool is_as_told = tunnel->length > 0 && count + 1 >= tunnel->length && count <= tunnel->length + 1;
-    tunnel->confidence = tunnel->kind == TUNNEL_OPAQUE || is_as_told ? TUNNEL_CERTAIN : TUNNEL_LIKELY;
+    if (is_unsuspected(tunnel))
+        tunnel->confidence = TUNNEL_SUSPECTED; /* the way to the router itself may be another one */
+    else
+        tunnel->confidence = tunnel->kind == TUNNEL_OPAQUE || is_as_told ? TUNNEL_CERTAIN : TUNNEL_LIKELY;
     if (!tunnel->is_length_exact || count > tunnel->length)
         tunnel->length = count;
     tunnel->is_length_exact = true;
@@ -355,6 +416,7 @@ static void end(struct probe_tunnel *round)
         round->result->is_cut = true;
     for (uint32_t i = 0; i < round->revelation_count; i++)
         conclude(round, &round->revelations[i]);
+    remove_unsuspected(&round->result->tunnels);
     const struct probe_tunnel_result *result = round->result;
     round->result->end_ns = probe_engine_mono_ns(round->round.engine);
     probe_tunnel_fn *done = round->done;
@@ -380,7 +442,7 @@ static void step_timer(struct probe_tunnel *round)
         if (!infer(round))
             round->result->is_cut = true;
         round->state = STATE_REVEALING;
-        reveal_all(round);
+        plan_revelations(round);
         /* fall through */
     case STATE_REVEALING:
         if (!is_revealing(round)) {

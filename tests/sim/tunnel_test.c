@@ -120,6 +120,7 @@ static void each_kind_is_named(void **state)
         {BOTH("implicit uturn"), "implicit likely 3-5 3", "implicit likely 3-5 3", "implicit likely 3-5 3"},
         {BOTH("opaque" TO_OUTSIDE), "opaque certain 3 3", "opaque certain 3 3", "opaque certain 3 3"},
         {BOTH("invisible"), "", "", ""}, /* nothing to see at all */
+        {BOTH("invisible" TO_OUTSIDE), "", "", "invisible suspected 3 3"}, /* but the routers themselves */
         {BOTH("invisible lesser-ttl"), "invisible suspected 3 3", "invisible suspected 3 3", "invisible suspected 3 3"},
         {BOTH("invisible lesser-ttl") ALL_JUNIPER, "invisible suspected 3 3", "invisible likely 3 3",
          "invisible likely 3 3"},
