@@ -174,8 +174,13 @@ static enum lab_reason answer_tcp(struct lab_net *net, struct lab_packet *packet
     struct lab_tcp_header header;
     struct lab_tcp_ends ends = lab_packet_turned(packet);
     enum lab_reason reason = LAB_REASON_CONSUMED;
+    struct lab_handshake handshake;
+    if (packet->is_handed_over)
+        service.timestamps = LAB_TIMESTAMPS_OFF; /* two clocks cannot be told as one */
     switch (lab_tcp_segment(net, &service, packet, now_ns, &header, &reason)) {
     case LAB_TCP_NONE:
+        if (packet->is_handed_over && lab_tcp_take(net, packet, &handshake))
+            lab_box_hand_over(net, packet, &handshake, now_ns);
         return reason;
     case LAB_TCP_LATER:
         *ret_is_later = true;

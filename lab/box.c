@@ -43,10 +43,18 @@ struct watch {
     bool has_isn, has_next;
 };
 
+/* A connection whose handshake a proxy made: the destination numbers its bytes otherwise than the proxy said. */
+struct splice {
+    uint64_t key; /* 0 = free */
+    uint32_t client_isn, shift;
+    bool is_open; /* the destination has accepted too */
+};
+
 struct lab_boxes {
     uint64_t salt;
     uint32_t nat_count;
     struct nat_now **nats;
+    struct splice *splices;
     struct watch *watches; /* by hash; a later connection may take the place of an earlier one */
     uint16_t *ip_ids;      /* of each node: the next */
 };
@@ -93,6 +101,9 @@ struct lab_boxes *lab_boxes_new(const struct lab_scenario *s, uint64_t seed)
     for (uint32_t i = 0; i < s->node_count && !boxes->watches; i++)
         if (s->nodes[i].box.is_dropping_syn_change || s->nodes[i].box.drop_every > 0)
             boxes->watches = mem_alloc_array(WATCHES, sizeof *boxes->watches);
+    for (uint32_t i = 0; i < s->node_count && !boxes->splices; i++)
+        if (s->nodes[i].box.proxies)
+            boxes->splices = mem_alloc_array(WATCHES, sizeof *boxes->splices);
     boxes->ip_ids = mem_alloc_array(s->node_count + 1, sizeof *boxes->ip_ids);
     return boxes;
 }
@@ -102,6 +113,7 @@ void lab_boxes_free(struct lab_boxes *boxes)
     for (uint32_t i = 0; i < boxes->nat_count; i++)
         mem_free(boxes->nats[i]);
     mem_free(boxes->nats);
+    mem_free(boxes->splices);
     mem_free(boxes->watches);
     mem_free(boxes->ip_ids);
     mem_free(boxes);
@@ -435,16 +447,79 @@ static void edit_options(const struct lab_box *box, struct lab_packet *packet)
     }
 }
 
-const struct lab_proxy *lab_box_proxy(const struct lab_node *node, const struct lab_packet *packet)
+/* --- proxies -------------------------------------------------------------------------------------------------------- */
+
+static struct splice *splice_of(const struct lab_net *net, const struct lab_packet *packet, bool is_back)
 {
-    if (!node->box.proxies || packet->protocol != LAB_IPPROTO_TCP || !packet->has_l4 || packet->is_answer)
+    uint64_t key = direction_of(net, packet, is_back);
+    struct splice *splice = &net->boxes->splices[key >> 24 & (WATCHES - 1)];
+    return splice->key == key ? splice : NULL;
+}
+
+const struct lab_proxy *lab_box_proxy(const struct lab_net *net, const struct lab_packet *packet)
+{
+    const struct lab_proxy *proxy = net->s->nodes[packet->node].box.proxies;
+    if (!proxy || packet->protocol != LAB_IPPROTO_TCP || !packet->has_l4 || packet->is_answer)
         return NULL;
     uint16_t port = lab_packet_port(packet, true);
-    for (const struct lab_proxy *proxy = node->box.proxies; proxy; proxy = proxy->next)
+    bool is_syn = packet->bytes[packet->l4 + 13] & LAB_TCP_SYN;
+    for (; proxy; proxy = proxy->next)
         if (port >= proxy->port_low && port <= proxy->port_high &&
             (!proxy->has_to || lab_prefix_has(&proxy->to, &packet->dst)))
-            return proxy;
+            return !is_syn && splice_of(net, packet, false) ? NULL : proxy;
     return NULL;
+}
+
+/* A segment of the proxy's own, to the destination in the client's name. */
+static void send_own(struct lab_net *net, uint32_t node, const struct lab_tcp_ends *ends,
+                     const struct lab_tcp_header *header, int64_t now_ns)
+{
+    struct lab_packet *packet = lab_net_packet(net);
+    if (!packet)
+        return;
+    lab_packet_make_tcp(packet, ends, header, 64);
+    packet->node = node;
+    packet->event = LAB_EVENT_CONTINUE;
+    lab_net_schedule(net, packet, now_ns);
+}
+
+void lab_box_hand_over(struct lab_net *net, const struct lab_packet *ack, const struct lab_handshake *handshake,
+                       int64_t now_ns)
+{
+    uint64_t key = direction_of(net, ack, false);
+    net->boxes->splices[key >> 24 & (WATCHES - 1)] =
+        (struct splice){.key = key, .client_isn = handshake->client_isn, .shift = handshake->proxy_isn};
+    struct lab_tcp_header syn = {.seq = handshake->client_isn, .window = 65535, .flags = LAB_TCP_SYN,
+                                 .options = {2, 4, (uint8_t)(handshake->mss >> 8), (uint8_t)handshake->mss, 1, 1, 4, 2},
+                                 .options_size = handshake->has_sack ? 8 : 4};
+    struct lab_tcp_ends ends = {ack->src, ack->dst, lab_packet_port(ack, false), lab_packet_port(ack, true)};
+    send_own(net, ack->node, &ends, &syn, now_ns);
+}
+
+/* Either direction of a connection that was handed over. False when the packet is the proxy's, or too early. */
+static bool pass_splice(struct lab_net *net, struct lab_packet *packet, int64_t now_ns)
+{
+    uint8_t *tcp = packet->bytes + packet->l4;
+    struct splice *there = splice_of(net, packet, false), *back = splice_of(net, packet, true);
+    if (there) {
+        put32(tcp + 8, tcp[13] & LAB_TCP_ACK ? get32(tcp + 8) + there->shift : get32(tcp + 8));
+        lab_packet_seal(packet);
+        return there->is_open;
+    }
+    if (!back)
+        return true;
+    if (!back->is_open && (tcp[13] & (LAB_TCP_SYN | LAB_TCP_ACK)) == (LAB_TCP_SYN | LAB_TCP_ACK)) {
+        back->is_open = true;
+        back->shift = get32(tcp + 4) - back->shift;
+        struct lab_tcp_ends ends = lab_packet_turned(packet);
+        struct lab_tcp_header ack = {.seq = back->client_isn + 1, .ack = get32(tcp + 4) + 1, .window = 65535,
+                                     .flags = LAB_TCP_ACK};
+        send_own(net, packet->node, &ends, &ack, now_ns);
+        return false;
+    }
+    put32(tcp + 4, get32(tcp + 4) - back->shift);
+    lab_packet_seal(packet);
+    return true;
 }
 
 static bool pass_tcp(struct lab_net *net, const struct lab_box *box, struct lab_packet *packet, int64_t now_ns,
@@ -453,6 +528,8 @@ static bool pass_tcp(struct lab_net *net, const struct lab_box *box, struct lab_
     if (!is_dry && box->is_dropping_syn_change && is_syn_changed(net, packet, now_ns))
         return false;
     if (!is_dry && box->drop_every > 0 && is_unlucky(net, box, packet))
+        return false;
+    if (!is_dry && box->proxies && lab_packet_is_intact(packet) && !pass_splice(net, packet, now_ns))
         return false;
     bool is_edited = box->strip || box->mss_clamp > 0 || box->sequence != LAB_SEQUENCE_KEPT;
     if (!is_edited || !lab_packet_is_intact(packet)) /* what is damaged must stay so */

@@ -173,6 +173,8 @@ int lab_box_read_proxy(struct lab_reader *r, const char *word)
             rc = lab_reader_port_range(r, range ? range : "", &proxy->port_low, &proxy->port_high);
         } else if (strcmp(option, "delay") == 0) {
             rc = lab_lex_duration(&r->lex, option, &proxy->delay_ns, r->err);
+        } else if (strcmp(option, "handover") == 0) {
+            proxy->is_handing_over = true;
         } else {
             rc = lab_reader_fail(r, E_UNKNOWN, "syn-proxy: '%s' is not understood here", option);
         }

@@ -356,6 +356,48 @@ static void a_proxy_answers_for_the_target(void **state)
     test_net_close(&t);
 }
 
+static void a_proxy_hands_over(void **state)
+{
+    (void)state;
+    struct test_net t;
+    test_net_open(&t, NET "syn-proxy r2 port 80 handover\n");
+    struct test_tcp tcp = {.source_port = 4000, .port = 80, .seq = 1000, .flags = SYN, .options = options,
+                           .options_size = sizeof options};
+    int64_t sent = t.now_ns, due;
+    test_net_tcp(&t, 0, ME, APP, &tcp);
+    test_net_run_until(&t, t.now_ns + 50 * CLOCK_MS);
+    const struct lab_packet *p = test_net_take(&t, &due);
+    assert_int_equal(p->bytes[33], SYN | ACK);
+    assert_int_equal(due - sent, 6 * CLOCK_MS); /* of the proxy */
+    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1001, .ack = test_u32(p->bytes + 24) + 1, .flags = ACK};
+    test_net_tcp(&t, 0, ME, APP, &tcp);
+    assert_null(next(&t)); /* the destination's handshake is the proxy's business */
+    for (uint32_t i = 0; i < 5; i++) {
+        tcp.payload = 1;
+        tcp.seq = 1002 + i;
+        sent = t.now_ns;
+        test_net_tcp(&t, 0, ME, APP, &tcp);
+        test_net_run_until(&t, t.now_ns + 50 * CLOCK_MS);
+        p = test_net_take(&t, &due);
+        assert_non_null(p);
+        assert_true(lab_packet_is_intact(p));
+        assert_int_equal(due - sent, 20 * CLOCK_MS); /* of the destination */
+        assert_int_equal(test_u32(p->bytes + 24), tcp.ack);
+        assert_int_equal(test_u32(p->bytes + 28), 1001);
+        assert_int_equal(test_u32(p->bytes + 44), 1002);
+        assert_int_equal(test_u32(p->bytes + 48), 1003 + i);
+    }
+    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1001, .flags = LAB_TCP_RST};
+    test_net_tcp(&t, 0, ME, APP, &tcp);
+    test_net_run(&t); /* and nobody tries anything again */
+    assert_null(test_net_take(&t, NULL));
+    struct lab_truth_sum sum;
+    lab_truth_sum(t.truth, 0, APP, LAB_KIND_TCP_DATA, 0, &sum);
+    assert_int_equal(sum.received, 5);
+    assert_int_equal(sum.rtt_max_ns, 20 * CLOCK_MS);
+    test_net_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest checks[] = {
@@ -364,6 +406,7 @@ int main(void)
         cmocka_unit_test(sequence_numbers_are_randomized), cmocka_unit_test(a_changed_syn_does_not_pass),
         cmocka_unit_test(every_25th_probe_is_dropped),    cmocka_unit_test(options_are_stripped_and_clamped),
         cmocka_unit_test(header_fields_are_rewritten),    cmocka_unit_test(a_proxy_answers_for_the_target),
+        cmocka_unit_test(a_proxy_hands_over),
     };
     return cmocka_run_group_tests_name("lab box", checks, NULL, NULL);
 }

@@ -176,6 +176,16 @@ struct lab_tcp_unasked {
 int64_t lab_tcp_next_ns(const struct lab_tcp *tcp);
 bool lab_tcp_timer(struct lab_net *net, int64_t now_ns, struct lab_tcp_unasked *ret);
 
+/* What was agreed in a handshake. */
+struct lab_handshake {
+    uint32_t client_isn, proxy_isn;
+    uint16_t mss;
+    bool has_sack;
+};
+
+/* Takes away the connection that this packet belongs to; false when it is not established. */
+bool lab_tcp_take(struct lab_net *net, const struct lab_packet *packet, struct lab_handshake *ret);
+
 /* The RST a firewall sends in the destination's name. */
 void lab_tcp_reset_for(const struct lab_packet *segment, struct lab_tcp_header *ret);
 
@@ -188,7 +198,11 @@ void lab_boxes_free(struct lab_boxes *boxes);
 void lab_box_enter(struct lab_net *net, struct lab_packet *packet, int64_t now_ns);
 
 /* The router answers TCP in the destination's name: by this, or NULL. */
-const struct lab_proxy *lab_box_proxy(const struct lab_node *node, const struct lab_packet *packet);
+const struct lab_proxy *lab_box_proxy(const struct lab_net *net, const struct lab_packet *packet);
+
+/* The handshake with a proxy is done, `ack` being its last packet: the proxy opens the connection to the destination. */
+void lab_box_hand_over(struct lab_net *net, const struct lab_packet *ack, const struct lab_handshake *handshake,
+                       int64_t now_ns);
 
 /* The router passes the packet on: rewrites it. False when it drops it instead. A dry packet leaves no trace but the
  * ports a NAT gives it. */

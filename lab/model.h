@@ -105,6 +105,7 @@ struct lab_proxy { /* answers TCP in the destination's name */
     struct lab_prefix to; /* bits 0 = any */
     bool has_to;
     int64_t delay_ns; /* before the SYN+ACK */
+    bool is_handing_over; /* once the handshake is done, the connection goes on with the destination itself */
 };
 
 struct lab_box {

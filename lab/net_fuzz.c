@@ -29,7 +29,7 @@ static const char scenario[] =
     "block 198.18.32.0/20 2001:db8:32::/64 behind r4 udp-echo 7 tcp 80 open\n"
     "nat r2 inside 198.18.1.0/24 as 203.0.113.50\nnat r3 inside 198.18.2.0/24 as 203.0.113.51 quotes address\n"
     "node r3 sequence-randomize on quotes-restored drop-syn-change\nnode r4 strip sack mss-clamp 800 ecn 1 ip-id count\n"
-    "node r5 drop-out-of-order every 3\nsyn-proxy r4 port 99 delay 1ms\n"
+    "node r5 drop-out-of-order every 3\nsyn-proxy r4 port 99 delay 1ms\nsyn-proxy r3 port 80-90 handover\n"
     "network 198.18.50.0/24 behind r3 prohibited\nroute r3 198.18.60.0/24 via r2\nroute r2 198.18.60.0/24 via r3\n"
     "firewall r3 deny tcp port 25 with reset\nfirewall r4 deny udp port 53 with port-unreachable\n"
     "every 1s for 300ms { link r1 r2 loss 50%; link r2 r4 down; node r3 silent }\n";

@@ -92,6 +92,7 @@ struct lab_packet {
     bool is_quoting_labels;   /* EVENT_ERROR: the error carries the label stack */
     uint8_t quoted_label_ttl;
     bool is_proxied;          /* EVENT_ARRIVE: at a proxy */
+    bool is_handed_over;      /* once the handshake with the proxy is done */
     int64_t proxy_delay_ns;
     bool is_forced_out;       /* held back on purpose: not kept in order */
 

@@ -606,6 +606,16 @@ enum lab_tcp_answer lab_tcp_segment(struct lab_net *net, const struct lab_servic
     return turn.seg.flags & LAB_TCP_ACK ? take_segment(&turn) : LAB_TCP_NONE;
 }
 
+bool lab_tcp_take(struct lab_net *net, const struct lab_packet *packet, struct lab_handshake *ret)
+{
+    struct tcp_conn *conn = find(net->tcp, packet);
+    if (!conn || conn->state != TCP_ESTABLISHED)
+        return false;
+    *ret = (struct lab_handshake){conn->peer_isn, conn->isn, conn->mss, conn->is_sack_offered};
+    set_state(net, conn, TCP_FREE);
+    return true;
+}
+
 /* --- what is sent without being asked ------------------------------------------------------------------------------- */
 
 static bool make_again(struct lab_net *net, struct tcp_conn *conn, int64_t now_ns, struct lab_tcp_header *ret)

@@ -123,6 +123,14 @@ struct lab_fan {
 void lab_truth_fan(struct lab_net *net, const struct lab_packet *packet, struct lab_fan *ret);
 void lab_truth_target_fan(const struct lab_truth *truth, uint32_t target, struct lab_fan *ret);
 
+/* What the links of a way allow, from its first hop on. */
+struct lab_way_facts {
+    uint16_t mtu;
+    int64_t delay_ns;                     /* of an empty way, without jitter and the time packets take to be sent */
+    uint64_t capacity_bps, available_bps; /* capacity 0 = no link has a rate */
+};
+struct lab_way_facts lab_truth_facts(const struct lab_scenario *s, const struct lab_hop *hops, uint32_t count);
+
 /* "reached", "ttl-exceeded" (a loop), "prohibited" and so on. */
 const char *lab_truth_end_name(enum lab_verdict end);
 

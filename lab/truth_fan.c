@@ -140,3 +140,23 @@ void lab_truth_target_fan(const struct lab_truth *truth, uint32_t target_index, 
     lab_truth_fan(net, packet, ret);
     mem_free(packet);
 }
+
+struct lab_way_facts lab_truth_facts(const struct lab_scenario *s, const struct lab_hop *hops, uint32_t count)
+{
+    struct lab_way_facts facts = {.mtu = UINT16_MAX};
+    for (uint32_t i = 0; i < count; i++) {
+        if (hops[i].port == UINT16_MAX)
+            continue;
+        const struct lab_side *side = lab_port_side(s, hops[i].port);
+        uint64_t left = side->rate_bps > side->cross_bps ? side->rate_bps - side->cross_bps : 0;
+        facts.delay_ns += side->delay_ns;
+        facts.mtu = side->mtu < facts.mtu ? side->mtu : facts.mtu;
+        if (side->rate_bps == 0)
+            continue;
+        if (facts.capacity_bps == 0 || left < facts.available_bps)
+            facts.available_bps = left;
+        if (facts.capacity_bps == 0 || side->rate_bps < facts.capacity_bps)
+            facts.capacity_bps = side->rate_bps;
+    }
+    return facts;
+}

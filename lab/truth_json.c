@@ -219,31 +219,15 @@ static void put_hop(const struct lab_truth *truth, struct buf *json, const struc
     buf_putc(json, '}');
 }
 
-/* What the links of a way allow: MTU, capacity, what others leave of it, and how long an empty way takes. */
 static void put_facts(const struct lab_truth *truth, struct buf *json, const struct lab_truth_path *path)
 {
-    const struct lab_scenario *s = truth->net->s;
-    uint64_t mtu = UINT16_MAX, capacity = UINT64_MAX, available = UINT64_MAX;
-    int64_t delay_ns = 0;
-    for (uint32_t i = 0; i < path->count; i++) {
-        const struct lab_hop *hop = &truth->hops[path->first + i];
-        if (hop->port == UINT16_MAX)
-            continue;
-        const struct lab_side *side = lab_port_side(s, hop->port);
-        uint64_t left = side->rate_bps > side->cross_bps ? side->rate_bps - side->cross_bps : 0;
-        delay_ns += side->delay_ns;
-        mtu = side->mtu < mtu ? side->mtu : mtu;
-        if (side->rate_bps == 0)
-            continue;
-        capacity = side->rate_bps < capacity ? side->rate_bps : capacity;
-        available = left < available ? left : available;
-    }
-    put_count(json, "mtu", mtu, false);
-    put_count(json, "delayNs", (uint64_t)delay_ns, false);
-    if (capacity == UINT64_MAX)
+    struct lab_way_facts facts = lab_truth_facts(truth->net->s, truth->hops + path->first, path->count);
+    put_count(json, "mtu", facts.mtu, false);
+    put_count(json, "delayNs", (uint64_t)facts.delay_ns, false);
+    if (facts.capacity_bps == 0)
         return;
-    put_count(json, "capacityBps", capacity, false);
-    put_count(json, "availableBps", available, false);
+    put_count(json, "capacityBps", facts.capacity_bps, false);
+    put_count(json, "availableBps", facts.available_bps, false);
 }
 
 static void put_path(const struct lab_truth *truth, struct buf *json, uint32_t i)

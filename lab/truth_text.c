@@ -33,7 +33,8 @@ static void put_hop(const struct lab_net *net, struct buf *text, const struct la
 static void put_pair(struct lab_net *net, struct buf *text, uint32_t vantage, const char *name,
                      const struct lab_addr *to)
 {
-    const struct lab_node *from = &net->s->nodes[net->s->vantages[vantage]];
+    const struct lab_scenario *s = net->s;
+    const struct lab_node *from = &s->nodes[s->vantages[vantage]];
     bool is_v4 = lab_addr_is_v4(to);
     struct lab_packet *packet = lab_net_packet(net);
     if (!packet || (is_v4 ? from->prefix4.bits : from->prefix6.bits) == 0) {
@@ -53,7 +54,13 @@ static void put_pair(struct lab_net *net, struct buf *text, uint32_t vantage, co
             buf_puts(text, "  and more\n");
             break;
         }
-        buf_printf(text, "  path %u: %s\n", i + 1, lab_truth_end_name(end));
+        struct lab_way_facts facts = lab_truth_facts(s, way.hops, way.count);
+        buf_printf(text, "  path %u: %s, %g ms one way, MTU %u", i + 1, lab_truth_end_name(end),
+                   (double)facts.delay_ns / 1e6, facts.mtu);
+        if (facts.capacity_bps > 0)
+            buf_printf(text, ", %g Mbit/s, %g available", (double)facts.capacity_bps / 1e6,
+                       (double)facts.available_bps / 1e6);
+        buf_putc(text, '\n');
         for (uint32_t k = 0; k < way.count; k++)
             put_hop(net, text, &way.hops[k], is_v4);
     }

@@ -276,9 +276,10 @@ static enum step step_pass(struct walk *walk, bool is_decremented, uint32_t tunn
 
 static bool is_proxied(struct walk *walk)
 {
-    const struct lab_proxy *proxy = lab_box_proxy(&walk->net->s->nodes[walk->packet->node], walk->packet);
+    const struct lab_proxy *proxy = lab_box_proxy(walk->net, walk->packet);
     if (!proxy)
         return false;
+    walk->packet->is_handed_over = proxy->is_handing_over;
     walk->packet->is_proxied = true;
     walk->packet->proxy_delay_ns = proxy->delay_ns;
     return true;
