@@ -9,18 +9,18 @@
 
 #define ESTIMATE_NS (250 * CLOCK_MS) /* for the answer that tells the distance; later it still helps */
 #define ESTIMATE_FLOW 0u
-#define MAX_ESTIMATE 40u             /* more hops than this are a strange initial TTL rather than a long path */
-#define USUAL_PATH 30u               /* how far one walks through silence to a target that is known to answer */
-#define BEYOND 2u                    /* TTLs probed at once beyond a hop that was not thought to be there */
-#define SCOUTS 2u                    /* flows that look beyond what is known */
-#define FIRST_FLOWS 6u               /* probed at all TTLs up to the estimated distance at once */
-#define WINDOW 250u                  /* probes awaiting an answer */
+#define MAX_ESTIMATE 40u /* more hops than this are a strange initial TTL rather than a long path */
+#define USUAL_PATH 30u   /* how far one walks through silence to a target that is known to answer */
+#define BEYOND 2u        /* TTLs probed at once beyond a hop that was not thought to be there */
+#define FIRST_FLOWS 6u   /* probed at all TTLs up to the estimated distance at once */
+#define WINDOW 250u      /* probes awaiting an answer */
 #define PAYLOAD_BYTES 8u
 #define MIN_WAIT_NS (100 * CLOCK_MS)
 #define LIMITED_GAP_NS (10 * CLOCK_MS) /* first guess at what a router that limits its answers can bear */
 #define MIN_GAP_NS (2 * CLOCK_MS)
 #define MAX_GAP_NS CLOCK_S
-#define MAX_RETURNS 8u /* to the search, when a late answer showed something new */
+#define MAX_FILL_NS (2 * CLOCK_S) /* for completing the paths that are told */
+#define MAX_RETURNS 8u            /* to the search, when a late answer showed something new */
 
 const char *const probe_exhaustive_balancer_names[] = {"none", "per-flow", "per-packet", "unknown", NULL};
 
@@ -29,7 +29,7 @@ enum state { STATE_ESTIMATING, STATE_SEARCHING, STATE_FILLING, STATE_MEASURING }
 struct probe_exhaustive {
     struct probe_round round; /* first member */
     enum state state;
-    struct search *search;    /* in the arena */
+    struct search *search; /* in the arena */
     probe_exhaustive_fn *progress, *done;
     void *user;
 };
@@ -38,10 +38,17 @@ _Static_assert(sizeof(struct probe_exhaustive) <= ROUND_BYTES, "a search fits a 
 
 void probe_exhaustive_defaults(struct probe_exhaustive_settings *settings)
 {
-    *settings = (struct probe_exhaustive_settings){
-        .confidence = 0.95, .max_probes = 5000, .max_flows = LIMIT_EXHAUSTIVE_FLOWS, .max_paths = 16, .path_probes = 10,
-        .path_gap_ns = 5 * CLOCK_MS, .max_ns = 15 * CLOCK_S, .wait_ns = CLOCK_S, .max_ttl = LIMIT_HOPS, .gap_limit = 6,
-        .attempts = PROBE_TRACE_MAX_ATTEMPTS};
+    *settings = (struct probe_exhaustive_settings){.confidence = 0.95,
+                                                   .max_probes = 5000,
+                                                   .max_flows = LIMIT_EXHAUSTIVE_FLOWS,
+                                                   .max_paths = 16,
+                                                   .path_probes = 10,
+                                                   .path_gap_ns = 5 * CLOCK_MS,
+                                                   .max_ns = 15 * CLOCK_S,
+                                                   .wait_ns = CLOCK_S,
+                                                   .max_ttl = LIMIT_HOPS,
+                                                   .gap_limit = 6,
+                                                   .attempts = PROBE_TRACE_MAX_ATTEMPTS};
 }
 
 /* --- sending ---------------------------------------------------------------------------- */
@@ -112,7 +119,8 @@ static bool has_room(struct search *search, enum exhaustive_purpose purpose)
     return !search->is_full && !search->is_exhausted && (purpose != EXHAUSTIVE_SEARCH || !search->mp.is_cut);
 }
 
-bool exhaustive_send(struct search *search, uint16_t number, uint8_t ttl, enum exhaustive_purpose purpose, uint16_t path)
+bool exhaustive_send(struct search *search, uint16_t number, uint8_t ttl, enum exhaustive_purpose purpose,
+                     uint16_t path)
 {
     int64_t now = probe_engine_mono_ns(search->round->engine);
     bool is_cell = purpose == EXHAUSTIVE_SEARCH || purpose == EXHAUSTIVE_FILL;
@@ -205,8 +213,12 @@ static void give_up(struct search *search, struct exhaustive_record *record)
     if (record->is_control)
         pace->is_control_out = false;
     bool has_answers = search->mp.hops[record->ttl].width > 0;
-    if (record->is_control || pace->gap_ns) {
+    if (pace->gap_ns) {
         slow_down(search, record->ttl);
+    } else if (record->is_control) {
+        pace->wants_control = true; /* one may be lost by chance */
+        if (++pace->lost_controls == 2)
+            slow_down(search, record->ttl);
     } else if (cell->vertex == MULTIPATH_NONE) {
         pace->wants_control |= has_answers;
         cell->is_silent = cell->out == 0 && cell->sent >= search->settings.attempts;
@@ -243,7 +255,7 @@ static void send_controls(struct search *search)
     const struct multipath *mp = &search->mp;
     for (uint32_t ttl = 1; ttl <= mp->high; ttl++) {
         struct exhaustive_pace *pace = &search->paces[ttl];
-        if (!pace->wants_control || pace->is_control_out)
+        if (!pace->wants_control || pace->is_control_out || pace->gap_ns)
             continue;
         for (uint32_t i = 0; i < mp->flow_count; i++) {
             uint16_t flow = (uint16_t)((pace->next_control + i) % mp->flow_count);
@@ -270,7 +282,7 @@ static uint32_t goal_of(const struct search *search, uint32_t flow)
     uint32_t last = 0, high = 0;
     if (mp->flow_count > flow && mp->flows[flow].end_ttl)
         return mp->flows[flow].end_ttl;
-    if (flow >= SCOUTS)
+    if (flow >= MULTIPATH_SCOUTS)
         return search->distance ? search->distance - 1u : 0;
     for (uint32_t ttl = 1; mp->flow_count > flow && ttl <= mp->high; ttl++) {
         const struct multipath_cell *cell = multipath_cell_at(mp, flow, ttl);
@@ -289,21 +301,24 @@ static uint32_t goal_of(const struct search *search, uint32_t flow)
     return goal < mp->max_ttl ? goal : mp->max_ttl;
 }
 
-/* The first flows at all TTLs at once. */
-static void send_scouts(struct search *search)
+/* The first flows at all TTLs at once. False while it is open how far the paths go. */
+static bool send_scouts(struct search *search)
 {
+    bool is_open = false;
     const struct multipath *mp = &search->mp;
     for (uint16_t flow = 0; flow < FIRST_FLOWS; flow++) {
         uint32_t goal = goal_of(search, flow);
         for (uint32_t ttl = 1; ttl <= goal && ttl <= mp->max_ttl && !search->is_full; ttl++) {
             const struct multipath_cell *cell = flow < mp->flow_count ? multipath_cell_at(mp, flow, ttl) : NULL;
             bool is_first = !cell || cell->sent == 0;
-            bool is_again = cell && flow < SCOUTS && cell->vertex == MULTIPATH_NONE && cell->out == 0 &&
+            bool is_again = cell && flow < MULTIPATH_SCOUTS && cell->vertex == MULTIPATH_NONE && cell->out == 0 &&
                             cell->sent < mp->attempts && !cell->is_silent;
+            is_open |= flow < MULTIPATH_SCOUTS && (is_first || is_again || cell->out > 0);
             if (is_first || is_again)
                 (void)send_search(search, flow, (uint8_t)ttl);
         }
     }
+    return !is_open;
 }
 
 /* --- steps ---------------------------------------------------------------------------- */
@@ -330,18 +345,23 @@ static void end(struct probe_exhaustive *exhaustive)
 static bool search_on(struct search *search, int64_t now)
 {
     struct multipath *mp = &search->mp;
+    bool is_far_enough = false, is_testing = false;
     bool is_late = now - search->result->start_ns >= search->settings.max_ns;
     if (is_late)
         mp->is_cut = true;
+    if (!mp->is_cut) {
+        is_far_enough = send_scouts(search);
+        send_controls(search);
+    }
     multipath_analyse(mp);
     if (mp->is_cut)
         return true;
-    send_scouts(search);
-    send_controls(search);
     uint32_t planned = multipath_plan(mp, send_search, search);
     if (planned || search->is_full || search->blocked_until_ns != PROBE_IO_NEVER)
         return false;
-    return search->out == 0 || multipath_is_complete(mp);
+    if (is_far_enough && multipath_is_complete(mp) && multipath_plan_tests(mp, send_search, search, &is_testing) > 0)
+        return false;
+    return search->out == 0 || (is_far_enough && !is_testing && multipath_is_complete(mp));
 }
 
 /* Whether what came after the search seemed over has left it so. */
@@ -382,7 +402,7 @@ static void step_timer(struct probe_exhaustive *exhaustive, int64_t now)
         exhaustive->state = STATE_FILLING;
         /* fall through */
     case STATE_FILLING:
-        if (!exhaustive_fill_paths(search))
+        if (!exhaustive_fill_paths(search) && now - search->result->found_ns < MAX_FILL_NS)
             break;
         search->series_start_ns = now;
         exhaustive->state = STATE_MEASURING;
@@ -404,6 +424,8 @@ static void step_timer(struct probe_exhaustive *exhaustive, int64_t now)
     due = later < due ? later : due;
     due = expiry < due ? expiry : due;
     due = search->blocked_until_ns < due ? search->blocked_until_ns : due;
+    if (exhaustive->state == STATE_FILLING && search->result->found_ns + MAX_FILL_NS < due)
+        due = search->result->found_ns + MAX_FILL_NS;
     round_wake_at(&exhaustive->round, due);
     if (search->has_news && exhaustive->progress) {
         search->has_news = false;
@@ -528,8 +550,10 @@ static void take_cell(struct search *search, struct exhaustive_record *record, c
     if (cell->received < UINT8_MAX)
         cell->received++;
     cell->is_silent = false;
-    if (record->is_control)
+    if (record->is_control) {
         pace->is_control_out = false;
+        pace->lost_controls = 0;
+    }
     if (pace->gap_ns > MIN_GAP_NS)
         pace->gap_ns -= pace->gap_ns / 8;
     uint8_t end_before = search->mp.flows[record->flow].end_ttl;
@@ -623,8 +647,8 @@ static int check(const struct probe_exhaustive_settings *settings, struct error 
         return error_set(err, E_RANGE, "confidence", "must be from 0.5 to 0.9999");
     if (settings->max_probes < 1 || settings->max_probes > LIMIT_EXHAUSTIVE_PROBES)
         return error_set(err, E_RANGE, "max_probes", "must be from 1 to %u", LIMIT_EXHAUSTIVE_PROBES);
-    if (settings->max_flows < SCOUTS || settings->max_flows > LIMIT_EXHAUSTIVE_FLOWS)
-        return error_set(err, E_RANGE, "max_flows", "must be from %u to %u", SCOUTS, LIMIT_EXHAUSTIVE_FLOWS);
+    if (settings->max_flows < MULTIPATH_SCOUTS || settings->max_flows > LIMIT_EXHAUSTIVE_FLOWS)
+        return error_set(err, E_RANGE, "max_flows", "must be from %u to %u", MULTIPATH_SCOUTS, LIMIT_EXHAUSTIVE_FLOWS);
     if (settings->max_paths > LIMIT_EXHAUSTIVE_PATHS)
         return error_set(err, E_RANGE, "max_paths", "must be at most %u", LIMIT_EXHAUSTIVE_PATHS);
     if (settings->path_probes > LIMIT_EXHAUSTIVE_PATH_PROBES)
@@ -674,7 +698,8 @@ static struct search *make_search(const struct probe_exhaustive_settings *settin
     search->rooms = arena_alloc_array(arena, LIMIT_HOPS + 1u, sizeof *search->rooms);
     search->paths = arena_alloc_array(arena, settings->max_paths + 1, sizeof *search->paths);
     search->result = arena_alloc(arena, sizeof *search->result);
-    bool is_whole = search->flows && search->chunks && search->paces && search->rooms && search->paths && search->result;
+    bool is_whole =
+        search->flows && search->chunks && search->paces && search->rooms && search->paths && search->result;
     return is_whole && multipath_init(&search->mp) ? search : NULL;
 }
 

@@ -13,22 +13,22 @@
 enum exhaustive_purpose {
     EXHAUSTIVE_ESTIMATE, /* how far is the target? */
     EXHAUSTIVE_SEARCH,
-    EXHAUSTIVE_FILL,     /* a flow whose path is to be told whole */
-    EXHAUSTIVE_SERIES,   /* to the target along a path */
+    EXHAUSTIVE_FILL,   /* a flow whose path is to be told whole */
+    EXHAUSTIVE_SERIES, /* to the target along a path */
 };
 
 /* One probe. */
 struct exhaustive_record {
     int64_t tx_ns, rx_ns, give_up_ns;
-    uint32_t next;       /* 1 + number of the flow's record before it */
+    uint32_t next; /* 1 + number of the flow's record before it */
     uint16_t flow, offset;
-    uint16_t vertex;     /* that answered; or MULTIPATH_NONE */
-    uint16_t path;       /* of a series */
+    uint16_t vertex; /* that answered; or MULTIPATH_NONE */
+    uint16_t path;   /* of a series */
     uint8_t ttl;
     enum exhaustive_purpose purpose;
     bool is_taken, is_stamped;
-    bool is_over;        /* answered, given up or refused */
-    bool is_control;     /* asks again somebody who answered, while others do not */
+    bool is_over;    /* answered, given up or refused */
+    bool is_control; /* asks again somebody who answered, while others do not */
 };
 
 struct exhaustive_flow {
@@ -44,14 +44,15 @@ struct exhaustive_seen {
     bool has_quote;
     uint32_t label_count;
     const struct packet_label *labels;
-    uint16_t index;     /* of the interface in the shown hop; MULTIPATH_NONE = not shown */
+    uint16_t index; /* of the interface in the shown hop; MULTIPATH_NONE = not shown */
 };
 
 /* How fast the routers at one TTL are asked. */
 struct exhaustive_pace {
     int64_t gap_ns, next_ns; /* gap 0 = as fast as it goes */
     bool is_control_out, wants_control;
-    uint32_t next_control;   /* flow */
+    uint8_t lost_controls; /* in a row */
+    uint32_t next_control; /* flow */
 };
 
 struct exhaustive_path {
@@ -69,7 +70,7 @@ struct search {
     struct exhaustive_record **chunks;
     uint32_t record_count, record_room, oldest; /* oldest: all before it are over */
     uint32_t out;
-    uint32_t search_sent;        /* probes of the search so far */
+    uint32_t search_sent;         /* probes of the search so far */
     struct exhaustive_seen *seen; /* by vertex */
     uint32_t seen_room;
     struct exhaustive_pace *paces; /* by TTL */
@@ -80,17 +81,19 @@ struct search {
     int64_t max_rtt_ns;
     int64_t estimate_until_ns;
     uint16_t first_sum;
-    uint8_t distance;            /* estimated; 0 = unknown */
-    bool has_answered;           /* the target replied to the estimate */
+    uint8_t distance;  /* estimated; 0 = unknown */
+    bool has_answered; /* the target replied to the estimate */
     bool has_stamps, has_sent, has_news;
-    uint32_t returns;            /* from measuring to searching */
-    bool was_complete;           /* when the search seemed over */
-    bool is_exhausted;           /* no memory for more probes */
-    bool is_full;                /* the transmit buffer, or as many out as may be */
-    int64_t blocked_until_ns;    /* a pace held something back until then */
+    uint32_t returns;         /* from measuring to searching */
+    bool was_complete;        /* when the search seemed over */
+    bool is_exhausted;        /* no memory for more probes */
+    bool is_full;             /* the transmit buffer, or as many out as may be */
+    int64_t blocked_until_ns; /* a pace held something back until then */
     struct probe_exhaustive_result *result;
     uint32_t hop_room, shown_path_room;
-    struct { uint32_t interfaces, links; } *rooms; /* of the shown hops, by TTL */
+    struct {
+        uint32_t interfaces, links;
+    } * rooms; /* of the shown hops, by TTL */
 };
 
 static inline struct exhaustive_record *exhaustive_record_at(const struct search *search, uint32_t i)

@@ -71,7 +71,8 @@ static void choose_paths(struct search *search)
 {
     for (int turn = 0; turn < 2; turn++) {
         for (uint16_t flow = 0; flow < search->mp.flow_count; flow++) {
-            bool is_new = is_whole(search, flow) == (turn == 0) && exhaustive_end_of(search, flow, &(enum probe_trace_end){0}) > 0;
+            bool is_new = is_whole(search, flow) == (turn == 0) &&
+                          exhaustive_end_of(search, flow, &(enum probe_trace_end){0}) > 0;
             for (uint32_t i = 0; i < search->path_count && is_new; i++)
                 is_new = is_other(search, flow, search->paths[i].flow);
             if (!is_new)

@@ -10,8 +10,8 @@ bool exhaustive_is_counted(const struct search *search, const struct exhaustive_
     if (!record->is_taken)
         return false;
     int64_t until = record->give_up_ns > record->tx_ns ? record->give_up_ns : record->tx_ns;
-    return record->rx_ns != 0 || !((search->has_stamps && !record->is_stamped) ||
-                                   round_dropped_between(search->round, record->tx_ns, until));
+    return record->rx_ns != 0 ||
+           !((search->has_stamps && !record->is_stamped) || round_dropped_between(search->round, record->tx_ns, until));
 }
 
 static bool reserve(struct search *search, void **array, uint32_t *room, uint32_t count, size_t size)
@@ -29,7 +29,8 @@ static bool reserve(struct search *search, void **array, uint32_t *room, uint32_
     return true;
 }
 
-/* Vertices that are shown: flows pass them, and they are not a router met twice that says at last why it goes no further. */
+/* Vertices that are shown: flows pass them, and they are not a router met twice that says at last why it goes no
+ * further. */
 static bool is_shown(const struct search *search, uint16_t v)
 {
     const struct multipath *mp = &search->mp;
@@ -51,11 +52,7 @@ static enum probe_exhaustive_balancer balancer_of(const struct multipath *mp, ui
         return PROBE_EXHAUSTIVE_PER_PACKET;
     if (mp->hops[ttl].width < 2)
         return PROBE_EXHAUSTIVE_NONE;
-    /* A later TTL of the same wide stretch at which nothing changed speaks for this one too. */
-    for (uint32_t i = ttl; i <= mp->high && mp->hops[i].width >= 2; i++)
-        if (!mp->hops[i].is_unstable && mp->hops[i].repeated >= MULTIPATH_REPEATS)
-            return PROBE_EXHAUSTIVE_PER_FLOW;
-    return PROBE_EXHAUSTIVE_UNKNOWN;
+    return mp->hops[ttl].is_steady ? PROBE_EXHAUSTIVE_PER_FLOW : PROBE_EXHAUSTIVE_UNKNOWN;
 }
 
 static bool show_interfaces(struct search *search, uint32_t ttl)
@@ -68,7 +65,7 @@ static bool show_interfaces(struct search *search, uint32_t ttl)
     void *interfaces = hop->interfaces;
     *hop = (struct probe_exhaustive_hop){
         .ttl = (uint8_t)ttl, .balancer = balancer_of(mp, ttl), .interfaces = interfaces, .links = hop->links};
-    hop->is_complete = mp->hops[ttl].is_complete && !mp->is_cut && !multipath_needs_repeats(mp, ttl);
+    hop->is_complete = mp->hops[ttl].is_complete && !mp->is_cut;
     if (!reserve(search, &interfaces, &search->rooms[ttl].interfaces, count, sizeof *hop->interfaces))
         return false;
     hop->interfaces = interfaces;
@@ -95,8 +92,8 @@ static bool show_interfaces(struct search *search, uint32_t ttl)
         sock_set_port(&hop->interfaces[count].addr, 0);
     }
     for (uint32_t f = 0; f < mp->flow_count; f++)
-        hop->silent_flows += multipath_cell_at(mp, f, ttl)->is_silent &&
-                             (mp->flows[f].end_ttl == 0 || mp->flows[f].end_ttl >= ttl);
+        hop->silent_flows +=
+            multipath_cell_at(mp, f, ttl)->is_silent && (mp->flows[f].end_ttl == 0 || mp->flows[f].end_ttl >= ttl);
     search->result->interface_count += hop->interface_count;
     return true;
 }
@@ -147,9 +144,11 @@ static void count_cell(struct search *search, const struct exhaustive_record *re
     if ((end && record->ttl > end) || record->ttl > result->hop_count)
         return;
     struct probe_exhaustive_hop *hop = &result->hops[record->ttl - 1];
+    if (v != MULTIPATH_NONE && index_of(search, v) == MULTIPATH_NONE)
+        return; /* from beyond the end of the path */
     hop->sent++;
     hop->received += record->rx_ns != 0;
-    if (v == MULTIPATH_NONE || index_of(search, v) == MULTIPATH_NONE)
+    if (v == MULTIPATH_NONE)
         return;
     struct probe_exhaustive_interface *interface = &hop->interfaces[index_of(search, v)];
     interface->sent++;
@@ -258,6 +257,7 @@ void exhaustive_show(struct search *search)
     struct probe_exhaustive_result *result = search->result;
     struct multipath *mp = &search->mp;
     multipath_analyse(mp);
+    multipath_judge_steadiness(mp);
     result->interface_count = result->link_count = result->sent = result->received = 0;
     result->path_sent = result->path_received = result->overloaded = result->path_count = 0;
     if (!result->hops)

@@ -6,12 +6,12 @@
 
 #define FIRST_ROOM 64u
 #define MAX_VERTICES (2 * LIMIT_EXHAUSTIVE_INTERFACES) /* silent ones and pools included */
-#define SINGLE_FLOWS 4u    /* after so many flows at one vertex the others are taken to pass it too, until one does not */
-#define SCOUTS 2u          /* flows that look beyond the last hop that answered */
-#define MAX_LOOPS 2u       /* times an address may come again in a flow before that is a loop */
-#define MAX_RUN 8u         /* hops in a row with one address before that is a loop */
+#define SINGLE_FLOWS 4u /* after so many flows at one vertex the others are taken to pass it too, until one does not   \
+                         */
+#define MAX_LOOPS 2u    /* times an address may come again in a flow before that is a loop */
+#define MAX_RUN 8u      /* hops in a row with one address before that is a loop */
 #define EVEN_QUANTILE 3.09 /* of the normal distribution: an even spread is taken for uneven once in 1000 */
-#define UNLIKELY 0.0005    /* so seldom a router of a full stage shows so few of its next hops */
+#define UNLIKELY 0.002     /* so seldom a router of a full stage shows so few of its next hops */
 
 /* --- memory ---------------------------------------------------------------------------- */
 
@@ -145,7 +145,7 @@ uint16_t multipath_answer(struct multipath *mp, uint32_t flow, uint32_t ttl, con
     if (cell->vertex == MULTIPATH_NONE)
         cell->vertex = v;
     else if (!sock_same_ip(&mp->vertices[cell->vertex].addr, addr))
-        cell->is_mixed = mp->hops[ttl].is_unstable = true;
+        cell->is_mixed = mp->hops[ttl].is_unstable = mp->has_mixed = true;
     if (is_end) {
         *end = (uint8_t)ttl;
         return v;
@@ -155,7 +155,7 @@ uint16_t multipath_answer(struct multipath *mp, uint32_t flow, uint32_t ttl, con
         *end = (uint8_t)loop;
         uint16_t closing = multipath_cell_at(mp, flow, loop)->vertex;
         if (closing != MULTIPATH_NONE)
-            mp->vertices[closing].is_end = true;
+            mp->vertices[closing].is_loop = true;
     }
     return v;
 }
@@ -176,8 +176,8 @@ static void count_link(struct multipath *mp, uint16_t from, uint16_t to, bool is
     if (!grow(mp, &links, &mp->link_room, mp->link_count, sizeof *mp->links, LIMIT_EXHAUSTIVE_LINKS))
         return;
     mp->links = links;
-    mp->links[mp->link_count] =
-        (struct multipath_link){.from = from, .to = to, .flows = 1, .seen = is_seen, .next = mp->vertices[from].first_link};
+    mp->links[mp->link_count] = (struct multipath_link){
+        .from = from, .to = to, .flows = 1, .seen = is_seen, .next = mp->vertices[from].first_link};
     mp->vertices[from].first_link = ++mp->link_count;
     if (mp->vertices[to].kind == MULTIPATH_REAL)
         mp->vertices[from].successors++;
@@ -188,10 +188,19 @@ static bool is_beyond_end(const struct multipath *mp, uint32_t flow, uint32_t tt
     return mp->flows[flow].end_ttl && ttl > mp->flows[flow].end_ttl;
 }
 
-/* How many flows must stay silent behind a vertex before that is believed. Beyond what anybody answered the scouts do. */
+/* An answer that ends a path says no more than that it ends here or before, unless one knows where the flow was before.
+ */
+static bool is_unsure(const struct multipath *mp, uint32_t flow, uint32_t ttl)
+{
+    uint16_t v = multipath_cell_at(mp, flow, ttl)->vertex;
+    return v != MULTIPATH_NONE && mp->vertices[v].is_end &&
+           multipath_cell_at(mp, flow, ttl - 1)->position == MULTIPATH_NONE;
+}
+
+/* How many flows must stay silent behind a vertex before that is believed. */
 static uint32_t silent_need(struct multipath *mp, const struct multipath_vertex *v)
 {
-    return v->kind == MULTIPATH_SILENT && v->ttl >= mp->last ? SCOUTS : stopping_at(&mp->single, 1);
+    return v->kind == MULTIPATH_SILENT ? MULTIPATH_SCOUTS : stopping_at(&mp->single, 1);
 }
 
 /* Counts what the flows through each vertex of the TTL before saw at this one. */
@@ -201,16 +210,13 @@ static void count_cells(struct multipath *mp, uint32_t ttl)
     for (uint32_t f = 0; f < mp->flow_count; f++) {
         const struct multipath_cell *cell = multipath_cell_at(mp, f, ttl);
         uint16_t before = multipath_cell_at(mp, f, ttl - 1)->position;
-        if (is_beyond_end(mp, f, ttl))
+        if (is_beyond_end(mp, f, ttl) || is_unsure(mp, f, ttl))
             continue;
         hop->answered += cell->vertex != MULTIPATH_NONE || cell->is_silent;
         hop->waiting += cell->vertex == MULTIPATH_NONE && cell->out > 0;
         if (cell->vertex != MULTIPATH_NONE) {
             struct multipath_vertex *here = &mp->vertices[cell->vertex];
             hop->width += here->flows++ == 0;
-            hop->repeated += cell->received > 1;
-            here->repeats = (uint16_t)(here->repeats + (cell->received > 1));
-            hop->repeating += cell->received == 1 && cell->out > 0;
             mp->last = ttl > mp->last ? (uint8_t)ttl : mp->last;
         }
         if (before == MULTIPATH_NONE)
@@ -219,7 +225,8 @@ static void count_cells(struct multipath *mp, uint32_t ttl)
         if (cell->vertex != MULTIPATH_NONE) {
             v->through++;
             v->attempts += cell->sent - cell->out;
-            v->lost += cell->sent > cell->out + cell->received ? (uint32_t)(cell->sent - cell->out - cell->received) : 0;
+            v->lost +=
+                cell->sent > cell->out + cell->received ? (uint32_t)(cell->sent - cell->out - cell->received) : 0;
             count_link(mp, before, cell->vertex, multipath_cell_at(mp, f, ttl - 1)->vertex == before);
         } else if (cell->is_silent) {
             v->unanswered++;
@@ -256,13 +263,15 @@ static void judge_silence(struct multipath *mp, uint32_t ttl)
 static void place_flows(struct multipath *mp, uint32_t ttl)
 {
     struct multipath_hop *hop = &mp->hops[ttl];
+    /* What comes after a choice by packet is as unsteady, up to where all ways meet again. */
+    hop->is_unstable |= hop->width >= 2 && (hop - 1)->is_unstable;
     if (hop->is_unstable && hop->pool == MULTIPATH_NONE)
         hop->pool = add_vertex(mp, ttl, MULTIPATH_POOL);
     for (uint32_t f = 0; f < mp->flow_count; f++) {
         struct multipath_cell *cell = multipath_cell_at(mp, f, ttl);
         uint16_t before = multipath_cell_at(mp, f, ttl - 1)->position, *position = &cell->position;
         *position = MULTIPATH_NONE;
-        if (is_beyond_end(mp, f, ttl))
+        if (is_beyond_end(mp, f, ttl) || is_unsure(mp, f, ttl))
             continue;
         if (hop->is_unstable && mp->flows[f].end_ttl != ttl)
             *position = hop->pool;
@@ -286,7 +295,6 @@ static void forget(struct multipath *mp)
     for (uint32_t i = 0; i < mp->vertex_count; i++) {
         struct multipath_vertex *v = &mp->vertices[i];
         v->is_silent_next = false;
-        v->repeats = 0;
         v->flows = v->first_link = v->through = v->successors = v->unanswered = v->waiting = 0;
         v->attempts = v->lost = v->need = 0;
     }
@@ -294,14 +302,15 @@ static void forget(struct multipath *mp)
     mp->last = 0;
     for (uint32_t ttl = 1; ttl <= mp->max_ttl; ttl++) {
         struct multipath_hop *hop = &mp->hops[ttl];
-        hop->width = hop->answered = hop->waiting = hop->repeated = hop->repeating = hop->missing = 0;
+        hop->width = hop->answered = hop->waiting = hop->missing = 0;
     }
     for (uint32_t f = 0; f < mp->flow_count; f++)
         multipath_cell_at(mp, f, 0)->position = MULTIPATH_SOURCE;
     mp->vertices[MULTIPATH_SOURCE].flows = mp->flow_count;
 }
 
-/* --- analysis: stages and their stopping points ---------------------------------------------------------------------------- */
+/* --- analysis: stages and their stopping points
+ * ---------------------------------------------------------------------------- */
 
 static uint16_t group_of(struct multipath *mp, uint16_t v)
 {
@@ -320,12 +329,15 @@ static void join_groups(struct multipath *mp, uint32_t ttl)
         mp->vertices[v].mark = MULTIPATH_NONE;
     if (mp->is_strict)
         return;
+    bool is_fabric = mp->hops[ttl - 1].has_stage && !mp->hops[ttl - 1].is_split; /* and joins here */
     for (uint32_t i = hop->first_link; i < hop->first_link + hop->link_count; i++) {
         const struct multipath_link *link = &mp->links[i];
         struct multipath_vertex *from = &mp->vertices[link->from], *to = &mp->vertices[link->to];
-        bool is_stage = from->successors >= 2 && !hop->is_split;
-        bool is_last = from->successors == 1 && to->is_target;
-        if (to->kind != MULTIPATH_REAL || from->kind != MULTIPATH_REAL || (!is_stage && !is_last))
+        bool is_silent =
+            from->kind == MULTIPATH_SILENT; /* most likely one router, and asked about what comes after it */
+        bool is_stage = (from->successors >= 2 || is_silent) && !hop->is_split;
+        bool is_last = from->successors == 1 && (to->is_target || (hop->width == 1 && is_fabric));
+        if (to->kind != MULTIPATH_REAL || from->kind == MULTIPATH_POOL || (!is_stage && !is_last))
             continue;
         /* A target's mark would join stages with routers that lead nowhere else: the two kinds stay apart. */
         if (is_stage && to->is_target)
@@ -390,7 +402,9 @@ static struct stage sum_up(struct multipath *mp, uint32_t ttl, uint16_t group)
 static bool is_asked(const struct multipath *mp, const struct multipath_vertex *v)
 {
     bool is_pooled = v->kind == MULTIPATH_REAL && mp->hops[v->ttl].is_unstable;
-    return !v->is_end && !is_pooled && v->flows > 0 && v->gap < mp->gap_limit && v->ttl < mp->max_ttl;
+    bool is_beyond = v->kind == MULTIPATH_SILENT && v->ttl >= mp->last; /* the scouts look there */
+    return !v->is_end && !v->is_loop && !is_pooled && !is_beyond && v->flows > 0 && v->gap < mp->gap_limit &&
+           v->ttl < mp->max_ttl;
 }
 
 static uint32_t need_of(struct multipath *mp, const struct multipath_vertex *first, const struct stage *stage)
@@ -414,18 +428,21 @@ static uint32_t form_groups(struct multipath *mp, uint32_t ttl)
         if (group_of(mp, v) != v)
             continue;
         struct stage stage = sum_up(mp, ttl, v);
+        mp->vertices[v].is_branching = stage.successors >= 2;
         branching += stage.successors >= 2;
         mp->hops[ttl].has_stage |= stage.successors >= 2 && stage.members >= 2;
     }
     return branching;
 }
 
-/* How many more answers a group is to be given at once. Routers beside a stage, or of which nothing is known, are looked at
- * little by little: most of them turn out to belong to the stage. */
-static uint32_t ration(const struct multipath *mp, const struct multipath_hop *hop, const struct stage *stage, uint32_t missing)
+/* How many more answers a group is to be given at once. Routers beside a stage, or of which nothing is known, are
+ * looked at little by little: most of them turn out to belong to the stage. */
+static uint32_t ration(const struct multipath *mp, const struct multipath_hop *hop, const struct stage *stage,
+                       uint32_t missing)
 {
     uint32_t most = UINT32_MAX;
-    if (!mp->is_strict && stage->members == 1 && stage->successors == 0 && stage->unanswered == 0 && hop->width > 0 && !hop->has_stage)
+    if (!mp->is_strict && stage->members == 1 && stage->successors == 0 && stage->unanswered == 0 && hop->width > 0 &&
+        !hop->has_stage)
         most = 1;
     else if (!mp->is_strict && stage->members == 1 && stage->successors <= 1 && hop->has_stage)
         most = hop->is_stage_open || !(hop - 1)->is_complete ? 0 : 2;
@@ -464,7 +481,8 @@ static bool judge_groups(struct multipath *mp, uint32_t ttl)
         hop->missing += first->need;
     }
     uint16_t only = hop->width == 1 ? first_passed(mp, ttl) : MULTIPATH_NONE;
-    hop->is_single = hop->answered >= SINGLE_FLOWS && only != MULTIPATH_NONE && mp->vertices[only].flows == hop->answered;
+    hop->is_single =
+        hop->answered >= SINGLE_FLOWS && only != MULTIPATH_NONE && mp->vertices[only].flows == hop->answered;
     return true;
 }
 
@@ -508,33 +526,11 @@ void multipath_analyse(struct multipath *mp)
         assert(!mp->is_strict); /* each TTL is split once at most */
 }
 
-/* --- balancing by packet ---------------------------------------------------------------------------- */
-
-/* A wide stretch of TTLs is tested where it gets narrower: a packet that took another way shows there. Once one flow
- * was seen to change, every TTL of the stretch is tested, to find where it begins. */
-bool multipath_needs_repeats(const struct multipath *mp, uint32_t ttl)
-{
-    const struct multipath_hop *hop = &mp->hops[ttl];
-    bool is_wide = ttl >= 1 && ttl <= mp->high && hop->width >= 2 && hop->is_complete;
-    if (!is_wide || hop->repeated >= MULTIPATH_REPEATS || hop->is_unstable)
-        return false;
-    uint32_t low = ttl, high = ttl;
-    while (mp->hops[low - 1].width >= 2)
-        low--;
-    while (high < mp->high && mp->hops[high + 1].width >= 2)
-        high++;
-    bool is_unstable = false;
-    for (uint32_t i = low; i <= high; i++)
-        is_unstable |= mp->hops[i].is_unstable;
-    return is_unstable || ttl == mp->max_ttl || (mp->hops[ttl + 1].width < hop->width && mp->hops[ttl + 1].is_complete);
-}
-
 bool multipath_is_complete(const struct multipath *mp)
 {
     bool is_complete = !mp->is_cut;
     for (uint32_t ttl = 1; ttl <= mp->max_ttl && is_complete; ttl++)
-        is_complete = (ttl > mp->high || !mp->hops[ttl].is_known || mp->hops[ttl].is_complete) &&
-                      !multipath_needs_repeats(mp, ttl);
+        is_complete = ttl > mp->high || !mp->hops[ttl].is_known || mp->hops[ttl].is_complete;
     if (mp->high < mp->max_ttl && mp->hops[mp->high + 1].is_known && !mp->hops[mp->high + 1].is_complete)
         return false;
     return is_complete;

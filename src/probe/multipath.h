@@ -30,17 +30,17 @@
 #include "probe/stopping.h"
 
 #define MULTIPATH_NONE UINT16_MAX
-#define MULTIPATH_SOURCE 0u   /* the vertex at TTL 0 */
-#define MULTIPATH_REPEATS 7u  /* flows asked again where paths join, to tell balancers by packet */
+#define MULTIPATH_SOURCE 0u /* the vertex at TTL 0 */
+#define MULTIPATH_SCOUTS 2u /* flows that look beyond silence */
 
 enum multipath_kind { MULTIPATH_REAL, MULTIPATH_SILENT, MULTIPATH_POOL };
 
 struct multipath_cell {
-    uint16_t vertex;    /* that answered; MULTIPATH_NONE = nobody yet */
-    uint16_t position;  /* where the flow is at this TTL; MULTIPATH_NONE = unknown */
+    uint16_t vertex;             /* that answered; MULTIPATH_NONE = nobody yet */
+    uint16_t position;           /* where the flow is at this TTL; MULTIPATH_NONE = unknown */
     uint8_t sent, received, out; /* out: awaiting an answer */
-    bool is_silent;     /* every attempt was given up */
-    bool is_mixed;      /* several addresses answered */
+    bool is_silent;              /* every attempt was given up */
+    bool is_mixed;               /* several addresses answered */
 };
 
 struct multipath_flow {
@@ -52,22 +52,24 @@ struct multipath_vertex {
     union sock_addr addr; /* unset unless REAL */
     enum multipath_kind kind;
     uint8_t ttl;
-    bool is_end;        /* nothing comes after it: the target, a refusal, a loop closed */
+    bool is_end;  /* nothing comes after it: the target, a refusal */
+    bool is_loop; /* here a loop closes */
     bool is_target;
-    uint8_t gap;        /* SILENT: this many in a row */
-    uint16_t next;      /* vertex of the same TTL */
-    uint16_t silent;    /* the silent vertex behind it */
+    uint8_t gap;     /* SILENT: this many in a row */
+    uint16_t next;   /* vertex of the same TTL */
+    uint16_t silent; /* the silent vertex behind it */
     /* Of the last analysis: */
-    bool is_silent_next;           /* flows without an answer at the next TTL are at the silent vertex behind */
+    bool is_silent_next; /* flows without an answer at the next TTL are at the silent vertex behind */
     uint16_t group, mark;
-    uint16_t repeats;              /* flows that answered twice here */
-    uint32_t flows;                /* that pass it */
-    uint32_t first_link;           /* 1 + number, to the next TTL */
-    uint32_t through;              /* flows through it that were answered at the next TTL */
-    uint32_t successors;           /* next hops seen */
-    uint32_t unanswered, waiting;  /* flows through it: silent at the next TTL, still out there */
-    uint32_t attempts, lost;       /* of cells answered at the next TTL */
-    uint32_t need;                 /* of a group, at its first vertex: answers missing that are not under way either */
+    bool is_branching;            /* its group has several next hops */
+    float doubt, chance;          /* of multipath_steady.c */
+    uint32_t flows;               /* that pass it */
+    uint32_t first_link;          /* 1 + number, to the next TTL */
+    uint32_t through;             /* flows through it that were answered at the next TTL */
+    uint32_t successors;          /* next hops seen */
+    uint32_t unanswered, waiting; /* flows through it: silent at the next TTL, still out there */
+    uint32_t attempts, lost;      /* of cells answered at the next TTL */
+    uint32_t need;                /* of a group, at its first vertex: answers missing that are not under way either */
 };
 
 struct multipath_link {
@@ -78,38 +80,39 @@ struct multipath_link {
 };
 
 struct multipath_hop {
-    uint16_t first;        /* vertex */
-    uint32_t first_link;   /* links that arrive here: from this one, link_count of them */
+    uint16_t first;      /* vertex */
+    uint32_t first_link; /* links that arrive here: from this one, link_count of them */
     uint32_t link_count;
-    uint32_t width;        /* real vertices that flows pass */
+    uint32_t width;             /* real vertices that flows pass */
     uint32_t answered, waiting; /* flows: answered or silent; still out there */
-    uint32_t repeated, repeating; /* cells answered twice, or about to be */
-    uint32_t missing;      /* the sum of what its groups need */
-    uint16_t pool;         /* vertex, once is_unstable */
-    bool is_unstable;      /* one flow saw several addresses here */
-    bool is_split;         /* the routers before it were found not to be one stage */
-    bool is_complete;      /* every group before it reached its stopping point */
-    bool has_stage;        /* some of the routers before it are tested together */
-    bool is_stage_open;    /* and they have not got what they need */
-    bool is_single;        /* there is one vertex, as far as one knows */
-    bool is_known;         /* some group before it is there at all */
+    uint32_t missing;           /* the sum of what its groups need */
+    uint16_t pool;              /* vertex, once is_unstable */
+    bool is_unstable;           /* one flow saw several addresses here */
+    bool is_steady;             /* every choice that leads here was found to be made by flow */
+    bool is_split;              /* the routers before it were found not to be one stage */
+    bool is_complete;           /* every group before it reached its stopping point */
+    bool has_stage;             /* some of the routers before it are tested together */
+    bool is_stage_open;         /* and they have not got what they need */
+    bool is_single;             /* there is one vertex, as far as one knows */
+    bool is_known;              /* some group before it is there at all */
 };
 
 struct multipath {
     struct arena *arena;
     double confidence;
     bool is_strict;
+    bool has_mixed; /* some cell is */
     bool is_cut;
     uint8_t max_ttl, attempts, gap_limit;
-    uint8_t high;          /* highest TTL probed */
-    uint8_t last;          /* highest TTL answered by a vertex flows pass */
+    uint8_t high; /* highest TTL probed */
+    uint8_t last; /* highest TTL answered by a vertex flows pass */
     struct multipath_flow *flows;
     struct multipath_vertex *vertices;
     struct multipath_link *links;
     struct multipath_hop *hops; /* 0..max_ttl */
-    float *reach;          /* of multipath_plan.c */
+    float *reach;               /* of multipath_plan.c */
     uint32_t flow_count, flow_room, vertex_count, vertex_room, link_count, link_room, reach_room, max_flows;
-    uint32_t branching;    /* groups with several next hops */
+    uint32_t branching;              /* groups with several next hops */
     struct stopping single, several; /* levels of groups with one next hop, and with more */
 };
 
@@ -132,9 +135,8 @@ uint16_t multipath_answer(struct multipath *mp, uint32_t flow, uint32_t ttl, con
 /* Works out positions, links, groups and what they need, from the cells. */
 void multipath_analyse(struct multipath *mp);
 
-/* Whether every group reached its stopping point and every wide stretch was tested for balancing by packet. */
+/* Whether every group reached its stopping point. */
 bool multipath_is_complete(const struct multipath *mp);
-bool multipath_needs_repeats(const struct multipath *mp, uint32_t ttl);
 
 /* Sends a probe of a flow at a TTL, counting it in the cell: false = not now. */
 typedef bool multipath_send_fn(void *user, uint16_t flow, uint8_t ttl);
@@ -142,5 +144,12 @@ typedef bool multipath_send_fn(void *user, uint16_t flow, uint8_t ttl);
 /* After multipath_analyse: sends what is missing most surely and cheaply. Flows beyond flow_count are made by
  * multipath_send_fn, which is given flow_count then. Returns how many probes were sent. */
 uint32_t multipath_plan(struct multipath *mp, multipath_send_fn *send, void *user);
+
+/* When all is found: asks flows again where that tells whether a router balances by packet. Returns how many;
+ * *ret_is_waiting: such answers are under way. */
+uint32_t multipath_plan_tests(struct multipath *mp, multipath_send_fn *send, void *user, bool *ret_is_waiting);
+
+/* Sets is_steady of all hops. */
+void multipath_judge_steadiness(struct multipath *mp);
 
 #endif

@@ -3,24 +3,25 @@
 
 #include <string.h>
 
-#define GROUPS 16u          /* of one TTL looked after at once */
-#define FRESH 64u           /* flows begun for one TTL at once */
+#define GROUPS 16u /* of one TTL looked after at once */
+#define FRESH 64u  /* flows begun for one TTL at once */
 #define SURE 0.99f
-#define LIKELY 0.5f         /* worth probing a flow at both TTLs before knowing where it goes */
-#define CAUTION 1.4f        /* of an uncertain probe this much more is expected than it will yield, lest too many go out */
+#define LIKELY 0.5f  /* worth probing a flow at both TTLs before knowing where it goes */
+#define CAUTION 1.4f /* of an uncertain probe this much more is expected than it will yield, lest too many go out */
 
 struct plan {
     struct multipath *mp;
     multipath_send_fn *send;
     void *user;
     uint32_t ttl;
+    uint32_t before; /* the TTL that tells where a flow comes from: the last one at which anybody answers */
     uint32_t groups;
-    uint16_t first[GROUPS];  /* vertex of each group */
+    uint16_t first[GROUPS]; /* vertex of each group */
     float missing[GROUPS];
     uint32_t sent;
-    float likely;            /* LIKELY; or anything, while no more flows than one stage would need are probed */
-    uint32_t room;           /* flows that may still be probed at this TTL */
-    bool is_blocked;         /* nothing more can be sent at this TTL now */
+    float likely;    /* LIKELY; or anything, while no more flows than one stage would need are probed */
+    uint32_t room;   /* flows that may still be probed at this TTL */
+    bool is_blocked; /* nothing more can be sent at this TTL now */
 };
 
 static float *row_of(const struct plan *plan, uint32_t v)
@@ -33,7 +34,8 @@ static void collect_groups(struct plan *plan)
 {
     const struct multipath *mp = plan->mp;
     plan->groups = 0;
-    for (uint16_t v = mp->hops[plan->ttl - 1].first; v != MULTIPATH_NONE && plan->groups < GROUPS; v = mp->vertices[v].next) {
+    for (uint16_t v = mp->hops[plan->ttl - 1].first; v != MULTIPATH_NONE && plan->groups < GROUPS;
+         v = mp->vertices[v].next) {
         if (mp->vertices[v].group != v || mp->vertices[v].need == 0)
             continue;
         plan->first[plan->groups] = v;
@@ -141,7 +143,7 @@ static void count_pending(struct plan *plan)
     const struct multipath *mp = plan->mp;
     for (uint32_t f = 0; f < mp->flow_count; f++) {
         const struct multipath_cell *here = multipath_cell_at(mp, f, plan->ttl);
-        const struct multipath_cell *before = multipath_cell_at(mp, f, plan->ttl - 1);
+        const struct multipath_cell *before = multipath_cell_at(mp, f, plan->before);
         if (before->position == MULTIPATH_NONE && before->out && (here->out || here->vertex != MULTIPATH_NONE))
             count_on(plan, expect(plan, f));
     }
@@ -165,8 +167,9 @@ static enum tier tier_of(const struct plan *plan, uint32_t flow, float use)
 {
     const struct multipath *mp = plan->mp;
     const struct multipath_cell *here = multipath_cell_at(mp, flow, plan->ttl);
-    const struct multipath_cell *before = multipath_cell_at(mp, flow, plan->ttl - 1);
-    bool is_known = before->position != MULTIPATH_NONE;
+    const struct multipath_cell *before = multipath_cell_at(mp, flow, plan->before);
+    bool is_known =
+        before->position != MULTIPATH_NONE || multipath_cell_at(mp, flow, plan->ttl - 1)->position != MULTIPATH_NONE;
     if (use < 0.01f || (mp->flows[flow].end_ttl && plan->ttl > mp->flows[flow].end_ttl))
         return TIER_COUNT;
     if (is_known)
@@ -184,11 +187,11 @@ static enum tier tier_of(const struct plan *plan, uint32_t flow, float use)
 static bool use_flow(struct plan *plan, uint32_t flow, enum tier tier)
 {
     const struct multipath *mp = plan->mp;
-    bool has_before = tier != TIER_KNOWN && multipath_cell_at(mp, flow, plan->ttl - 1)->out == 0;
+    bool has_before = tier != TIER_KNOWN && multipath_cell_at(mp, flow, plan->before)->out == 0;
     bool has_here = tier != TIER_LEARN && multipath_cell_at(mp, flow, plan->ttl)->vertex == MULTIPATH_NONE;
     if (tier == TIER_LEARN && is_being_learnt(plan, flow))
         return true;
-    if (has_before && !send_at(plan, flow, plan->ttl - 1))
+    if (has_before && !send_at(plan, flow, plan->before))
         return false;
     return !has_here || send_at(plan, flow, plan->ttl);
 }
@@ -217,8 +220,8 @@ static void begin_flows(struct plan *plan)
         if (use < 0.01f || mp->flow_count >= mp->max_flows)
             break;
         uint32_t flow = mp->flow_count;
-        bool is_placed = plan->ttl == 1 || mp->hops[plan->ttl - 1].is_single;
-        if (!is_placed && !send_at(plan, flow, plan->ttl - 1))
+        bool is_placed = plan->before == 0 || mp->hops[plan->before].is_single;
+        if (!is_placed && !send_at(plan, flow, plan->before))
             break;
         if ((is_placed || use >= plan->likely) && !send_at(plan, flow, plan->ttl))
             break;
@@ -227,33 +230,8 @@ static void begin_flows(struct plan *plan)
     }
 }
 
-/* Where a wide stretch ends, flows that answered there are asked again, each vertex in turn. */
-static void plan_repeats(struct plan *plan)
-{
-    const struct multipath *mp = plan->mp;
-    const struct multipath_hop *hop = &mp->hops[plan->ttl];
-    plan->room = UINT32_MAX;
-    for (uint32_t i = hop->repeated + hop->repeating; i < MULTIPATH_REPEATS && !plan->is_blocked; i++) {
-        uint32_t best = MULTIPATH_NONE, least = UINT32_MAX;
-        for (uint32_t f = 0; f < mp->flow_count; f++) {
-            const struct multipath_cell *cell = multipath_cell_at(mp, f, plan->ttl);
-            bool is_beyond = mp->flows[f].end_ttl && plan->ttl > mp->flows[f].end_ttl;
-            if (is_beyond || cell->vertex == MULTIPATH_NONE || cell->received != 1 || cell->out ||
-                cell->sent > mp->attempts)
-                continue;
-            if (mp->vertices[cell->vertex].repeats < least) {
-                least = mp->vertices[cell->vertex].repeats;
-                best = f;
-            }
-        }
-        if (best == MULTIPATH_NONE || !send_at(plan, best, plan->ttl))
-            break;
-        mp->vertices[multipath_cell_at(mp, best, plan->ttl)->vertex].repeats++;
-    }
-}
-
-/* Routers of which little is known yet may turn out to be one stage: no more flows than that would need are probed before all
- * answers to them are there. */
+/* Routers of which little is known yet may turn out to be one stage: no more flows than that would need are probed
+ * before all answers to them are there. */
 static uint32_t room_of(struct multipath *mp, uint32_t ttl)
 {
     const struct multipath_hop *hop = &mp->hops[ttl];
@@ -267,6 +245,31 @@ static uint32_t room_of(struct multipath *mp, uint32_t ttl)
     return hop->waiting ? 0 : UINT32_MAX;
 }
 
+/* From a vertex behind which nothing is known a flow is sent ahead to all TTLs at once, so that those after it need not
+ * be found one after the other; from a silent one, enough flows to see how far the silence goes. */
+static void plan_vanguard(struct plan *plan)
+{
+    const struct multipath *mp = plan->mp;
+    plan->room = UINT32_MAX;
+    for (uint32_t v = 1; v < mp->vertex_count && !plan->is_blocked; v++) {
+        const struct multipath_vertex *vertex = &mp->vertices[v];
+        bool is_lost = vertex->kind == MULTIPATH_REAL && !vertex->is_end && vertex->flows > 0 &&
+                       vertex->successors == 0 && vertex->unanswered == 0 && vertex->waiting == 0;
+        bool is_gap = vertex->kind == MULTIPATH_SILENT && vertex->flows > 0 && vertex->successors == 0;
+        uint32_t count = is_lost ? 1 : is_gap ? MULTIPATH_SCOUTS : 0;
+        uint32_t end =
+            is_gap && mp->last > vertex->ttl + mp->gap_limit ? (uint32_t)vertex->ttl + mp->gap_limit : mp->last;
+        for (uint32_t f = 0; count > 0 && f < mp->flow_count; f++) {
+            if (multipath_cell_at(mp, f, vertex->ttl)->position != v)
+                continue;
+            for (uint32_t ttl = vertex->ttl + 1u; ttl <= end && !plan->is_blocked; ttl++)
+                if (may_send(mp, multipath_cell_at(mp, f, ttl)))
+                    (void)send_at(plan, f, ttl);
+            count--;
+        }
+    }
+}
+
 /* Links that were only concluded, since everybody passes the one vertex there is, are looked at in one flow. */
 static void plan_links(struct plan *plan)
 {
@@ -275,11 +278,13 @@ static void plan_links(struct plan *plan)
     for (uint32_t i = 0; i < mp->link_count && !plan->is_blocked; i++) {
         const struct multipath_link *link = &mp->links[i];
         uint32_t ttl = mp->vertices[link->to].ttl, best = MULTIPATH_NONE;
-        if (link->seen || link->from == MULTIPATH_SOURCE || mp->vertices[link->from].kind != MULTIPATH_REAL || mp->vertices[link->to].kind != MULTIPATH_REAL)
+        if (link->seen || link->from == MULTIPATH_SOURCE || mp->vertices[link->from].kind != MULTIPATH_REAL ||
+            mp->vertices[link->to].kind != MULTIPATH_REAL)
             continue;
         for (uint32_t f = 0; f < mp->flow_count && best == MULTIPATH_NONE; f++)
             if (multipath_cell_at(mp, f, ttl)->vertex == link->to &&
-                multipath_cell_at(mp, f, ttl - 1)->position == link->from && may_send(mp, multipath_cell_at(mp, f, ttl - 1)))
+                multipath_cell_at(mp, f, ttl - 1)->position == link->from &&
+                may_send(mp, multipath_cell_at(mp, f, ttl - 1)))
                 best = f;
         if (best != MULTIPATH_NONE)
             (void)send_at(plan, best, ttl - 1);
@@ -292,10 +297,12 @@ uint32_t multipath_plan(struct multipath *mp, multipath_send_fn *send_fn, void *
     uint32_t reached = mp->high < mp->max_ttl ? mp->high + 1u : mp->max_ttl;
     if (!make_room(mp))
         return 0;
+    plan_vanguard(&plan);
     for (plan.ttl = 1; plan.ttl <= reached; plan.ttl++) {
         plan.is_blocked = false;
-        if (multipath_needs_repeats(mp, plan.ttl))
-            plan_repeats(&plan);
+        plan.before = plan.ttl - 1;
+        while (plan.before > 0 && mp->hops[plan.before].width == 0 && mp->hops[plan.before].answered > 0)
+            plan.before--;
         if (mp->hops[plan.ttl].missing == 0)
             continue;
         plan.room = room_of(mp, plan.ttl);

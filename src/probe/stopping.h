@@ -1,7 +1,7 @@
 /*
  * When to stop asking: after how many flows through a router that showed k next hops one may believe that there are no
- * more, if the router spreads flows evenly over them (Veitch, Augustin, Teixeira, Friedman, "Failure control in multipath
- * route tracing", 2009).
+ * more, if the router spreads flows evenly over them (Veitch, Augustin, Teixeira, Friedman, "Failure control in
+ * multipath route tracing", 2009).
  *
  * The stopping point n(k) is the smallest number such that a router which really has k + 1 next hops is given up too
  * early, at n(k) or at an earlier stopping point, with a probability of at most epsilon. For one next hop this is
@@ -33,8 +33,9 @@ uint32_t stopping_at(struct stopping *stopping, uint32_t k);
  * The epsilon of a whole discovery: the most that each of `branching` tests may fail so that all of them together fail
  * at most with 1 - confidence. A router that showed several next hops is tested at share / branching; one that showed a
  * single one at share / (branching + 1), since it would be one more if it had others. With m of B branching routers
- * missed, the tests that failed ran at share / (B - m + 1) at most, so that the sum over m of C(B, m) (share / (B - m + 1))^m
- * bounds the failure. For B = 2 it is share + share^2, for B >= 3 less than share + 0.8 share^2: share is the root of that.
+ * missed, the tests that failed ran at share / (B - m + 1) at most, so that the sum over m of C(B, m) (share / (B - m +
+ * 1))^m bounds the failure. For B = 2 it is share + share^2, for B >= 3 less than share + 0.8 share^2: share is the
+ * root of that.
  */
 double stopping_share(double confidence, uint32_t branching);
 

@@ -59,7 +59,8 @@ static void open_world(struct world *world, const char *extra, uint64_t seed)
                          1790000000 * CLOCK_S);
     struct probe_io *io = sim_io_new(world->sim, &(struct sim_host){.receive_room = 1024});
     assert_int_equal(
-        probe_engine_new(io, &(struct probe_engine_settings){.seed = seed + 1, .max_rounds = 4}, &world->engine, NULL), 0);
+        probe_engine_new(io, &(struct probe_engine_settings){.seed = seed + 1, .max_rounds = 4}, &world->engine, NULL),
+        0);
     arena_init(&world->arena, LIMIT_ROUND_ARENA);
     world->is_done = false;
     world->progress = 0;
@@ -141,6 +142,7 @@ static void diamond_chain_is_found_cheaply(void **state)
     static struct world world;
     for (int k = 0; k < 2; k++) {
         unsigned missed = 0, sum = 0;
+        unsigned known = 0;
         int64_t longest = 0;
         for (uint64_t seed = 1; seed <= 100; seed++) {
             build(&world.maze, kinds[k]);
@@ -162,13 +164,19 @@ static void diamond_chain_is_found_cheaply(void **state)
             }
             if (verdict.missed_vertices == 0)
                 assert_int_equal(result->path_count, k == 0 ? 4 : 16);
-            for (uint32_t h = 1; h <= 12; h++)
-                assert_int_equal(result->hops[h].balancer, PROBE_EXHAUSTIVE_PER_FLOW);
+            unsigned by_flow = 0;
+            for (uint32_t h = 1; h <= 12; h++) {
+                assert_int_not_equal(result->hops[h].balancer, PROBE_EXHAUSTIVE_PER_PACKET);
+                by_flow += result->hops[h].balancer == PROBE_EXHAUSTIVE_PER_FLOW;
+            }
+            assert_true(k == 1 || by_flow == 12);
+            known += by_flow == 12;
             assert_int_equal(result->hops[0].balancer, PROBE_EXHAUSTIVE_NONE);
             close_world(&world);
         }
-        print_message("# %s: %u probes on the average, found after %lld ms at most, %u of 100 missed something\n", kinds[k],
-                      sum / 100, (long long)(longest / CLOCK_MS), missed);
+        print_message("# %s: %u probes on the average, found after %lld ms at most, %u of 100 missed something\n",
+                      kinds[k], sum / 100, (long long)(longest / CLOCK_MS), missed);
+        assert_true(known >= 90);
         assert_true(missed <= 11); /* 5 % of 100: more than 11 has a chance of 0.4 % */
         assert_true(sum / 100 <= 460);
         assert_true(longest <= 350 * CLOCK_MS);
@@ -197,12 +205,139 @@ static void failures_are_as_rare_as_stated(void **state)
             links += result->is_complete && verdict.missed_links > 0;
             close_world(&world);
         }
-        print_message("# strict %d: %u of 300 complete; interfaces missed in %u, links in %u\n", strict, complete, vertices,
-                      links);
+        print_message("# strict %d: %u of 300 complete; interfaces missed in %u, links in %u\n", strict, complete,
+                      vertices, links);
         assert_true(complete >= 290);
         assert_true(vertices <= 25); /* 5 % of 300: more than 25 has a chance of 0.5 % */
         assert_true(!strict || links <= 25);
     }
+}
+
+/* One search over a four-wide chain of twelve hops with something wrong in it. */
+static void search_hostile(struct world *world, const char *kind, const char *extra, uint64_t seed)
+{
+    build(&world->maze, kind);
+    open_world(world, extra, seed);
+    (void)search(world);
+    struct maze_verdict verdict = maze_judge(&world->maze, world->result);
+    assert_nothing_invented(&verdict);
+    assert_consistent(world);
+}
+
+static void silence_keeps_its_place(void **state)
+{
+    (void)state;
+    static struct world world;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        search_hostile(&world, "lanes", "node n7 no-ttl-exceeded\n", seed); /* one of four at TTL 3 */
+        assert_true(world.result->is_complete);
+        assert_int_equal(world.result->interface_count, 49);
+        assert_int_equal(world.result->hops[2].interface_count, 3);
+        assert_true(world.result->hops[2].silent_flows >= 2);
+        close_world(&world);
+        search_hostile(&world, "lanes", "node app silent\n", seed);
+        assert_int_equal(world.result->end, PROBE_TRACE_SILENT);
+        assert_int_equal(world.result->hop_count, 13);
+        assert_int_equal(world.result->interface_count, 49);
+        close_world(&world);
+        search_hostile(&world, "mesh", "node n0 no-ttl-exceeded\n", seed);
+        assert_int_equal(world.result->hops[0].interface_count, 0);
+        assert_int_equal(world.result->hops[1].interface_count, 4);
+        close_world(&world);
+    }
+}
+
+static void refusals_end_paths(void **state)
+{
+    (void)state;
+    static struct world world;
+    search_hostile(&world, "lanes", "firewall n7 deny any to 198.18.10.0/24 with prohibited\n", 1);
+    assert_int_equal(world.result->end, PROBE_TRACE_REACHED);
+    unsigned prohibited = 0;
+    for (uint32_t i = 0; i < world.result->path_count; i++) {
+        const struct probe_exhaustive_path *path = &world.result->paths[i];
+        prohibited += path->end == PROBE_TRACE_PROHIBITED;
+        assert_int_equal(path->hop_count, path->end == PROBE_TRACE_PROHIBITED ? 3 : 14);
+    }
+    assert_int_equal(prohibited, 1);
+    close_world(&world);
+}
+
+static void loss_and_limits_are_no_end(void **state)
+{
+    (void)state;
+    static struct world world;
+    static const char *const extras[] = {"link ams n0 loss 5%\n", "node n0 ratelimit 20/s burst 5\n",
+                                         "node n7 ratelimit 1/s burst 6\n"};
+    for (size_t i = 0; i < 3; i++) {
+        search_hostile(&world, "lanes", extras[i], 3);
+        assert_true(world.result->is_complete);
+        assert_int_equal(world.result->interface_count, 50);
+        close_world(&world);
+    }
+    /* The series: the only packets that left with this TTL, but for the one that told the distance. */
+    search_hostile(&world, "lanes", "link ams n0 loss 20%\n", 4);
+    struct lab_truth_sum truth;
+    uint64_t sent = 1, received = 1;
+    lab_truth_sum(sim_truth(world.sim), 0, MAZE_TARGET, LAB_KIND_ECHO, 64, &truth);
+    for (uint32_t i = 0; i < world.result->path_count; i++) {
+        sent += world.result->paths[i].sent;
+        received += world.result->paths[i].received;
+    }
+    assert_int_equal(sent, truth.sent);
+    assert_int_equal(received, truth.received);
+    assert_true(received < sent);
+    close_world(&world);
+}
+
+static void balancers_by_packet_are_told(void **state)
+{
+    (void)state;
+    static struct world world;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        search_hostile(&world, "lanes", "node n0 per-packet\n", seed);
+        for (uint32_t h = 1; h <= 12; h++) {
+            assert_int_equal(world.result->hops[h].balancer, PROBE_EXHAUSTIVE_PER_PACKET);
+            assert_int_equal(world.result->hops[h].interface_count, 4);
+        }
+        close_world(&world);
+    }
+}
+
+static void all_protocols_and_families_find_it(void **state)
+{
+    (void)state;
+    static struct world world;
+    for (int i = 0; i < 6; i++) {
+        build(&world.maze, i & 1 ? "mesh" : "lanes");
+        open_world(&world, "", 9);
+        world.settings.protocol = (enum probe_protocol)(i / 2);
+        for (int is_ip6 = 0; is_ip6 < 2; is_ip6++) {
+            assert_int_equal(sock_parse_ip(is_ip6 ? MAZE_TARGET6 : MAZE_TARGET, &world.settings.dst), 0);
+            sock_set_port(&world.settings.dst, world.settings.protocol == PROBE_TCP ? 443 : 0);
+            world.is_done = false;
+            const struct probe_exhaustive_result *result = search(&world);
+            struct maze_verdict verdict = maze_judge(&world.maze, result);
+            assert_nothing_invented(&verdict);
+            assert_int_equal(result->end, PROBE_TRACE_REACHED);
+            assert_int_equal(verdict.missed_vertices, 0);
+            assert_true(result->is_complete);
+        }
+        close_world(&world);
+    }
+}
+
+static void ceilings_are_told(void **state)
+{
+    (void)state;
+    static struct world world;
+    build(&world.maze, "mesh");
+    open_world(&world, "", 5);
+    world.settings.max_probes = 120;
+    const struct probe_exhaustive_result *result = search(&world);
+    assert_true(result->is_cut && !result->is_complete);
+    assert_true(result->sent <= 121); /* and the estimate */
+    close_world(&world);
 }
 
 int main(void)
@@ -210,6 +345,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(diamond_chain_is_found_cheaply),
         cmocka_unit_test(failures_are_as_rare_as_stated),
+        cmocka_unit_test(silence_keeps_its_place),
+        cmocka_unit_test(refusals_end_paths),
+        cmocka_unit_test(loss_and_limits_are_no_end),
+        cmocka_unit_test(balancers_by_packet_are_told),
+        cmocka_unit_test(all_protocols_and_families_find_it),
+        cmocka_unit_test(ceilings_are_told),
     };
     return cmocka_run_group_tests_name("all load-balanced paths", tests, NULL, NULL);
 }
