@@ -99,9 +99,9 @@ static void on_ping(void *user, const struct probe_ping_result *result)
         if (probe->status != PROBE_PING_ANSWERED)
             continue;
         bench->estimated += probe->is_tx_estimated || probe->is_rx_estimated;
-        note_rtt(bench, probe->rtt_ns);
+        note_rtt(bench, probe_ping_rtt_ns(probe));
         if (bench->is_list)
-            (void)printf("%u %.3f\n", i, (double)probe->rtt_ns / 1e3);
+            (void)printf("%u %.3f\n", i, (double)probe_ping_rtt_ns(probe) / 1e3);
     }
     if (result->error_text)
         (void)fprintf(stderr, "%s\n", result->error_text);

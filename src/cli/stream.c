@@ -79,11 +79,11 @@ static void tell(struct stream *stream, const struct stream_event *event)
 
 static void tell_answer(struct stream *stream, uint64_t number, const struct probe_ping_probe *probe)
 {
-    tally_add(&stream->figures.tally, probe->rtt_ns);
-    keep_rtt(stream, number - 1, (probe->rtt_ns + 500) / 1000);
+    tally_add(&stream->figures.tally, probe_ping_rtt_ns(probe));
+    keep_rtt(stream, number - 1, (probe_ping_rtt_ns(probe) + 500) / 1000);
     struct stream_event event = {.kind = STREAM_ANSWER,
                                  .number = number,
-                                 .rtt_ns = probe->rtt_ns,
+                                 .rtt_ns = probe_ping_rtt_ns(probe),
                                  .ttl = probe->reply_ttl,
                                  .is_out_of_order = number < stream->highest};
     stream->highest = number > stream->highest ? number : stream->highest;

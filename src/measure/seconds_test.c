@@ -41,8 +41,7 @@ static struct probe_ping_result stream_of(uint32_t count, int64_t first_ms)
     memset(probes, 0, sizeof probes);
     for (uint32_t i = 0; i < count; i++)
         probes[i] = (struct probe_ping_probe){.tx_ns = MINUTE_NS + first_ms * CLOCK_MS + i * CLOCK_S,
-                                              .status = PROBE_PING_ANSWERED,
-                                              .rtt_ns = CLOCK_MS};
+                                              .status = PROBE_PING_ANSWERED};
     return (struct probe_ping_result){
         .start_ns = MINUTE_NS + first_ms * CLOCK_MS, .probe_count = count, .probes = probes};
 }

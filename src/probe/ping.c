@@ -107,17 +107,17 @@ static void update_result(struct probe_ping *ping)
         count_status(result, probe);
         if (probe->status != PROBE_PING_ANSWERED)
             continue;
-        probe->rtt_ns = probe->rx_ns > probe->tx_ns ? probe->rx_ns - probe->tx_ns : 1;
-        sum += (double)probe->rtt_ns;
-        min = probe->rtt_ns < min ? probe->rtt_ns : min;
-        max = probe->rtt_ns > max ? probe->rtt_ns : max;
+        int64_t rtt = probe_ping_rtt_ns(probe);
+        sum += (double)rtt;
+        min = rtt < min ? rtt : min;
+        max = rtt > max ? rtt : max;
     }
     double n = result->received;
     bool has_any = result->received > 0;
     double avg = has_any ? sum / n : (double)NAN;
     for (uint32_t i = 0; i < result->probe_count; i++) {
         if (result->probes[i].status == PROBE_PING_ANSWERED)
-            deviation += fabs((double)result->probes[i].rtt_ns - avg);
+            deviation += fabs((double)probe_ping_rtt_ns(&result->probes[i]) - avg);
     }
     result->avg_rtt_ns = avg;
     result->min_rtt_ns = has_any ? (double)min : (double)NAN;
@@ -187,7 +187,7 @@ static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
         struct probe_ping_probe *probe = &ping->result->probes[i];
         if (probe->status == PROBE_PING_ANSWERED && is_second_try(ping, probe->rx_ns - probe->tx_ns)) {
             probe->status = PROBE_PING_LOST;
-            probe->rx_ns = probe->rtt_ns = 0;
+            probe->rx_ns = 0;
         }
         if (!is_out(probe))
             continue;

@@ -67,7 +67,6 @@ enum probe_ping_status {
 
 struct probe_ping_probe {
     int64_t tx_ns, rx_ns;        /* monotonic; rx_ns 0 = no answer */
-    int64_t rtt_ns;              /* 0 = none */
     uint8_t status;              /* enum probe_ping_status */
     bool is_tx_estimated;        /* tx_ns is a clock read just before sending: the kernel gave no stamp */
     bool is_rx_estimated;        /* rx_ns likewise */
@@ -75,6 +74,14 @@ struct probe_ping_probe {
     uint8_t reply_ttl;           /* of the answer; 0 = none */
     bool has_arrived;            /* LOST in SACK mode: it came to the target, its answer was lost on the way back */
 };
+
+/* The round-trip time; 0 = no answer. */
+static inline int64_t probe_ping_rtt_ns(const struct probe_ping_probe *probe)
+{
+    if (probe->status != PROBE_PING_ANSWERED)
+        return 0;
+    return probe->rx_ns > probe->tx_ns ? probe->rx_ns - probe->tx_ns : 1;
+}
 
 /* What became of the session of SACK mode. From REFUSED on the round has ended early: its figures tell little (with
  * is_forced: little more than was measured until then). */

@@ -12,7 +12,7 @@
 #include "probe/io.h"
 #include "probe/match.h"
 
-#define ROUND_BYTES 768u /* of a slot: room for every kind of round */
+#define ROUND_BYTES 480u /* of a slot: room for every kind of round */
 
 struct probe_round;
 

@@ -290,7 +290,7 @@ static void memory_is_as_told(void **state)
         print_message("# a target with its 50 samples%s: %zu bytes; of the heap %zu\n",
                       with_trace ? " and three traces" : "", told, heap / stats.running);
         assert_true(heap / stats.running <= told);
-        assert_true(told <= (with_trace ? 12000 : 3000));
+        assert_true(told <= (with_trace ? 10500 : 2100));
         rig_close(rig);
     }
 }

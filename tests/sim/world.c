@@ -133,7 +133,7 @@ void world_assert_ping_is_true(struct world *world, const char *to)
     }
     for (uint32_t i = 0; i < result->probe_count; i++) {
         if (result->probes[i].status == PROBE_PING_ANSWERED)
-            deviation += fabs((double)result->probes[i].rtt_ns - mean) / result->received;
+            deviation += fabs((double)probe_ping_rtt_ns(&result->probes[i]) - mean) / result->received;
     }
     assert_true(fabs(result->avg_rtt_ns - (double)truth.rtt_sum_ns / (double)truth.received) < 1);
     assert_true(result->min_rtt_ns == (double)truth.rtt_min_ns);

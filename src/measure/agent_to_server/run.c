@@ -75,7 +75,7 @@ static double median_ms(const struct probe_ping_result *ping, struct arena *aren
     size_t count = 0;
     for (uint32_t i = 0; rtts && i < ping->probe_count; i++) {
         if (ping->probes[i].status == PROBE_PING_ANSWERED)
-            rtts[count++] = ping->probes[i].rtt_ns;
+            rtts[count++] = probe_ping_rtt_ns(&ping->probes[i]);
     }
     if (count == 0)
         return NAN;
@@ -91,7 +91,7 @@ static void fill_probes(const struct probe_ping_result *ping, struct measure_net
     for (uint32_t i = 0; rtts_us && i < ping->probe_count; i++) {
         const struct probe_ping_probe *probe = &ping->probes[i];
         if (probe->status == PROBE_PING_ANSWERED) {
-            rtts_us[decided++] = (probe->rtt_ns + 500) / 1000;
+            rtts_us[decided++] = (probe_ping_rtt_ns(probe) + 500) / 1000;
             answered++;
         } else if (probe->status == PROBE_PING_LOST || probe->status == PROBE_PING_ERROR) {
             rtts_us[decided++] = -1;
