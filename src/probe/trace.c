@@ -19,7 +19,7 @@
 #define ORIGIN_NS (300 * CLOCK_MS)        /* for who sent a RST, beyond what the path takes */
 #define PAYLOAD_BYTES 8u
 #define ASIDE LIMIT_PATH_TRACES       /* number of the flow that asks for the distance, then for who sent a RST */
-#define FIRST_ROOM 16u               /* hops a flow has memory for at first */
+#define MORE_ROOM 4u                 /* hops a flow that needs memory for more gets at least */
 #define USUAL_HOPS 20u               /* probes of one flow out at once, as the engine's ceiling counts them */
 
 const char *const probe_trace_end_names[] = {"reached", "silent", "unreachable", "prohibited", "reset", "loop", NULL};
@@ -68,13 +68,13 @@ static uint32_t goal_of(const struct probe_trace *trace, const struct trace_flow
     return goal <= flow->high || (!is_within && trace_find_loop(trace, flow)) ? flow->high : goal;
 }
 
-static bool make_room(struct probe_trace *trace, struct trace_flow *flow, uint32_t ttl)
+/* For as many hops as are wanted now: mostly that is all the path has. */
+static bool make_room(struct probe_trace *trace, struct trace_flow *flow, uint32_t hops_wanted)
 {
-    if (ttl <= flow->room)
+    if (hops_wanted <= flow->room)
         return true;
-    uint32_t room = flow->room ? flow->room * 2u : FIRST_ROOM;
-    while (room < ttl)
-        room *= 2;
+    uint32_t room = flow->room ? flow->room + MORE_ROOM : 0;
+    room = room > hops_wanted ? room : hops_wanted;
     struct probe_trace_flow *shown = &trace->result->flows[flow - trace->flows];
     struct probe_trace_hop *hops = arena_alloc_array(trace->arena, room, sizeof *hops);
     struct trace_slot *slots = arena_alloc_array(trace->arena, room, sizeof *slots);
@@ -177,7 +177,8 @@ static bool advance(struct probe_trace *trace, struct trace_flow *flow, int64_t 
     }
     expire(trace, flow, now, ret_due);
     uint32_t goal = goal_of(trace, flow);
-    while (flow->high < goal && make_room(trace, flow, flow->high + 1u)) {
+    bool has_room = flow->high >= goal || make_room(trace, flow, goal);
+    while (flow->high < goal && has_room) {
         uint32_t ttl = flow->high + 1u;
         trace_hop_at(trace, flow, ttl)->ttl = (uint8_t)ttl;
         if (!send_probe(trace, flow, ttl, now))
