@@ -14,6 +14,7 @@ static const struct command {
     {"ping", cli_ping, "[OPTION...] HOST...", "loss, latency and jitter to hosts, one probe after the other"},
     {"trace", cli_trace, "[OPTION...] HOST...", "the paths to hosts, hop by hop"},
     {"mtr", cli_mtr, "[OPTION...] HOST", "the path to a host, watched round after round"},
+    {"paths", cli_paths, "[OPTION...] HOST", "all paths of load balancers to a host, with loss and latency of each"},
     {"measure", cli_measure, "TYPE [OPTION...]", "measure something from here and now"},
     {"help", help, "[COMMAND [TYPE]]", "this text, or that of a command"},
     {"version", version, "", "print the version"},

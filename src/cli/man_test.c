@@ -14,7 +14,7 @@
 #include "cli/probing.h"
 #include "measure/type.h"
 
-extern const struct field_table ping_option_table, trace_option_table, mtr_option_table;
+extern const struct field_table ping_option_table, trace_option_table, mtr_option_table, paths_option_table;
 
 static const struct {
     const char *title;
@@ -23,7 +23,8 @@ static const struct {
     {"ping", &ping_option_table},
     {"trace", &trace_option_table},
     {"mtr", &mtr_option_table},
-    {"Options of ping, trace and mtr", &probing_option_table},
+    {"paths", &paths_option_table},
+    {"Options of ping, trace, mtr and paths", &probing_option_table},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -10,19 +10,21 @@
 #include "cli/csv.h"
 #include "cli/icmp_word.h"
 #include "cli/mtr_show.h"
+#include "cli/paths_show.h"
 #include "cli/ping_show.h"
 #include "cli/show.h"
 #include "cli/trace_show.h"
 #include "wire/json.h"
 
-extern const struct field_table ping_option_table, trace_option_table, mtr_option_table;
+extern const struct field_table ping_option_table, trace_option_table, mtr_option_table, paths_option_table;
 
 static void tables_are_sound(void **state)
 {
     (void)state;
     static const struct field_table *const tables[] = {&ping_option_table,  &trace_option_table, &probing_option_table,
                                                        &ping_record_table,  &trace_record_table, &trace_row_table,
-                                                       &mtr_option_table,   &mtr_record_table,   &mtr_row_table};
+                                                       &mtr_option_table,   &mtr_record_table,   &mtr_row_table,
+                                                       &paths_option_table, &paths_record_table};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         struct error err;
         if (field_audit(tables[i], &err) != 0)
@@ -227,12 +229,74 @@ static void a_trace(void **state)
     buf_done(&buf);
 }
 
+static struct probe_exhaustive_interface face(const char *address)
+{
+    struct probe_exhaustive_interface out = {.flows = 4, .sent = 5, .received = 4, .icmp_type = 11};
+    out.min_rtt_ns = out.avg_rtt_ns = out.max_rtt_ns = 2 * CLOCK_MS;
+    assert_int_equal(sock_parse_ip(address, &out.addr), 0);
+    return out;
+}
+
+static void all_paths(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct buf buf;
+    struct paths_record record;
+    struct probe_exhaustive_interface first[] = {face("10.0.0.1"), face("10.0.1.1")}, second[] = {face("192.0.2.9")};
+    struct probe_exhaustive_link links[] = {{0, 0, 4}, {1, 0, 3}};
+    static const uint16_t ways[2][3] = {{0, PROBE_EXHAUSTIVE_SILENT, 0}, {1, PROBE_EXHAUSTIVE_SILENT, 0}};
+    struct probe_exhaustive_hop hops[] = {
+        {.ttl = 1, .balancer = PROBE_EXHAUSTIVE_PER_FLOW, .is_complete = true, .interface_count = 2,
+         .interfaces = first},
+        {.ttl = 2, .silent_flows = 9},
+        {.ttl = 3, .is_complete = true, .interface_count = 1, .interfaces = second}};
+    struct probe_exhaustive_path paths[] = {
+        {.hop_count = 3, .hops = ways[0], .flows = 4, .sent = 10, .received = 10, .min_rtt_ns = CLOCK_MS,
+         .avg_rtt_ns = CLOCK_MS, .max_rtt_ns = CLOCK_MS},
+        {.hop_count = 3, .hops = ways[1], .flows = 3, .sent = 10}};
+    struct probe_exhaustive_result result = {.confidence = 0.95, .is_complete = true, .interface_count = 3,
+                                             .link_count = 2, .hop_count = 3, .hops = hops, .path_count = 2,
+                                             .paths = paths, .sent = 42};
+    second[0].is_target = true;
+    arena_init(&arena, 1 << 20);
+    buf_init(&buf, 65536);
+    field_defaults(&paths_record_table, &record);
+    paths_record_fill(&result, NULL, NULL, &arena, &record);
+    paths_show(&record, false, &buf);
+    expect(&buf, "hop  address          flows  sent received    loss    min ms    avg ms\n"
+                 "  1  10.0.0.1             4     5        4   20.0%     2.000     2.000  balanced per-flow\n"
+                 "     10.0.1.1             4     5        4   20.0%     2.000     2.000\n"
+                 "  2  (silent)             9\n"
+                 "  3  192.0.2.9            4     5        4   20.0%     2.000     2.000  target\n"
+                 "\n"
+                 "path   flows  sent received    loss    min ms    avg ms    max ms\n"
+                 "   1       4    10       10    0.0%     1.000     1.000     1.000  via 10.0.0.1\n"
+                 "   2       3    10        0  100.0%         -         -         -  via 10.0.1.1\n"
+                 "\n"
+                 "3 interfaces and 2 links with 42 probes; none is missed, with 95 % confidence\n");
+    paths_show_csv(&record, &buf);
+    assert_int_equal(strncmp(buf_str(&buf), "1,10.0.0.1,,,,,false,4,5,4,20,2,2,2,11-0,,,\n", 42), 0);
+    hops[0].links = links; /* links to a distance without interfaces would point nowhere */
+    hops[1] = (struct probe_exhaustive_hop){.ttl = 2, .interface_count = 1, .interfaces = second};
+    hops[0].link_count = 2;
+    result.hop_count = 2;
+    paths_record_fill(&result, NULL, NULL, &arena, &record);
+    json_t *json = field_to_json(&paths_record_table, &record, NULL);
+    json_t *link = json_array_get(json_object_get(json_array_get(json_object_get(json, "hops"), 0), "links"), 1);
+    assert_string_equal(json_string_value(json_object_get(link, "from")), "10.0.1.1");
+    assert_string_equal(json_string_value(json_object_get(link, "to")), "192.0.2.9");
+    json_decref(json);
+    buf_done(&buf);
+    arena_done(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_sound), cmocka_unit_test(a_tally),   cmocka_unit_test(lines),
         cmocka_unit_test(icmp_words),       cmocka_unit_test(a_summary), cmocka_unit_test(csv_quotes),
-        cmocka_unit_test(a_trace),
+        cmocka_unit_test(a_trace),          cmocka_unit_test(all_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

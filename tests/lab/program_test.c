@@ -90,6 +90,7 @@ static void everyday_commands(void **state)
     EXPECT(0, "-c, --count N", "", oculi, "ping", "--help");
     EXPECT(0, "-f, --flows N", "", oculi, "help", "trace");
     EXPECT(0, "-r, --report", "", oculi, "mtr", "-h");
+    EXPECT(0, "-c, --confidence N", "", oculi, "paths", "--help");
     EXPECT(2, "", "which host?", oculi, "ping");
     EXPECT(2, "", "2 hosts are too many", oculi, "mtr", "127.0.0.1", "::1");
     EXPECT(2, "", "--count: must be between 1", oculi, "ping", "-c0", "127.0.0.1");
@@ -98,9 +99,9 @@ static void everyday_commands(void **state)
     EXPECT(2, "", "--ipv6: excludes --ipv4", oculi, "trace", "-46", "127.0.0.1");
     EXPECT(2, "", "--csv: excludes --json", oculi, "mtr", "-jC", "127.0.0.1");
     EXPECT(2, "", "--port: needs --tcp or --udp", oculi, "trace", "-p", "80", "127.0.0.1");
-    EXPECT(2, "", "--in-session: needs --tcp", oculi, "trace", "-s", "127.0.0.1");
     EXPECT(2, "", "--udp: is not supported by oculi ping", oculi, "ping", "-U", "127.0.0.1");
     needs_root();
+    EXPECT(2, "", "--in-session: needs --tcp", oculi, "trace", "-s", "127.0.0.1");
     EXPECT(0, "127.0.0.1       3        3    0.0%", "", oculi, "ping", "-c3", "-i", "0.01", "127.0.0.1");
     EXPECT(0, "\"received\":4,", "", oculi, "ping", "-jc4", "-i0.0033", "::1");
     EXPECT(0, "::1,::1,icmp,,2,2,0,", "", oculi, "ping", "--csv", "-c", "2", "-A", "::1");
@@ -108,6 +109,7 @@ static void everyday_commands(void **state)
     EXPECT(0, "reached the target in 1 hop (traces 1-3)", "", oculi, "trace", "-n", "127.0.0.1");
     EXPECT(0, "\"end\":\"reached\"", "", oculi, "trace", "-njU", "::1");
     EXPECT(0, "127.0.0.1         0.0%       6", "", oculi, "mtr", "-nr", "-c2", "-i", "0.1", "127.0.0.1");
+    EXPECT(0, "1 interfaces and 0 links", "", oculi, "paths", "-n", "::1");
     EXPECT(2, "could not be sent: Network is unreachable", "", "unshare", "--net", oculi, "ping", "192.0.2.1");
     EXPECT(2, "Could not send: Network is unreachable", "", "unshare", "--net", oculi, "trace", "192.0.2.1");
     EXPECT(2, "Could not send: Network is unreachable", "", "unshare", "--net", oculi, "mtr", "192.0.2.1");

@@ -290,6 +290,29 @@ static void trace_tells_how_it_ends(void **state)
     clear(&scene);
 }
 
+/* Every path the truth knows, each with its own figures. */
+static void paths_are_all_found(void **state)
+{
+    (void)state;
+    static const char *const protocols[] = {"", "-T", "-U"};
+    for (size_t i = 0; i < 3; i++) {
+        char line[100];
+        snprintf(line, sizeof line, "paths -j -n %s -c 99.9 198.18.10.10", protocols[i]);
+        struct scene scene = play("ecmp.lab", line, NULL);
+        json_t *paths = harness_at(scene.lines[0], "paths");
+        assert_int_equal(scene.status, 0);
+        assert_true(json_is_true(json_object_get(scene.lines[0], "complete")));
+        assert_int_equal(harness_number(scene.lines[0], "interfaceCount"), 9);
+        assert_int_equal(json_array_size(paths), 6);
+        for (size_t p = 0; p < 6; p++) {
+            assert_true(harness_number(json_array_get(paths, p), "loss") == 0);
+            assert_true(fabs(harness_number(json_array_get(paths, p), "minLatency") - 12) < 0.3);
+        }
+        print_message("# %s: 9 interfaces with %d probes\n", line, (int)harness_number(scene.lines[0], "sent"));
+        clear(&scene);
+    }
+}
+
 /* --- mtr ---------------------------------------------------------------------------------------------------------- */
 
 static json_t *row_of(const struct scene *scene, const char *address)
@@ -394,7 +417,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(ping_by_tcp),
         cmocka_unit_test(trace_finds_the_paths), cmocka_unit_test(trace_by_udp),
         cmocka_unit_test(trace_names_the_hops),  cmocka_unit_test(trace_tells_how_it_ends),
-        cmocka_unit_test(mtr_knows_limited_replies), cmocka_unit_test(mtr_knows_loss),
+        cmocka_unit_test(paths_are_all_found),   cmocka_unit_test(mtr_knows_limited_replies),
+        cmocka_unit_test(mtr_knows_loss),
         cmocka_unit_test(mtr_keeps_flows_apart), cmocka_unit_test(mtr_shows_silent_hops),
     };
     const char *obstacle = harness_obstacle();
