@@ -150,6 +150,8 @@ static void fill_mode(struct state *state, const struct probe_mode_result *mode,
     bool is_sack = mode->mode == PROBE_PING_SACK;
     oculi->probe_mode = is_sack ? MEASURE_PROBE_SACK : MEASURE_PROBE_SYN;
     oculi->probe_mode_reason = mode->text ? arena_strdup(arena, mode->text) : NULL;
+    if (state->settings->is_continuous)
+        oculi->probe_mode_reason = "Continuous mode sends SYNs";
     oculi->sack_loss = mode->sack_loss;
     oculi->syn_loss = mode->syn_loss;
     oculi->sack_interference = mode->interference ? arena_strdup(arena, mode->interference) : NULL;
