@@ -192,6 +192,9 @@ static void types_say_what_they_tell(void **state)
          "20.0.0.0/8 | Seven (AS 7) | Netherlands | NL"},
         {"ipinfo standard_location.mmdb", "city=Delft;region=South Holland;country=NL",
          "- | - | Delft, South Holland, NL | NL"},
+        {"GeoLite2-ASN", "autonomous_system_number=#7;autonomous_system_organization=#1 Network of them all, they say",
+         "20.0.0.0/8 | #1 Network of them all, they say (AS 7) | - | -"},
+        {"GeoLite2-ASN", "autonomous_system_number=#7;autonomous_system_organization=", "20.0.0.0/8 | AS 7 | - | -"},
         /* A type tells nothing but what it says it tells; fields of the wrong kind are none. */
         {"GeoLite2-City", "autonomous_system_number=#7;city.names.en=Delft", "- | - | Delft | -"},
         {"GeoLite2-ASN", "autonomous_system_number=#7;city.names.en=Delft", "20.0.0.0/8 | AS 7 | - | -"},

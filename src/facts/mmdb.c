@@ -81,19 +81,27 @@ static bool is_same_word(const struct piece *a, const struct piece *b)
     return word_size(a) == word_size(b) && memcmp(a->path, b->path, word_size(a)) == 0;
 }
 
+static bool is_number(const struct piece *piece, uint32_t *ret_number)
+{
+    uint64_t number;
+    char text[32] = "";
+    if (piece->value_size < 2 || piece->value_size > sizeof text || *piece->value != '#')
+        return false;
+    memcpy(text, piece->value + 1, piece->value_size - 1);
+    if (str_to_u64(text, UINT32_MAX, &number) != 0)
+        return false;
+    *ret_number = (uint32_t)number;
+    return true;
+}
+
 static void put_value(struct buf *out, const struct piece *pieces, size_t count)
 {
     if (pieces->path_size == 0) {
-        uint64_t number;
-        char text[32] = "";
-        if (*pieces->value != '#') {
+        uint32_t number;
+        if (is_number(pieces, &number))
+            put_number(out, UINT32, number, 4);
+        else
             put_string(out, pieces->value, pieces->value_size);
-            return;
-        }
-        memcpy(text, pieces->value + 1, pieces->value_size - 1);
-        int rc = str_to_u64(text, UINT32_MAX, &number);
-        assert(rc == 0);
-        put_number(out, UINT32, number, 4);
         return;
     }
     size_t words = 0;

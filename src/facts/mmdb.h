@@ -33,8 +33,8 @@ struct mmdb_write *mmdb_write_new(const char *type, uint16_t ip_version, uint16_
 void mmdb_write_free(struct mmdb_write *write);
 
 /* What the database says of a prefix: "city.names.en=Delft;country.iso_code=NL;autonomous_system_number=#64500". Fields
- * of one map stand side by side; a "0" in a path is the first of a list; # begins a number. A longer prefix may follow
- * a shorter one, not the other way round. */
+ * of one map stand side by side; a "0" in a path is the first of a list; # and digits are a number. A longer prefix
+ * may follow a shorter one, not the other way round. */
 void mmdb_write_put(struct mmdb_write *write, const char *prefix, const char *fields);
 
 /* Appends the whole file. -E_LIMIT: a ceiling was hit. */
