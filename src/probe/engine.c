@@ -88,7 +88,7 @@ const struct probe_engine_stats *probe_engine_stats(const struct probe_engine *e
     return &engine->stats;
 }
 
-/* --- who is due next: a binary heap ------------------------------------------------------------------------------ */
+/* --- who is due next: a binary heap ------------------------------------------------------------------------------- */
 
 static void heap_place(struct probe_engine *engine, struct probe_round *round, size_t at)
 {
@@ -134,11 +134,11 @@ static void heap_remove(struct probe_engine *engine, struct probe_round *round)
         heap_down(engine, last, at);
 }
 
-/* --- when to wake up ------------------------------------------------------------------------------------------------ */
+/* --- when to wake up ---------------------------------------------------------------------------------------------- */
 
 /*
- * Under load the engine sleeps a tick after a wake-up in which something happened, whatever comes in meanwhile: a wake-up
- * costs more than ten packets. Else it waits for the next packet or the next due round.
+ * Under load the engine sleeps a tick after a wake-up in which something happened, whatever comes in meanwhile: a
+ * wake-up costs more than ten packets. Else it waits for the next packet or the next due round.
  */
 static void plan_wake(struct probe_engine *engine)
 {
@@ -146,6 +146,7 @@ static void plan_wake(struct probe_engine *engine)
         return; /* at its end */
     int64_t due = engine->heap_count > 0 ? engine->heap[1]->due_ns : PROBE_IO_NEVER;
     int64_t earliest = engine->woken_ns + engine->tick_ns;
+    bool is_sharp = engine->heap_count > 0 && engine->heap[1]->is_sharp && due < earliest;
     bool wants_input = engine->stats.rounds > 0;
     if (due < earliest || engine->packet_count > 0) /* a round that has ended may have left a farewell */
         due = earliest;
@@ -153,6 +154,8 @@ static void plan_wake(struct probe_engine *engine)
         due = earliest;
         wants_input = false;
     }
+    if (is_sharp && engine->heap[1]->due_ns < due)
+        due = engine->heap[1]->due_ns;
     engine->io->ops->wait(engine->io, due, wants_input);
 }
 
@@ -174,6 +177,7 @@ void round_wake_at(struct probe_round *round, int64_t due_ns)
 {
     struct probe_engine *engine = round->engine;
     heap_remove(engine, round);
+    round->is_sharp = false;
     if (due_ns == PROBE_IO_NEVER)
         return;
     round->due_ns = due_ns;
@@ -181,7 +185,14 @@ void round_wake_at(struct probe_round *round, int64_t due_ns)
     plan_wake(engine);
 }
 
-/* --- sending -------------------------------------------------------------------------------------------------------- */
+void round_wake_sharply_at(struct probe_round *round, int64_t due_ns)
+{
+    round_wake_at(round, due_ns);
+    round->is_sharp = true;
+    plan_wake(round->engine);
+}
+
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 static struct probe_round *owner_of(const struct sent *sent)
 {
@@ -284,7 +295,7 @@ bool flow_send(struct probe_flow *flow, const struct probe_send *send)
     return true;
 }
 
-/* --- flows ---------------------------------------------------------------------------------------------------------- */
+/* --- flows -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t flow_key(bool is_ip6, enum probe_protocol protocol, uint32_t key)
 {
@@ -331,7 +342,8 @@ uint16_t flow_random_sum(struct probe_engine *engine)
 }
 
 /* A free key. Without a seed numbers are given in turn, so that one is not used again for as long as can be: an answer that
- * comes after its round has ended finds nobody. With a seed what is hashed of the key is given (the identifier, the port of
+ * comes after its round has ended finds nobody. With a seed what is hashed of the key is given (the identifier, the
+ * port of
  * UDP) and the rest takes turns; the port of TCP is no part of the key. */
 static uint32_t free_key(struct probe_engine *engine, const struct probe_flow *flow, uint64_t seed)
 {
@@ -421,7 +433,7 @@ void flow_close(struct probe_flow *flow)
     flow->round = NULL;
 }
 
-/* --- rounds --------------------------------------------------------------------------------------------------------- */
+/* --- rounds ------------------------------------------------------------------------------------------------------- */
 
 void *round_new(struct probe_engine *engine, uint32_t probes,
                 void (*step)(struct probe_round *round, const struct probe_event *event), struct error *err)
@@ -470,7 +482,7 @@ bool round_dropped_between(const struct probe_round *round, int64_t from_ns, int
     return false;
 }
 
-/* --- waking up ------------------------------------------------------------------------------------------------------ */
+/* --- waking up ---------------------------------------------------------------------------------------------------- */
 
 static void read_stamps(struct probe_engine *engine)
 {
@@ -634,7 +646,7 @@ static void wake(void *user)
     plan_wake(engine);
 }
 
-/* --- making and freeing --------------------------------------------------------------------------------------------- */
+/* --- making and freeing ------------------------------------------------------------------------------------------- */
 
 static uint32_t ceiling(uint32_t wanted, uint32_t limit)
 {

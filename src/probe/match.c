@@ -76,7 +76,7 @@ uint16_t match_ip_id(const struct match_flow *flow, uint32_t offset)
     return (uint16_t)(flow->ip_id + offset);
 }
 
-/* --- building ------------------------------------------------------------------------------------------------------ */
+/* --- building ----------------------------------------------------------------------------------------------------- */
 
 static uint16_t echo_seq(const struct match_flow *flow, uint32_t offset)
 {
@@ -169,7 +169,7 @@ size_t match_build(const struct match_flow *flow, uint32_t offset, size_t size, 
     return 0;
 }
 
-/* --- where an answer belongs ------------------------------------------------------------------------------------------ */
+/* --- where an answer belongs -------------------------------------------------------------------------------------- */
 
 static void echo_key(uint16_t id, uint16_t seq, uint32_t *ret_key, uint32_t *ret_offset)
 {
@@ -281,7 +281,7 @@ bool match_offset(const struct match_flow *flow, const struct match_reply *reply
     return offset < MATCH_FLOW_PROBES;
 }
 
-/* --- whether it belongs there ----------------------------------------------------------------------------------------- */
+/* --- whether it belongs there ------------------------------------------------------------------------------------- */
 
 enum verdict { UNKNOWN, AGREES, DISAGREES };
 

@@ -1,21 +1,21 @@
 /*
  * From an answer to the probe it answers, by several fields at once.
  *
- * A flow is up to MATCH_FLOW_PROBES probes that differ only in what no load balancer hashes, so that all of them take one
- * path. Which probe one is, its offset, travels where every answer brings it back:
+ * A flow is up to MATCH_FLOW_PROBES probes that differ only in what no load balancer hashes, so that all of them take
+ * one path. Which probe one is, its offset, travels where every answer brings it back:
  *
  *     ICMP  in the sequence number; two payload bytes make up for it in the checksum (RFC 1071 arithmetic), which load
  *           balancers hash, as they hash the identifier
  *     TCP   in the low bits of the sequence number, which a SYN+ACK, a RST and a SACK acknowledge; the ports stay
  *     UDP   in the checksum, two payload bytes making it so (Paris traceroute); the ports stay
  *
- * and in the IPv4 identification, should a middlebox have rewritten the rest. The flow itself has a key that nobody else
- * uses, in the remaining bits of the same fields. The four payload bytes after the first two are random and belong to the
- * flow alone.
+ * and in the IPv4 identification, should a middlebox have rewritten the rest. The flow itself has a key that nobody
+ * else uses, in the remaining bits of the same fields. The four payload bytes after the first two are random and
+ * belong to the flow alone.
  *
  * An answer is found by key and offset and must then agree in more: the addresses, the ports, the checksum a router
- * quotes, the payload as far as it is quoted. Middleboxes rewrite some of these; MATCH_LOOSE is an answer in which one of
- * them disagrees and the others leave no doubt.
+ * quotes, the payload as far as it is quoted. Middleboxes rewrite some of these; MATCH_LOOSE is an answer in which one
+ * of them disagrees and the others leave no doubt.
  */
 #ifndef OCULI_PROBE_MATCH_H
 #define OCULI_PROBE_MATCH_H

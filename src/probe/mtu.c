@@ -94,7 +94,7 @@ static void end(struct probe_mtu *mtu)
     done(user, result);
 }
 
-/* --- sending --------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 /* False when the transmit buffer is full. */
 static bool send_size(struct probe_mtu *mtu, uint16_t size, uint8_t ttl)
@@ -132,7 +132,7 @@ static bool is_given_up(const struct probe_mtu *mtu, const struct ask *ask, int6
     return ask->size && ask->asked_ns && ask->attempts >= ATTEMPTS && ask->asked_ns + wait_ns(mtu) <= now;
 }
 
-/* --- the search -------------------------------------------------------------------------------------------------------- */
+/* --- the search --------------------------------------------------------------------------------------------------- */
 
 static uint16_t middle_usual(const struct probe_mtu *mtu)
 {
@@ -185,7 +185,7 @@ static void note_good(struct probe_mtu *mtu, uint16_t size)
         mtu->large.size = 0;
 }
 
-/* --- where the black hole is ----------------------------------------------------------------------------------------------- */
+/* --- where the black hole is -------------------------------------------------------------------------------------- */
 
 static bool walk(struct probe_mtu *mtu, int64_t now)
 {
@@ -207,7 +207,7 @@ static void walked(struct probe_mtu *mtu, const struct probe_answer *answer)
     mtu->result->black_hole_after = answer->packet->src;
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------------------ */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 /* True when the search is over. */
 static bool search(struct probe_mtu *mtu, int64_t now, int64_t *ret_due)
@@ -316,7 +316,7 @@ static void step(struct probe_round *round, const struct probe_event *event)
     }
 }
 
-/* --- the interface ---------------------------------------------------------------------------------------------------------- */
+/* --- the interface ------------------------------------------------------------------------------------------------ */
 
 static int check(const struct probe_mtu_settings *settings, struct error *err)
 {

@@ -1,18 +1,18 @@
 /*
  * The path MTU: the largest IP packet that reaches a host whole, and where larger ones end.
  *
- * Probes of different sizes are sent that must not be cut (RFC 1191, RFC 8201). Where a router says that one is too big the
- * size it names is tried next. Where larger packets vanish without a word, a black hole (RFC 2923), the limit is searched:
- * first among the sizes that links and tunnels usually have (RFC 1191 section 7.1 and its like), then between two of them,
- * as RFC 4821 and RFC 8899 do. A size counts as too large only when three probes of it vanished while a small one was
- * answered. Then packets of that size are sent along the path with small TTLs: the last router that answers one stands before
- * the black hole.
+ * Probes of different sizes are sent that must not be cut (RFC 1191, RFC 8201). Where a router says that one is too
+ * big the size it names is tried next. Where larger packets vanish without a word, a black hole (RFC 2923), the limit
+ * is searched: first among the sizes that links and tunnels usually have (RFC 1191 section 7.1 and its like), then
+ * between two of them, as RFC 4821 and RFC 8899 do. A size counts as too large only when three probes of it vanished
+ * while a small one was answered. Then packets of that size are sent along the path with small TTLs: the last router
+ * that answers one stands before the black hole.
  *
- * An echo reply is as long as its request, so that ICMP measures the smaller MTU of both directions; TCP and UDP that of the
- * way out.
+ * An echo reply is as long as its request, so that ICMP measures the smaller MTU of both directions; TCP and UDP that
+ * of the way out.
  *
- * A TCP probe is a SYN with data, each from a port of its own. Hosts and firewalls that drop those make the MTU unknown,
- * never too small: the smallest probe carries data too.
+ * A TCP probe is a SYN with data, each from a port of its own. Hosts and firewalls that drop those make the MTU
+ * unknown, never too small: the smallest probe carries data too.
  */
 #ifndef OCULI_PROBE_MTU_H
 #define OCULI_PROBE_MTU_H

@@ -1,10 +1,10 @@
 /*
  * The privileged page of libprobe: makes raw sockets and parses no network byte.
  *
- * For each family one socket sends all probes of an agent, whatever their protocol, and one for each protocol receives.
- * Making them takes CAP_NET_RAW (and CAP_NET_ADMIN for receive buffers beyond the system's ceiling), so an agent's parent
- * calls probe_open and passes the descriptors to its worker, which needs neither. probe_io_linux_new (io.h) sets everything
- * that needs no privilege: filters, time stamps, drop counters.
+ * For each family one socket sends all probes of an agent, whatever their protocol, and one for each protocol
+ * receives. Making them takes CAP_NET_RAW (and CAP_NET_ADMIN for receive buffers beyond the system's ceiling), so an
+ * agent's parent calls probe_open and passes the descriptors to its worker, which needs neither. probe_io_linux_new
+ * (io.h) sets everything that needs no privilege: filters, time stamps, drop counters.
  *
  * Quiet ports: a TCP session carried by hand needs a local port at which the kernel does not answer for itself. A
  * listening socket whose filter drops everything makes it ignore its port without a RST and without a firewall rule.

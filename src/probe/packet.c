@@ -42,7 +42,7 @@ static void write32(uint8_t *p, uint32_t value)
     write16(p + 2, (uint16_t)value);
 }
 
-/* --- one's complement arithmetic --------------------------------------------------------------------------------- */
+/* --- one's complement arithmetic ---------------------------------------------------------------------------------- */
 
 uint32_t packet_sum(const void *bytes, size_t size, uint32_t sum)
 {
@@ -71,7 +71,7 @@ uint16_t packet_subtract(uint16_t a, uint16_t b)
     return packet_fold((uint32_t)a + (uint16_t)~b);
 }
 
-/* --- IP ------------------------------------------------------------------------------------------------------------ */
+/* --- IP ----------------------------------------------------------------------------------------------------------- */
 
 static int parse_ip4(const uint8_t *p, size_t size, struct packet_ip *ret_ip)
 {
@@ -131,7 +131,7 @@ int packet_parse_ip(int family, const void *bytes, size_t size, struct packet_ip
     return family == AF_INET6 ? parse_ip6(bytes, size, ret_ip) : parse_ip4(bytes, size, ret_ip);
 }
 
-/* --- ICMP ---------------------------------------------------------------------------------------------------------- */
+/* --- ICMP --------------------------------------------------------------------------------------------------------- */
 
 static enum packet_kind kind4(uint8_t type, uint8_t code)
 {
@@ -316,7 +316,7 @@ size_t packet_build_echo(int family, uint16_t id, uint16_t seq, const void *payl
     return size;
 }
 
-/* --- TCP and UDP --------------------------------------------------------------------------------------------------- */
+/* --- TCP and UDP -------------------------------------------------------------------------------------------------- */
 
 enum { OPTION_END, OPTION_NOTHING, OPTION_MSS, OPTION_SCALE, OPTION_SACK_PERMITTED, OPTION_SACK, OPTION_TIMESTAMPS = 8 };
 

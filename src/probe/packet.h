@@ -1,7 +1,7 @@
 /*
- * Packets as bytes: builds what is sent as a probe (ICMP and ICMPv6 echo requests, TCP segments, UDP datagrams) and parses
- * what may come back, error messages with the packet they quote included. No I/O, no memory, no state; every read is
- * bounded, whatever the bytes.
+ * Packets as bytes: builds what is sent as a probe (ICMP and ICMPv6 echo requests, TCP segments, UDP datagrams) and
+ * parses what may come back, error messages with the packet they quote included. No I/O, no memory, no state; every
+ * read is bounded, whatever the bytes.
  *
  * IPv4 (RFC 791), ICMP (RFC 792), IPv6 (RFC 8200), ICMPv6 (RFC 4443), TCP (RFC 9293, options of RFC 2018 and 7323), UDP
  * (RFC 768), extensions (RFC 4884), MPLS labels (RFC 4950).
@@ -132,8 +132,8 @@ bool packet_is_prohibited(int family, const struct packet_icmp *icmp);
 bool packet_is_port_unreachable(int family, const struct packet_icmp *icmp);
 
 /*
- * Writes an echo request, returns its size: 8 + payload_size. The checksum is filled in for IPv4; for IPv6 it is left to
- * packet_put_checksum, since it covers the addresses. payload is copied.
+ * Writes an echo request, returns its size: 8 + payload_size. The checksum is filled in for IPv4; for IPv6 it is left
+ * to packet_put_checksum, since it covers the addresses. payload is copied.
  */
 size_t packet_build_echo(int family, uint16_t id, uint16_t seq, const void *payload, size_t payload_size,
                          uint8_t out[static PACKET_MAX_BYTES]);

@@ -52,6 +52,7 @@ struct probe_round {
     int64_t due_ns;
     size_t position;   /* in the engine's heap; 0 = not waiting */
     uint32_t reserved; /* probes */
+    bool is_sharp;     /* due_ns is not put off to the next tick */
 };
 
 struct probe_flow {
@@ -74,10 +75,14 @@ void round_free(struct probe_round *round);
 /* The next PROBE_EVENT_TIMER; in the past means as soon as possible. PROBE_IO_NEVER = none. */
 void round_wake_at(struct probe_round *round, int64_t due_ns);
 
+/* The same, and not later for the sake of others: for packets whose spacing matters. */
+void round_wake_sharply_at(struct probe_round *round, int64_t due_ns);
+
 /* Gives a flow a key nobody else uses; what is the caller's in `match` is set by him (an unset src becomes the system's
- * choice). sum: see match_flow_init; 0 = random. seed: what load balancers hash (identifier, port, flow label) follows from
- * it, so that the same seed and sum take the same path again; 0 = anew. The identifier of a seed that is in use by too many
- * rounds at once is given up for another. A session gets a quiet port that it shares with none to the same dst: E_LIMIT when
+ * choice). sum: see match_flow_init; 0 = random. seed: what load balancers hash (identifier, port, flow label) follows
+ * from it, so that the same seed and sum take the same path again; 0 = anew. The identifier of a seed that is in use
+ * by too many rounds at once is given up for another. A session gets a quiet port that it shares with none to the same
+ * dst: E_LIMIT when
  * there is none left. */
 int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, uint64_t seed,
               struct error *err);

@@ -34,7 +34,7 @@ void probe_trace_defaults(struct probe_trace_settings *settings)
         .wait_ns = WAIT_NS};
 }
 
-/* --- how far to go -------------------------------------------------------------------------------------------------- */
+/* --- how far to go ------------------------------------------------------------------------------------------------ */
 
 /* While the distance is still being asked for: some TTLs ahead of the last that answered. */
 static uint32_t window_of(const struct probe_trace *trace, const struct trace_flow *flow)
@@ -90,7 +90,7 @@ static bool make_room(struct probe_trace *trace, struct trace_flow *flow, uint32
     return true;
 }
 
-/* --- sending --------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t offset_of(uint32_t attempt, uint32_t ttl)
 {
@@ -225,7 +225,7 @@ static void end(struct probe_trace *trace)
     done(user, result);
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 /* The probe that tells the distance; false: transmit buffer full. */
 static bool send_estimate(struct probe_trace *trace, int64_t now)
@@ -286,8 +286,8 @@ static int open_aside(struct probe_trace *trace, enum probe_protocol protocol, s
 }
 
 /*
- * A RST comes in the name of the target whoever sends it. An echo request of the same TTL tells: where the target is, it
- * replies; where a firewall is, that one says that the TTL is used up. False while the answer may come.
+ * A RST comes in the name of the target whoever sends it. An echo request of the same TTL tells: where the target is,
+ * it replies; where a firewall is, that one says that the TTL is used up. False while the answer may come.
  */
 static bool know_origin(struct probe_trace *trace, int64_t now, int64_t *ret_due)
 {
@@ -533,7 +533,7 @@ static void step(struct probe_round *round, const struct probe_event *event)
     }
 }
 
-/* --- the interface --------------------------------------------------------------------------------------------------- */
+/* --- the interface ------------------------------------------------------------------------------------------------ */
 
 static int check(const struct probe_trace_settings *settings, struct error *err)
 {

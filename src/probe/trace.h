@@ -1,19 +1,19 @@
 /*
  * The path trace: which routers lie on the way to a host, for several flows at once.
  *
- * Probes are echo requests, TCP SYNs or UDP datagrams. Every flow keeps what load balancers hash (addresses, ports; ICMP type
- * and code, checksum, identifier) constant over all its probes, and differs from every other flow in its local port or its
- * identifier and checksum, so that one flow walks one path (Augustin et al., "Avoiding traceroute anomalies with Paris
- * traceroute", 2006). How probes are told apart nevertheless: match.h.
+ * Probes are echo requests, TCP SYNs or UDP datagrams. Every flow keeps what load balancers hash (addresses, ports;
+ * ICMP type and code, checksum, identifier) constant over all its probes, and differs from every other flow in its
+ * local port or its identifier and checksum, so that one flow walks one path (Augustin et al., "Avoiding traceroute
+ * anomalies with Paris traceroute", 2006). How probes are told apart nevertheless: match.h.
  *
- * The distance is estimated from the TTL of the target's reply to a first probe, or known to the caller; all TTLs up to two
- * beyond it are then probed at once, and more when needed. Until it is known the first eight TTLs are probed, and one more
- * for each that answers. A silent hop is tried again, as fast as the round trip times seen allow. When nobody answers any
- * more, the
- * trace gives up `gap_limit` TTLs beyond the last that answered, or, when the target answered the estimate and must be
- * somewhere, not before TTL 30.
+ * The distance is estimated from the TTL of the target's reply to a first probe, or known to the caller; all TTLs up
+ * to two beyond it are then probed at once, and more when needed. Until it is known the first eight TTLs are probed,
+ * and one more for each that answers. A silent hop is tried again, as fast as the round trip times seen allow. When
+ * nobody answers any more, the trace gives up `gap_limit` TTLs beyond the last that answered, or, when the target
+ * answered the estimate and must be somewhere, not before TTL 30.
  *
- * A RST comes in the name of the target whoever sent it: an echo request of the same TTL tells, and the hop shows who it was.
+ * A RST comes in the name of the target whoever sent it: an echo request of the same TTL tells, and the hop shows who
+ * it was.
  *
  * Label stacks are read from the ICMP extensions of RFC 4884 and RFC 4950.
  */

@@ -26,7 +26,7 @@ uint32_t trace_find_loop(const struct probe_trace *trace, const struct trace_flo
     return 0;
 }
 
-/* --- the result ------------------------------------------------------------------------------------------------------ */
+/* --- the result --------------------------------------------------------------------------------------------------- */
 
 static void update_hop(const struct probe_trace *trace, struct probe_trace_hop *hop, const struct trace_slot *slot)
 {

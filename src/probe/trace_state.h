@@ -72,9 +72,9 @@ static inline bool trace_is_answered(const struct probe_trace *trace, const stru
 
 
 /*
- * An address that comes again after something else was in between, twice, or that answers eight times in a row up to the
- * end. One repetition is no loop: a router that forwards packets whose TTL is used up makes the next one answer twice.
- * Returns the TTL at which the circle closes, 0 = none.
+ * An address that comes again after something else was in between, twice, or that answers eight times in a row up to
+ * the end. One repetition is no loop: a router that forwards packets whose TTL is used up makes the next one answer
+ * twice. Returns the TTL at which the circle closes, 0 = none.
  */
 uint32_t trace_find_loop(const struct probe_trace *trace, const struct trace_flow *flow);
 
