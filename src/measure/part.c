@@ -40,6 +40,12 @@ static const struct field network_oculi_fields[] = {
     FIELD_F64(struct measure_network_oculi, syn_loss, "synLoss", (READONLY, .unit = "%"), "Loss of these SYNs"),
     FIELD_STR(struct measure_network_oculi, sack_interference, "sackInterference", (READONLY),
               "Set when something on the way drops SACK probes; then loss is that of SYNs"),
+    FIELD_F64(struct measure_network_oculi, capacity_error, "capacityError", (READONLY, .unit = "Mbps"),
+              "The true capacity is within this of the one told"),
+    FIELD_F64(struct measure_network_oculi, available_bandwidth_error, "availableBandwidthError",
+              (READONLY, .unit = "Mbps"), "The true available bandwidth is within this of the one told"),
+    FIELD_STR(struct measure_network_oculi, bandwidth_note, "bandwidthNote", (READONLY),
+              "Why capacity or available bandwidth is not told, or is a lower bound"),
     FIELD_F64(struct measure_network_oculi, clock_step, "clockStep", (READONLY, .unit = "s"),
               "By how much the wall clock was set while the stream ran; its seconds are counted from its start on"),
 };

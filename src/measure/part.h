@@ -35,6 +35,8 @@ struct measure_network_oculi {
     int32_t lost_on_return;        /* SACK: probes that came to the target and whose answers did not come back */
     double sack_loss, syn_loss;    /* % of either, when they were compared because SACK probes were lost */
     const char *sack_interference; /* a sentence: it is proven that something on the way drops SACK probes */
+    double capacity_error, available_bandwidth_error; /* Mbps: the true figure is within this of ours */
+    const char *bandwidth_note;    /* why there is no figure, or what it is a bound of; NULL = nothing to say */
     double clock_step;             /* s by which the wall clock was set while the stream ran; absent = it was not */
 };
 

@@ -55,7 +55,7 @@ bool dispersion_find_mode(struct dispersion_pair *pairs, size_t count, double wi
     }
     const struct dispersion_pair *mode = &pairs[best_first];
     *ret_mode = (struct dispersion_mode){.out_ns = (double)(mode[(best - 1) / 2].out_ns + mode[best / 2].out_ns) / 2,
-                                         .spread_ns = (double)(mode[best * 3 / 4].out_ns - mode[best / 4].out_ns) / 2,
+                                         .spread_ns = (double)(mode[best - 1].out_ns - mode[0].out_ns) / 2,
                                          .in_ns = mean_in(mode, best),
                                          .count = best};
     return true;

@@ -20,6 +20,7 @@
 #include "probe/mtu.h"
 #include "probe/ping.h"
 #include "probe/trace.h"
+#include "probe/train.h"
 
 #define CLOCK_STEP_NS (250 * CLOCK_MS) /* a smaller change of the wall clock is slewing */
 
@@ -32,6 +33,8 @@ struct state {
     struct probe_mode *mode;   /* likewise: the stream of a TCP test */
     struct probe_trace *trace; /* likewise */
     struct probe_mtu *mtu;     /* likewise */
+    struct probe_train *train; /* likewise; after all others, which it would disturb */
+    bool has_trained;
     const struct probe_mtu_result *found_mtu; /* NULL = not measured, or not yet */
     union sock_addr src, dst;  /* src unset = the system's choice */
     uint16_t port;             /* of TCP; else 0 */
@@ -190,11 +193,25 @@ static void release(struct state *state)
     arena_done(&state->trace_scratch);
 }
 
+/* Not to a host that nobody has heard of. */
+static bool wants_train(const struct state *state)
+{
+    return state->settings->has_bandwidth && !state->has_trained && state->result->network.oculi.received > 0;
+}
+
+static void begin(struct state *state, int (*start)(struct state *state, struct error *err));
+static int start_train(struct state *state, struct error *err);
+
 static void step(struct state *state)
 {
-    if (state->is_stopping || state->resolving || state->ping || state->mode || state->trace || state->mtu ||
+    if (state->is_stopping || state->resolving || state->ping || state->mode || state->trace || state->mtu || state->train ||
         loop_timer_is_armed(&state->ping_timer) || loop_timer_is_armed(&state->trace_timer))
         return;
+    if (wants_train(state)) {
+        begin(state, start_train);
+        if (state->train)
+            return;
+    }
     finish_paths(state);
     release(state);
     measure_round_finish(state->round);
@@ -264,6 +281,32 @@ static void on_mtu_done(void *user, const struct probe_mtu_result *mtu)
     struct state *state = user;
     state->mtu = NULL;
     state->found_mtu = mtu;
+    step(state);
+}
+
+static double mbps_of(double bps)
+{
+    return rint(bps / 1e3) / 1e3;
+}
+
+static void on_train_done(void *user, const struct probe_train_result *train)
+{
+    struct state *state = user;
+    struct measure_network *network = &state->result->network;
+    state->train = NULL;
+    network->capacity = mbps_of(train->capacity_bps);
+    network->available_bandwidth = mbps_of(train->available_bps);
+    network->oculi.capacity_error = mbps_of(train->capacity_error_bps);
+    network->oculi.available_bandwidth_error = mbps_of(train->available_error_bps);
+    if (train->status != PROBE_TRAIN_OK)
+        network->oculi.bandwidth_note = probe_train_status_texts[train->status];
+    else if (isnan(train->available_bps))
+        network->oculi.bandwidth_note = "What is available cannot be told of a path this fast";
+    if (train->status == PROBE_TRAIN_TOO_FAST) { /* a bound is no measurement */
+        network->oculi.bandwidth_note = arena_printf(&state->round->arena, "%s: more than %.0f Mbps",
+                                                     probe_train_status_texts[train->status], train->capacity_bps / 1e6);
+        network->capacity = network->oculi.capacity_error = (double)NAN;
+    }
     step(state);
 }
 
@@ -356,6 +399,21 @@ static int start_mtu(struct state *state, struct error *err)
     mtu.src = state->src;
     mtu.dscp = dscp_of(state->settings);
     return probe_mtu_start(round->context->engine, &mtu, &round->arena, on_mtu_done, state, &state->mtu, err);
+}
+
+static int start_train(struct state *state, struct error *err)
+{
+    struct measure_round *round = state->round;
+    struct probe_train_settings train;
+    probe_train_defaults(&train);
+    state->has_trained = true;
+    train.protocol = protocol_of(state->settings);
+    train.dst = state->dst;
+    train.src = state->src;
+    train.dscp = dscp_of(state->settings);
+    if (state->found_mtu && state->found_mtu->mtu && state->found_mtu->mtu < train.packet_bytes)
+        train.packet_bytes = state->found_mtu->mtu;
+    return probe_train_start(round->context->engine, &train, &round->arena, on_train_done, state, &state->train, err);
 }
 
 static int start_paths(struct state *state, struct error *err)
@@ -499,6 +557,8 @@ static void stop(struct measure_round *round)
         probe_trace_finish(state->trace);
     if (state->mtu)
         probe_mtu_finish(state->mtu);
+    if (state->train)
+        probe_train_finish(state->train);
     finish_paths(state);
     release(state);
 }
