@@ -77,6 +77,8 @@ static const struct field record_fields[] = {
     FIELD_I32(struct paths_record, port, "port", (), "Port of TCP and UDP probes"),
     FIELD_F64(struct paths_record, confidence, "confidence", (.unit = "%"),
               "That no interface is missed, as asked for"),
+    FIELD_ENUM(struct paths_record, end, "end", measure_path_end_words, (),
+               "How a path ends that reached the target, or any when none did"),
     FIELD_BOOL(struct paths_record, is_complete, "complete", (.preset = "false"), "Every distance was tested so far"),
     FIELD_BOOL(struct paths_record, is_cut, "cut", (.preset = "false"), "A limit of probes, flows or time ended it"),
     FIELD_BOOL(struct paths_record, has_more_paths, "morePaths", (.preset = "false"),
@@ -215,6 +217,8 @@ void paths_record_fill(const struct probe_exhaustive_result *result, struct name
     record->paths = (struct field_list){paths, paths ? result->path_count : 0};
     record->confidence = 100 * result->confidence;
     record->is_complete = result->is_complete;
+    if (result->hop_count)
+        record->end = (int)result->end;
     record->is_cut = result->is_cut;
     record->has_more_paths = result->is_paths_cut;
     record->interfaces = (int32_t)result->interface_count;
@@ -308,6 +312,10 @@ static void show_paths_found(const struct paths_record *record, struct buf *buf)
 
 void paths_show_end(const struct paths_record *record, struct buf *buf)
 {
+    if (record->end < 0)
+        buf_puts(buf, "nobody answered\n");
+    else if (record->end != MEASURE_END_REACHED)
+        buf_printf(buf, "the target was not reached: %s\n", measure_path_end_words[record->end]);
     buf_printf(buf, "%d interfaces and %d links with %d probes", record->interfaces, record->links, record->sent);
     if (!isnan(record->duration))
         buf_printf(buf, " in %.3f s", record->duration / 1e3);

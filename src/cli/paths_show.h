@@ -46,6 +46,7 @@ struct paths_record {
     int32_t port;
     double confidence; /* % */
     bool is_complete, is_cut, has_more_paths;
+    int end; /* enum measure_path_end: of a path that reached the target, else of any */
     int32_t interfaces, links, flows, sent, path_sent;
     double duration; /* ms, of the search */
     const char *error_details;
