@@ -312,9 +312,11 @@ static void show_paths_found(const struct paths_record *record, struct buf *buf)
 
 void paths_show_end(const struct paths_record *record, struct buf *buf)
 {
-    if (record->end < 0)
-        buf_puts(buf, "nobody answered\n");
-    else if (record->end != MEASURE_END_REACHED)
+    if (record->interfaces == 0) {
+        buf_printf(buf, "nobody answered any of %d probes\n", record->sent);
+        return;
+    }
+    if (record->end != MEASURE_END_REACHED)
         buf_printf(buf, "the target was not reached: %s\n", measure_path_end_words[record->end]);
     buf_printf(buf, "%d interfaces and %d links with %d probes", record->interfaces, record->links, record->sent);
     if (!isnan(record->duration))
