@@ -176,7 +176,7 @@ describe("reading and changing", () => {
     const made = await create();
     expectProblem(await server.put(`${TYPE}/${made.testId}`, { interval: 120, numPathTraces: 99 }), 400, "numPathTraces");
     expectProblem(await server.put(`${TYPE}/${made.testId}`, { agents: [] }), 400, "agents");
-    expectProblem(await server.put(`${TYPE}/${made.testId}`, { protocol: "tcp" }), 501, "protocol");
+    expectProblem(await server.put(`${TYPE}/${made.testId}`, { continuousMode: true, fixedPacketRate: 25 }), 400, "fixedPacketRate");
     expect((await server.get(`${TYPE}/${made.testId}`)).json).toEqual(made);
   });
   test("earlier versions are kept", async () => {
