@@ -86,11 +86,27 @@ static void choose_paths(struct search *search)
     }
 }
 
+/* Flows that proved to be on one path when what was missing had come. */
+static void drop_twins(struct search *search)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < search->path_count; i++) {
+        uint16_t flow = search->paths[i].flow;
+        bool is_twin = false;
+        for (uint32_t j = 0; j < count && is_whole(search, flow); j++)
+            is_twin |= is_whole(search, search->paths[j].flow) && !is_other(search, flow, search->paths[j].flow);
+        if (!is_twin)
+            search->paths[count++] = search->paths[i];
+    }
+    search->path_count = count;
+}
+
 bool exhaustive_fill_paths(struct search *search)
 {
     const struct multipath *mp = &search->mp;
     bool is_filled = true;
     search->is_paths_cut = false;
+    drop_twins(search);
     choose_paths(search);
     for (uint32_t i = 0; i < search->path_count; i++) {
         uint16_t flow = search->paths[i].flow;
