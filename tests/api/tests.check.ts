@@ -118,9 +118,6 @@ describe("what v7 refuses, in its words", () => {
     expectProblem(await server.post(TYPE, minimal({ agents: ids(agents[0]!, agents[0]!) })), 400, "agents[1].agentId");
   });
   test("what this version cannot do yet is 501 and names the field", async () => {
-    const inSession = minimal({ protocol: "tcp", pathTraceMode: "in-session" });
-    const problem = expectProblem(await server.post(TYPE, inSession), 501, "pathTraceMode");
-    expect(problem.errors[0].message).toBe("not supported yet by this version: use classic");
     for (const name of ["labels", "tags", "alertRules", "sharedWithAccounts"])
       expectProblem(await server.post(TYPE, minimal({ [name]: ["1"] })), 501, name);
   });

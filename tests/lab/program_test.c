@@ -63,7 +63,6 @@ static void what_this_build_cannot_do(void **state)
 {
     (void)state;
     needs_root();
-    EXPECT(2, "", "--path-trace-mode: not supported", MEASURE, "--server", "127.0.0.1", "--path-trace-mode", "in-session");
     EXPECT(2, "", "--fixed-packet-rate: must be 1 in continuous mode", MEASURE, "--server", "127.0.0.1", "--protocol",
            "icmp", "--continuous-mode", "--fixed-packet-rate", "20");
     EXPECT(2, "", "--source-ip", MEASURE, "--server", "127.0.0.1", "--protocol", "icmp", "--source-ip", "here");

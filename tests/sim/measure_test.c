@@ -346,6 +346,15 @@ static void tcp_in_the_mode_that_fits(void **state)
     assert_string_equal(result->network.oculi.probe_mode_reason, "The test asks for this mode");
     assert_int_equal(result->network.oculi.lost_on_return, FIELD_NO_I32);
     measure_round_done(&rig.round);
+    rig.settings.probe_mode = AGENT_TO_SERVER_AUTO; /* four sessions side by side */
+    rig.settings.path_trace_mode = AGENT_TO_SERVER_IN_SESSION;
+    result = measure(&rig, APP);
+    assert_true(result->network.loss == 0 && result->network.avg_latency == 10);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(route_at(result, i)->oculi.end, MEASURE_END_REACHED);
+        assert_int_equal(route_at(result, i)->number_of_hops, 2);
+    }
+    measure_round_done(&rig.round);
     rig_close(&rig);
 }
 
@@ -405,11 +414,6 @@ static void what_cannot_be_done_is_refused(void **state)
     rig.round = (struct measure_round){.context = &rig.context, .settings = &rig.settings, .done = on_done,
                                        .user = &rig};
     rig.settings.server = APP;
-    rig.settings.protocol = AGENT_TO_SERVER_TCP;
-    rig.settings.path_trace_mode = AGENT_TO_SERVER_IN_SESSION;
-    assert_int_equal(measure_round_start(runner, &rig.round, &err), -E_NOT_SUPPORTED);
-    assert_string_equal(err.where, "pathTraceMode");
-    rig.settings.protocol = AGENT_TO_SERVER_ICMP;
     rig.round.source_ip = "nowhere";
     assert_int_equal(measure_round_start(runner, &rig.round, &err), -E_INVALID);
     assert_string_equal(err.where, "sourceIp");

@@ -493,12 +493,9 @@ static int start(struct measure_round *round, struct error *err)
     const struct agent_to_server_settings *settings = round->settings;
     char host[254];
     uint16_t port = 0;
-    int rc = agent_to_server_type.supported(settings, err);
-    if (rc)
-        return rc;
     bool is_tcp = protocol_of(settings) == PROBE_TCP;
     uint16_t usual = settings->port != FIELD_NO_I32 ? (uint16_t)settings->port : AGENT_TO_SERVER_PORT;
-    rc = sock_split(settings->server, is_tcp ? usual : 0, host, sizeof host, &port, err);
+    int rc = sock_split(settings->server, is_tcp ? usual : 0, host, sizeof host, &port, err);
     if (rc) {
         error_prefix(err, "server");
         return rc;

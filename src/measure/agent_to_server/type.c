@@ -126,15 +126,6 @@ static void normalise(void *record, struct arena *arena)
     settings->server = arena_printf(arena, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 }
 
-/* What no agent of this version can run. */
-static int check_supported(const void *record, struct error *err)
-{
-    const struct agent_to_server_settings *settings = record;
-    if (settings->protocol == AGENT_TO_SERVER_TCP && settings->path_trace_mode == AGENT_TO_SERVER_IN_SESSION)
-        return error_set(err, E_NOT_SUPPORTED, "pathTraceMode", "not supported yet by this version: use classic");
-    return 0;
-}
-
 static bool is_continuous(const void *record)
 {
     return ((const struct agent_to_server_settings *)record)->is_continuous;
@@ -172,7 +163,6 @@ const struct measure_type agent_to_server_type = {
     .help = "Loss, latency, jitter and paths from an agent to a host",
     .settings = &settings_table,
     .normalise = normalise,
-    .supported = check_supported,
     .is_continuous = is_continuous,
     .result_size = sizeof(struct agent_to_server_result),
     .parts = parts,
