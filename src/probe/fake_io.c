@@ -205,3 +205,14 @@ void fake_error(struct fake *fake, const struct probe_io_packet *packet, const c
     memcpy(p + 28, packet->bytes, quoted);
     queued->reply.size = 28 + quoted;
 }
+
+void fake_bytes(struct fake *fake, const struct probe_io_packet *packet, const void *bytes, size_t size, int64_t delay_ns)
+{
+    assert(size <= PACKET_MAX_BYTES);
+    struct fake_reply *queued = queue(fake, fake->now_ns + delay_ns);
+    queued->reply.src = packet->dst;
+    queued->reply.protocol = packet->protocol;
+    queued->reply.ttl = 60;
+    queued->reply.size = size;
+    memcpy(queued->bytes, bytes, size);
+}

@@ -53,5 +53,7 @@ void fake_run(struct fake *fake, int64_t ns, const bool *until);
 void fake_echo(struct fake *fake, const struct probe_io_packet *packet, const char *from, uint8_t ttl, int64_t delay_ns);
 void fake_error(struct fake *fake, const struct probe_io_packet *packet, const char *from, uint8_t type, uint8_t code,
                 int64_t delay_ns);
+/* Any bytes behind an IP header, from where the packet went. */
+void fake_bytes(struct fake *fake, const struct probe_io_packet *packet, const void *bytes, size_t size, int64_t delay_ns);
 
 #endif
