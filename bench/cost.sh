@@ -1,10 +1,10 @@
 #!/bin/sh
-# CPU time of a probe with the kernel's stamps in both directions, at three rates, to 1000 targets over a pair of
+# CPU time of a probe with the kernel's stamps in both directions, at three rates, to many targets over a pair of
 # interfaces. The floor is a bare loop of batches with the same stamps (floor.c). What a program spends before its first
 # packet is taken off; the work of the far end, which the kernel does in the sender's time, is in every figure alike.
 . "$(dirname "$0")/common"
 veth
-addresses 1000 0 >"$work/thousand"
+
 addresses 1 0 >"$work/one"
 spend() { # VARIABLE PROBES COMMAND...: keeps the least CPU in us a probe
     variable=$1
@@ -27,34 +27,34 @@ start ours_start "$bench/engine_bench" ping 198.18.0.1 1 1 0
 start scamper_start scamper -p 10000 -O warts -o "$work/warts" -c "ping -c 1" -f "$work/one"
 start fping_start fping -q -c 1 -f "$work/one"
 
-measure() { # RATE PROBES_OF_EACH TICK_US GOAL; fping knows a gap between packets, scamper a ceiling of 10000 packets/s
-    rate=$1 each=$2 tick=$3 goal=$4
-    count=$((each * 1000))
+measure() { # RATE TARGETS PROBES_OF_EACH TICK_US GOAL; fping knows a gap between packets, scamper a ceiling of 10000 packets/s
+    rate=$1 targets=$2 each=$3 tick=$4 goal=$5
+    count=$((each * targets))
     ours= scamper= fping= floor= cmsg= bare=
     scamper_rate=$rate
     [ "$rate" -le 10000 ] || scamper_rate=10000
     gap_ms=$(calc "1000 / $rate" 2)
-    period_ms=$(calc "1000000 / $rate" 0)
-    [ "$rate" -le 10000 ] || { gap_ms=0 period_ms=10; }
+    period_ms=$(calc "$targets * 1000 / $rate" 0)
+    addresses "$targets" 0 >"$work/targets"
     for round in 1 2 3; do
         start_s=$ours_start
-        spend ours $count "$bench/engine_bench" ping 198.18.0.1 1000 "$each" "$rate"
+        spend ours $count "$bench/engine_bench" ping 198.18.0.1 "$targets" "$each" "$rate"
         start_s=$fping_start
-        spend fping $count fping -q -c "$each" -i "$gap_ms" -p "$period_ms" -f "$work/thousand"
+        spend fping $count fping -q -c "$each" -i "$gap_ms" -p "$period_ms" -f "$work/targets"
         start_s=$scamper_start
         spend scamper $count scamper -p $scamper_rate -w 1000 -O warts -o "$work/warts" \
-            -c "ping -c $each -i $(calc "1000 / $scamper_rate" 1)" -f "$work/thousand"
+            -c "ping -c $each -i $(calc "$targets / $scamper_rate" 2)" -f "$work/targets"
         start_s=0
-        spend floor $count "$bench/floor_bench" 198.18.0.1 1000 $count --pps "$rate" --tick "$tick"
-        spend cmsg $count "$bench/floor_bench" 198.18.0.1 1000 $count --pps "$rate" --tick "$tick" --send cmsg
-        spend bare $count "$bench/floor_bench" 198.18.0.1 1000 $count --pps "$rate" --tick "$tick" --no-stamps
+        spend floor $count "$bench/floor_bench" 198.18.0.1 "$targets" $count --pps "$rate" --tick "$tick"
+        spend cmsg $count "$bench/floor_bench" 198.18.0.1 "$targets" $count --pps "$rate" --tick "$tick" --send cmsg
+        spend bare $count "$bench/floor_bench" 198.18.0.1 "$targets" $count --pps "$rate" --tick "$tick" --no-stamps
     done
     echo "$rate/s: oculi $ours, floor $floor (with control messages $cmsg, without transmit stamps $bare)," \
         "scamper ${scamper:-?} (at $scamper_rate/s, one stamp), fping ${fping:-?} (one stamp) us a probe"
     record "CPU a probe at $rate/s, both stamps" us "$goal" "$ours" "$floor" "scamper=${scamper:--}" "fping=${fping:--}"
 }
 echo "== CPU time of a probe: least of three runs"
-measure 100000 50 1000 4.5
-measure 8300 20 1000 8
-measure 833 4 5000 15
+measure 100000 1000 50 1000 4.5
+measure 8300 1000 20 2000 8
+measure 833 100 30 5000 15
 say_others

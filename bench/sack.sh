@@ -5,7 +5,7 @@
 . "$(dirname "$0")/common"
 ip netns add $near
 ip netns add $far
-"$bench/delay_line" $near ocb0 $far ocb1 10000 >"$work/line" 2>"$work/carried" &
+$beside "$bench/delay_line" $near ocb0 $far ocb1 10000 >"$work/line" 2>"$work/carried" &
 line=$!
 children=$line
 until [ -s "$work/line" ]; do sleep 0.05; kill -0 $line; done

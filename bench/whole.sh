@@ -5,7 +5,7 @@
 path 15 20 >"$work/lab"
 target=198.18.64.1
 spend() { # COMMAND...: sets wall_s, cpu_s, rss_kb, tx
-    eval "$(in_lab "$bench/spend_bench" --cpu 0 --interface lab0 --output "$work/said" -- "$@")"
+    eval "$(in_lab "$bench/spend_bench" --cpu 0 --interface lab0 --repeat "${runs:-1}" --output "$work/said" -- "$@")"
     note_others
 }
 member() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p" "$work/said"; }
@@ -20,6 +20,7 @@ spend "$bench/floor_bench" $target 10000 160000 --pps 16000 --tick 2000
 floor=$(calc "$cpu_s / 160000 * 98 * 1000" 3)
 echo "floor: $floor ms for 98 echoes in ticks of 2 ms at the same rate"
 
+runs=2
 addresses 200 64 >"$work/hosts"
 spend scamper -p 10000 -w 1000 -O warts -o "$work/warts" -c "ping -c 50 -i 0.1" -f "$work/hosts"
 scamper_ping=$cpu_s
@@ -38,6 +39,7 @@ record "a whole test: 50 echoes and 3 traces" ms 0.40 "$ours" "$floor" "scamper=
 record "10,000 whole tests a minute: share of a core" % 8 "$share" "$(calc "$floor / 6 * 100" 1)"
 record "10,000 whole tests a minute: memory" MB 80 "$rss" -
 
+runs=1
 echo "== memory of a test whose result is held"
 spend "$bench/engine_bench" ping $target 1000 50 0 --hold --spread 1000
 stream=$(member bytesPerTarget)
