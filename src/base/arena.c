@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-#define ARENA_BLOCK_BYTES 4096u
+#define ARENA_BLOCK_BYTES (1024u - (unsigned)sizeof(struct arena_block)) /* the least */
 #define ARENA_ALIGN _Alignof(max_align_t)
 
 struct arena_block {
@@ -58,7 +58,11 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size)
     struct arena_block *block = arena->blocks;
     if (block && block->size - block->used >= size)
         return block;
-    size_t want = block ? block->size * 2 : arena->first ? arena->first : ARENA_BLOCK_BYTES;
+    size_t want = arena->used / 2; /* a small arena stays small: there are thousands; a large one grows in few steps */
+    if (!block && arena->first)
+        want = arena->first;
+    else if (want < ARENA_BLOCK_BYTES)
+        want = ARENA_BLOCK_BYTES;
     if (want > 1u << 20)
         want = 1u << 20;
     if (want < size)

@@ -118,7 +118,7 @@ static bool look_at(struct stream_piece *piece, const struct probe_ping_result *
     case PROBE_PING_ERROR:
         stream->has_sent = true;
         event.kind = STREAM_ERROR;
-        event.rtt_ns = probe->rx_ns - probe->tx_ns;
+        event.rtt_ns = probe_ping_rtt_ns(probe);
         event.from = &result->error_from;
         event.icmp_type = probe->icmp_type;
         event.icmp_code = probe->icmp_code;

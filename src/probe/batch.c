@@ -13,7 +13,7 @@
 #define RETRY_NS (10 * CLOCK_MS)     /* when the engine has no room and nothing of ours will make some */
 #define CREDIT_NS (10 * CLOCK_MS)    /* of packets that may be saved up */
 #define USUAL_HOPS 16u               /* a trace is charged with until it is over */
-#define FLOW_BYTES 128u              /* what the engine keeps of a flow */
+#define FLOW_BYTES 192u              /* what the engine keeps of a flow */
 #define TEXT_BYTES 64u               /* what a kernel says when it refuses */
 
 /* A target being measured. */
@@ -55,10 +55,10 @@ void probe_batch_defaults(struct probe_batch_settings *settings)
     *settings = (struct probe_batch_settings){.most_targets = 1000};
 }
 
-/* Of paths of the usual length without labels; the tracer keeps of each hop as much again for itself. */
+/* Of paths of the usual length without labels. */
 static size_t trace_bytes(const struct probe_trace_settings *settings)
 {
-    size_t flow = 2 * (sizeof(struct probe_trace_flow) + USUAL_HOPS * sizeof(struct probe_trace_hop)) + FLOW_BYTES;
+    size_t flow = sizeof(struct probe_trace_flow) + USUAL_HOPS * sizeof(struct probe_trace_hop) + FLOW_BYTES;
     return sizeof(struct probe_trace_result) + settings->flows * flow;
 }
 

@@ -1,6 +1,7 @@
 #include "probe/engine.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -24,6 +25,13 @@
 #define SENDS_PER_WAKE 256u    /* more at once would overrun the queues of this host and of slow links */
 #define READS_PER_WAKE 256u    /* batches; what is left is read in the next tick */
 
+/* A block of a round (round_memory): in a list of the round, and in one of the engine, which frees what is left. */
+struct round_memory {
+    struct round_memory *older; /* of the round */
+    struct round_memory *previous, *next;
+    _Alignas(max_align_t) uint8_t bytes[];
+};
+
 struct sent {
     struct probe_round *round;
     uint64_t serial;
@@ -35,6 +43,7 @@ struct probe_engine {
     struct probe_engine_settings settings;
     struct probe_engine_stats stats;
     struct slab rounds;
+    struct round_memory *memory; /* of all rounds */
     uint64_t serial;
     struct probe_round **heap; /* 1-based */
     size_t heap_count;
@@ -460,11 +469,54 @@ void *round_new(struct probe_engine *engine, uint32_t probes,
     return round;
 }
 
+static void unlink_memory(struct probe_engine *engine, struct round_memory *block)
+{
+    if (block->previous)
+        block->previous->next = block->next;
+    else
+        engine->memory = block->next;
+    if (block->next)
+        block->next->previous = block->previous;
+}
+
+void *round_memory(struct probe_round *round, void *bytes, size_t old_size, size_t size)
+{
+    struct probe_engine *engine = round->engine;
+    struct round_memory *block = NULL;
+    if (bytes) {
+        block = (struct round_memory *)(void *)((uint8_t *)bytes - offsetof(struct round_memory, bytes));
+        struct round_memory **at = &round->memory;
+        while (*at != block)
+            at = &(*at)->older;
+        *at = block->older;
+        unlink_memory(engine, block);
+    }
+    block = mem_resize(block, block ? sizeof *block + old_size : 0, sizeof *block + size);
+    block->older = round->memory;
+    block->previous = NULL;
+    block->next = engine->memory;
+    if (block->next)
+        block->next->previous = block;
+    round->memory = engine->memory = block;
+    return block->bytes;
+}
+
+static void free_memory(struct probe_round *round)
+{
+    while (round->memory) {
+        struct round_memory *block = round->memory;
+        round->memory = block->older;
+        unlink_memory(round->engine, block);
+        mem_free(block);
+    }
+}
+
 void round_free(struct probe_round *round)
 {
     struct probe_engine *engine = round->engine;
     heap_remove(engine, round);
     assert(round->serial != 0);
+    free_memory(round);
     round->serial = 0; /* packets and stamps still under way find nobody */
     engine->stats.rounds--;
     engine->stats.probes -= round->reserved;
@@ -692,6 +744,11 @@ void probe_engine_free(struct probe_engine *engine)
     engine->io->ops->close(engine->io);
     map_done(&engine->flows);
     map_done(&engine->ports);
+    while (engine->memory) {
+        struct round_memory *block = engine->memory;
+        engine->memory = block->next;
+        mem_free(block);
+    }
     slab_done(&engine->rounds);
     mem_free(engine->heap);
     mem_free(engine->sent);

@@ -642,9 +642,8 @@ int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settin
     int rc = check(settings, err);
     if (rc)
         return rc;
-    struct probe_ping_result *result = arena_alloc(arena, sizeof *result);
-    struct probe_ping_probe *probes = arena_alloc_array(arena, settings->count, sizeof *probes);
-    if (!result || !probes)
+    struct probe_ping_result *result = arena_alloc(arena, probe_ping_bytes(settings)); /* its probes behind it */
+    if (!result)
         return error_set(err, E_LIMIT, "", "no memory left for the round");
     struct probe_ping *ping = round_new(engine, reserved(settings), step, err);
     if (!ping)
@@ -658,7 +657,7 @@ int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settin
     ping->result->start_ns = probe_engine_mono_ns(engine);
     ping->result->start_wall_ns = probe_engine_wall_ns(engine);
     ping->result->probe_count = settings->count;
-    ping->result->probes = probes;
+    ping->result->probes = (struct probe_ping_probe *)(result + 1);
     ping->due_ns = ping->result->start_ns;
     rc = settings->mode == PROBE_PING_SACK ? open_session(ping, err) : open_flow(ping, err);
     if (rc) {

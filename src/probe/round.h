@@ -15,6 +15,7 @@
 #define ROUND_BYTES 480u /* of a slot: room for every kind of round */
 
 struct probe_round;
+struct round_memory;
 
 enum probe_event_kind {
     PROBE_EVENT_TIMER,   /* the time asked for has come */
@@ -53,6 +54,7 @@ struct probe_round {
     size_t position;   /* in the engine's heap; 0 = not waiting */
     uint32_t reserved; /* probes */
     bool is_sharp;     /* due_ns is not put off to the next tick */
+    struct round_memory *memory; /* the latest block */
 };
 
 struct probe_flow {
@@ -68,6 +70,10 @@ struct probe_flow {
  * once. */
 void *round_new(struct probe_engine *engine, uint32_t probes,
                 void (*step)(struct probe_round *round, const struct probe_event *event), struct error *err);
+
+/* Memory that grows while a round works and goes with it; what the user is to keep belongs into his arena. A block of old_size
+ * (NULL and 0: a new one) becomes one of size, somewhere else; what is new is zeroed. */
+void *round_memory(struct probe_round *round, void *block, size_t old_size, size_t size);
 
 /* Forgets the round and gives its slot back. Its flows must be closed. */
 void round_free(struct probe_round *round);

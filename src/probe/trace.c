@@ -19,7 +19,6 @@
 #define ORIGIN_NS (300 * CLOCK_MS)        /* for who sent a RST, beyond what the path takes */
 #define PAYLOAD_BYTES 8u
 #define ASIDE LIMIT_PATH_TRACES       /* number of the flow that asks for the distance, then for who sent a RST */
-#define MORE_ROOM 4u                 /* hops a flow that needs memory for more gets at least */
 #define USUAL_HOPS 20u               /* probes of one flow out at once, as the engine's ceiling counts them */
 
 const char *const probe_trace_end_names[] = {"reached", "silent", "unreachable", "prohibited", "reset", "loop", NULL};
@@ -68,26 +67,33 @@ static uint32_t goal_of(const struct probe_trace *trace, const struct trace_flow
     return goal <= flow->high || (!is_within && trace_find_loop(trace, flow)) ? flow->high : goal;
 }
 
-/* For as many hops as are wanted now: mostly that is all the path has. */
-static bool make_room(struct probe_trace *trace, struct trace_flow *flow, uint32_t hops_wanted)
+/* For as many hops as are wanted now, in memory of the round, which goes with it (keep_hops). */
+static void make_room(struct probe_trace *trace, struct trace_flow *flow, uint32_t wanted)
 {
-    if (hops_wanted <= flow->room)
-        return true;
-    uint32_t room = flow->room ? flow->room + MORE_ROOM : 0;
-    room = room > hops_wanted ? room : hops_wanted;
+    if (wanted <= flow->room)
+        return;
     struct probe_trace_flow *shown = &trace->result->flows[flow - trace->flows];
-    struct probe_trace_hop *hops = arena_alloc_array(trace->arena, room, sizeof *hops);
-    struct trace_slot *slots = arena_alloc_array(trace->arena, room, sizeof *slots);
-    if (!hops || !slots)
-        return false;
-    if (flow->room) {
-        memcpy(hops, shown->hops, flow->room * sizeof *hops);
-        memcpy(slots, flow->slots, flow->room * sizeof *slots);
+    shown->hops = round_memory(&trace->round, shown->hops, flow->room * sizeof *shown->hops, wanted * sizeof *shown->hops);
+    flow->slots = round_memory(&trace->round, flow->slots, flow->room * sizeof *flow->slots, wanted * sizeof *flow->slots);
+    flow->room = (uint8_t)wanted;
+}
+
+/* The hops of the result when the trace is over. An arena that has no room keeps none, as if nobody had answered. */
+static void keep_hops(struct probe_trace *trace)
+{
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < trace->settings.flows; i++)
+        total += trace->result->flows[i].probed;
+    struct probe_trace_hop *hops = arena_alloc_array(trace->arena, total, sizeof *hops);
+    for (uint32_t i = 0; i < trace->settings.flows; i++) {
+        struct probe_trace_flow *shown = &trace->result->flows[i];
+        if (!hops)
+            shown->probed = shown->hop_count = 0;
+        if (shown->probed)
+            memcpy(hops, shown->hops, shown->probed * sizeof *hops);
+        shown->hops = hops;
+        hops = hops ? hops + shown->probed : NULL;
     }
-    shown->hops = hops;
-    flow->slots = slots;
-    flow->room = (uint8_t)room;
-    return true;
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */
@@ -177,8 +183,8 @@ static bool advance(struct probe_trace *trace, struct trace_flow *flow, int64_t 
     }
     expire(trace, flow, now, ret_due);
     uint32_t goal = goal_of(trace, flow);
-    bool has_room = flow->high >= goal || make_room(trace, flow, goal);
-    while (flow->high < goal && has_room) {
+    make_room(trace, flow, goal);
+    while (flow->high < goal) {
         uint32_t ttl = flow->high + 1u;
         trace_hop_at(trace, flow, ttl)->ttl = (uint8_t)ttl;
         if (!send_probe(trace, flow, ttl, now))
@@ -218,6 +224,7 @@ static void forget(struct probe_trace *trace)
 static void end(struct probe_trace *trace)
 {
     trace_update(trace);
+    keep_hops(trace);
     const struct probe_trace_result *result = trace->result;
     probe_trace_fn *done = trace->done;
     void *user = trace->user;

@@ -109,7 +109,8 @@ typedef void probe_trace_fn(void *user, const struct probe_trace_result *result)
 void probe_trace_defaults(struct probe_trace_settings *settings);
 
 /*
- * Starts a trace and returns at once; the same rules as probe_ping_start. In progress and in probe_trace_result the
+ * Starts a trace and returns at once; the same rules as probe_ping_start. The hops of a result are in the arena once the
+ * trace is over; until then they are the trace's and go with it (probe_trace_stop). In progress and in probe_trace_result the
  * flows show what is known so far: `hops` up to the highest TTL that answered, `end` as if nothing more came.
  */
 int probe_trace_start(struct probe_engine *engine, const struct probe_trace_settings *settings, struct arena *arena,
