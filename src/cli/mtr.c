@@ -60,6 +60,7 @@ static const struct probing_command command = {
     .synopsis = "HOST",
     .about = "The path to a host, watched: every hop's loss and latency over many rounds of the same flows",
     .options = &mtr_option_table,
+    .record = &mtr_record_table,
     .hosts_max = 1,
     .has_udp = true,
     .has_name_key = true,

@@ -61,6 +61,7 @@ static const struct probing_command command = {
     .synopsis = "HOST",
     .about = "All paths of load balancers to a host, to a stated confidence, with loss and latency of each",
     .options = &paths_option_table,
+    .record = &paths_record_table,
     .hosts_max = 1,
     .has_udp = true,
 };

@@ -53,6 +53,7 @@ static const struct probing_command command = {
     .synopsis = "HOST...",
     .about = "Loss, latency and jitter from here to hosts, all at once. An interrupt ends it and prints the summary",
     .options = &ping_option_table,
+    .record = &ping_record_table,
     .hosts_max = LIMIT_COMMAND_HOSTS,
 };
 

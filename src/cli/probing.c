@@ -61,6 +61,20 @@ const struct field_table probing_option_table = FIELD_TABLE(
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
+/* The fields of a record as --json prints them; those within are indented below. */
+static void put_fields(const struct field_table *table, int depth, struct buf *buf)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct field *field = &table->fields[i];
+        if (field->flags & (FIELD_SECRET | FIELD_INTERNAL))
+            continue;
+        buf_printf(buf, "  %*s%-*s %s", 2 * depth, "", 18 - 2 * depth, field->name, field->help);
+        buf_printf(buf, field->unit ? " (%s)\n" : "\n", field->unit);
+        if (field->table && depth < 4)
+            put_fields(field->table, depth + 1, buf);
+    }
+}
+
 static int print_help(const struct probing_command *command)
 {
     struct buf text;
@@ -70,7 +84,9 @@ static int print_help(const struct probing_command *command)
     field_help(command->options, &text);
     field_help(&probing_option_table, &text);
     buf_puts(&text, "  -h, --help                    This text\n"
-                    "\nExit status: 0 every host answered, 1 some host did not, 2 usage or our own failure.\n");
+                    "\nFields of --json (--csv names its columns in its first line):\n");
+    put_fields(command->record, 0, &text);
+    buf_puts(&text, "\nExit status: 0 every host answered, 1 some host did not, 2 usage or our own failure.\n");
     fputs(buf_str(&text), stdout);
     buf_done(&text);
     return PROBING_ANSWERED;

@@ -30,6 +30,7 @@ struct probing_command {
     const char *synopsis; /* "HOST..." */
     const char *about;    /* a sentence */
     const struct field_table *options; /* its own, beside the common ones */
+    const struct field_table *record;  /* what it prints with --json */
     size_t hosts_max;
     bool has_udp;
     bool has_name_key; /* names can be asked for while it runs, --numeric or not */

@@ -60,6 +60,7 @@ static const struct probing_command command = {
     .synopsis = "HOST...",
     .about = "The paths from here to hosts. An interrupt ends it with what it has",
     .options = &trace_option_table,
+    .record = &trace_record_table,
     .hosts_max = LIMIT_COMMAND_HOSTS,
     .has_udp = true,
 };

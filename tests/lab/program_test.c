@@ -45,8 +45,8 @@ static void bad_options(void **state)
     EXPECT(2, "", "--numPathTraces: no such option", MEASURE, "--server", "127.0.0.1", "--numPathTraces", "3");
     EXPECT(2, "", "--protocol", MEASURE, "--server", "127.0.0.1", "--protocol", "udp");
     EXPECT(2, "", "--server: a port is not possible", MEASURE, "--server", "127.0.0.1:80", "--protocol", "icmp");
-    EXPECT(2, "", "--bandwidth-measurements: is not supported", MEASURE, "--server", "127.0.0.1",
-           "--bandwidth-measurements");
+    EXPECT(2, "", "--bgp-measurements: is not supported", MEASURE, "--server", "127.0.0.1",
+           "--bgp-measurements");
     EXPECT(2, "", "--fixed-packet-rate: must be between 10 and 100", MEASURE, "--server", "127.0.0.1", "--protocol",
            "icmp", "--fixed-packet-rate", "5");
 }
