@@ -160,6 +160,7 @@ struct message_round check_message(struct check *c, const struct check_round *ro
     network.avg_latency = round->latency;
     network.server_ip = "192.0.2.1";
     network.error_details = round->error;
+    network.oculi.sack_interference = round->interference;
     for (size_t i = 0; i < round->path_count; i++)
         fill_route(c, &round->paths[i], (int32_t)i + 1, &routes[i]);
     paths.path_traces = (struct field_list){routes, round->path_count};

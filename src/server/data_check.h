@@ -55,6 +55,7 @@ struct check_round {
     int64_t round_id, version; /* version 0 = 1 */
     double loss, latency;
     const char *error;
+    const char *interference; /* network.oculi.sackInterference */
     struct check_path paths[3];
     size_t path_count;
 };

@@ -120,11 +120,23 @@ const void *results_part(const struct results_round *round, const struct measure
 
 /* --- what is taken out of a body ---------------------------------------------------------------------------------- */
 
+/* A name after a dot is that of a member of the record before it. */
 static const void *member(const struct results_round *round, const struct measure_part *part, const char *name,
                           enum field_kind kind)
 {
     const void *record = results_part(round, part);
-    const struct field *field = record ? field_find(part->table, name) : NULL;
+    const struct field_table *table = part->table;
+    const char *dot = strchr(name, '.');
+    char outer[64];
+    if (record && dot && (size_t)(dot - name) < sizeof outer) {
+        memcpy(outer, name, (size_t)(dot - name));
+        outer[dot - name] = 0;
+        const struct field *inner = field_find(table, outer);
+        table = inner && inner->kind == FIELD_KIND_RECORD ? inner->table : NULL;
+        record = table ? (const char *)record + inner->offset : NULL;
+        name = dot + 1;
+    }
+    const struct field *field = record ? field_find(table, name) : NULL;
     return field && field->kind == kind ? (const char *)record + field->offset : NULL;
 }
 

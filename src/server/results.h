@@ -80,7 +80,8 @@ const void *results_part(const struct results_round *round, const struct measure
 int results_paths(const struct results_round *round, struct arena *arena, struct results_paths *ret_paths,
                   struct error *err);
 
-/* The first text of that name that is not empty in any part ("errorDetails"); NULL when there is none. */
+/* The first text of that name that is not empty in any part ("errorDetails", "oculi.sackInterference"); NULL when there is
+ * none. */
 const char *results_text(const struct results_round *round, const char *name);
 
 /* One digit for each second of a continuous round, as many as there are rows: the share of the packets sent in it that

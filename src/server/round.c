@@ -12,7 +12,7 @@
 struct report { /* what one agent reported */
     uint64_t agent_id;
     struct store_round round; /* metrics in the arena; no body */
-    const char *server_ip, *error_details, *seconds;
+    const char *server_ip, *error_details, *notice, *seconds;
 };
 
 struct reports {
@@ -90,6 +90,7 @@ static int read_report(struct reports *reports, const struct store_round *round)
         .round = *round,
         .server_ip = results_text(&result, "serverIp"),
         .error_details = results_text(&result, "errorDetails"),
+        .notice = results_text(&result, "oculi.sackInterference"),
         .seconds = results_seconds(&result, view->arena),
     };
     report->round.metrics = metrics;
@@ -203,6 +204,8 @@ static void write_agent(const struct view *view, uint64_t agent_id, const struct
     view_text(out, report ? report->server_ip : NULL);
     buf_puts(out, ",\"errorDetails\":");
     view_text(out, report ? report->error_details : NULL);
+    buf_puts(out, ",\"notice\":");
+    view_text(out, report ? report->notice : NULL);
     buf_puts(out, ",\"seconds\":");
     view_text(out, report ? report->seconds : NULL);
     buf_puts(out, ",\"metrics\":");

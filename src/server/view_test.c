@@ -213,16 +213,25 @@ static void a_round_tells_every_agent(void **state)
         "\"state\":\"minor\"}],"
         "\"agents\":[{\"agentId\":\"1\",\"agentName\":\"Amsterdam\",\"location\":\"Amsterdam, NL\",\"countryId\":null,"
         "\"latitude\":52.5,\"longitude\":null,\"state\":\"minor\",\"reported\":true,\"startTime\":1789999862,"
-        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":null,\"seconds\":null,"
+        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":null,\"notice\":null,\"seconds\":null,"
         "\"metrics\":{\"loss\":2,\"avgLatency\":10.5,\"jitter\":null,\"maxLatency\":null}},"
         "{\"agentId\":\"2\",\"agentName\":\"Berlin\",\"location\":null,\"countryId\":null,\"latitude\":null,"
         "\"longitude\":null,\"state\":\"no-data\",\"reported\":false,\"startTime\":null,\"serverIp\":null,"
-        "\"errorDetails\":null,\"seconds\":null,"
+        "\"errorDetails\":null,\"notice\":null,\"seconds\":null,"
         "\"metrics\":{\"loss\":null,\"avgLatency\":null,\"jitter\":null,\"maxLatency\":null}},"
         "{\"agentId\":\"3\",\"agentName\":\"Cairo\",\"location\":null,\"countryId\":null,\"latitude\":null,"
         "\"longitude\":null,\"state\":\"critical\",\"reported\":true,\"startTime\":1789999862,"
-        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":\"No \\\"route\\\"\",\"seconds\":null,"
+        "\"serverIp\":\"192.0.2.1\",\"errorDetails\":\"No \\\"route\\\"\",\"notice\":null,\"seconds\":null,"
         "\"metrics\":{\"loss\":null,\"avgLatency\":null,\"jitter\":null,\"maxLatency\":null}}]}");
+}
+
+static void a_round_tells_what_its_figures_do_not(void **state)
+{
+    struct check *c = *state;
+    struct check_round round = {
+        .test_id = 1, .agent_id = 1, .round_id = T, .loss = 0, .latency = 10, .interference = "SACK probes are dropped"};
+    assert_int_equal(check_upload(c, &round), 100);
+    assert_non_null(strstr(round_text(c, NULL, T), "\"errorDetails\":null,\"notice\":\"SACK probes are dropped\","));
 }
 
 static void rounds_are_found_at_or_before(void **state)
@@ -376,6 +385,7 @@ int main(void)
         CHECK(strange_questions_are_errors_that_name_the_field),
         CHECK(tests_without_interval_have_a_point_per_run),
         CHECK(a_round_tells_every_agent),
+        CHECK(a_round_tells_what_its_figures_do_not),
         CHECK(rounds_are_found_at_or_before),
         CHECK(agents_that_left_are_told_where_they_reported),
         CHECK(paths_are_columns),

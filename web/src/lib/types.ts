@@ -74,6 +74,7 @@ export interface RoundAgent {
   startTime?: number | null;
   serverIp?: string | null;
   errorDetails?: string | null;
+  notice?: string | null;
   /** Of a continuous round: for each second 0 (nothing lost) to 9 (all), - (not measured). */
   seconds?: string | null;
   metrics: Record<string, number | null | undefined>;
