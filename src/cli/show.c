@@ -78,7 +78,7 @@ struct row {
     uint32_t flows;      /* bits: the traces that saw it, the first one is bit 1 */
     int32_t sent, received;
     double rtt_sum_us;
-    const char *mpls, *tunnel, *icmp;
+    const char *mpls, *tunnel, *icmp, *nat;
     int32_t reply_ttl, quoted_ttl;
     bool is_target;
 };
@@ -120,7 +120,8 @@ static void collect_hop(const struct measure_route *route, int32_t at, struct ro
         row->rtt_sum_us += hops[i].oculi.response_time_us * hops[i].oculi.received;
         row->mpls = hops[i].mpls ? hops[i].mpls : row->mpls;
         row->tunnel = hops[i].oculi.tunnel ? hops[i].oculi.tunnel : row->tunnel;
-        row->icmp = hops[i].oculi.icmp;
+        row->icmp = hops[i].oculi.icmp ? hops[i].oculi.icmp : hops[i].oculi.tcp;
+        row->nat = hops[i].hop == route->oculi.nat_hop ? hops[i].oculi.rewritten : row->nat;
         row->reply_ttl = hops[i].oculi.reply_ttl;
         row->quoted_ttl = hops[i].oculi.quoted_ttl;
         row->is_target |= route->oculi.end == MEASURE_END_REACHED && i + 1 == route->hops.count;
@@ -216,6 +217,8 @@ static void show_row(int32_t hop, bool is_first, const struct row *row, unsigned
         buf_printf(buf, "  MPLS %s", row->mpls);
     if (row->tunnel && !(row->mpls && str_starts(row->tunnel, "Hop "))) /* labels say so themselves */
         buf_printf(buf, "  %s", row->tunnel);
+    if (row->nat)
+        buf_printf(buf, "  NAT here or just before: %s rewritten", row->nat);
     if (row->network || row->location)
         buf_printf(buf, "  %s%s%s", row->network ? row->network : "", row->network && row->location ? ", " : "",
                    row->location ? row->location : "");

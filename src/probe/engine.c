@@ -6,11 +6,11 @@
 
 #include "base/clock.h"
 #include "base/limit.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/slab.h"
 #include "base/str.h"
+#include "probe/flows.h"
 #include "probe/packet.h"
 #include "probe/round.h"
 
@@ -47,11 +47,7 @@ struct probe_engine {
     uint64_t serial;
     struct probe_round **heap; /* 1-based */
     size_t heap_count;
-    struct map flows;          /* by flow_key */
-    struct map ports;          /* TCP and UDP flows by port_key: the second way to find them */
-    uint32_t next_flow;
-    uint32_t next_turn;        /* of the sequence numbers of seeded flows */
-    uint32_t tcp_base;         /* added to all sequence numbers */
+    struct flows flows;
     struct rng rng;
 
     struct probe_io_packet packets[BATCH]; /* waiting to be sent; owners beside them */
@@ -272,8 +268,6 @@ static uint8_t ip_protocol(const struct match_flow *match)
     return match->dst.sa.sa_family == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 }
 
-static void list_port(struct probe_flow *flow, uint32_t offset);
-
 bool flow_send(struct probe_flow *flow, const struct probe_send *send)
 {
     struct probe_engine *engine = flow->round->engine;
@@ -286,7 +280,7 @@ bool flow_send(struct probe_flow *flow, const struct probe_send *send)
     engine->wake_sends++;
     size_t at = engine->packet_count++;
     if (flow->match.has_port_per_probe)
-        list_port(flow, send->offset);
+        flows_list_port(&engine->flows, flow, send->offset);
     engine->packets[at] = (struct probe_io_packet){
         .dst = flow->match.dst,
         .src = flow->match.src,
@@ -304,103 +298,9 @@ bool flow_send(struct probe_flow *flow, const struct probe_send *send)
     return true;
 }
 
-/* --- flows -------------------------------------------------------------------------------------------------------- */
-
-static uint64_t flow_key(bool is_ip6, enum probe_protocol protocol, uint32_t key)
-{
-    return ((uint64_t)protocol << 1 | is_ip6) << 32 | key;
-}
-
-static uint64_t key_of(const struct probe_flow *flow)
-{
-    return flow_key(flow->match.dst.sa.sa_family == AF_INET6, flow->match.protocol, flow->match.key);
-}
-
-static uint64_t port_key(enum probe_protocol protocol, uint16_t sport, const union sock_addr *dst)
-{
-    size_t size;
-    const void *bytes = sock_ip_bytes(dst, &size);
-    uint32_t other = (uint32_t)sock_port(dst) << 16 | sport;
-    return str_hash(&other, sizeof other, str_hash(bytes, size, 1 + (uint64_t)protocol));
-}
-
-/* What another flow is listed under is left to it. */
-static void list_port(struct probe_flow *flow, uint32_t offset)
-{
-    struct probe_engine *engine = flow->round->engine;
-    uint64_t key = port_key(flow->match.protocol, match_sport(&flow->match, offset), &flow->match.dst);
-    if (offset >= flow->ports)
-        flow->ports = offset + 1;
-    if (!map_get(&engine->ports, key))
-        map_put(&engine->ports, key, flow);
-}
-
-static void unlist_ports(struct probe_flow *flow)
-{
-    struct probe_engine *engine = flow->round->engine;
-    for (uint32_t offset = 0; offset < flow->ports; offset++) {
-        uint64_t key = port_key(flow->match.protocol, match_sport(&flow->match, offset), &flow->match.dst);
-        if (map_get(&engine->ports, key) == flow)
-            (void)map_remove(&engine->ports, key);
-    }
-}
-
 uint16_t flow_random_sum(struct probe_engine *engine)
 {
     return (uint16_t)(1 + rng_below(&engine->rng, 0xfffe));
-}
-
-/* A free key. Without a seed numbers are given in turn, so that one is not used again for as long as can be: an answer that
- * comes after its round has ended finds nobody. With a seed what is hashed of the key is given (the identifier, the
- * port of
- * UDP) and the rest takes turns; the port of TCP is no part of the key. */
-static uint32_t free_key(struct probe_engine *engine, const struct probe_flow *flow, uint64_t seed)
-{
-    enum probe_protocol protocol = flow->match.protocol;
-    bool is_ip6 = flow->match.dst.sa.sa_family == AF_INET6;
-    uint32_t keys = protocol == PROBE_UDP ? MATCH_UDP_KEYS : MATCH_KEYS;
-    uint32_t bits = protocol == PROBE_UDP ? 12 : 16, key;
-    for (uint32_t turn = 0; seed && protocol != PROBE_TCP && turn < keys >> bits; turn++) {
-        key = (uint32_t)((engine->next_turn++ % (keys >> bits)) << bits | (seed & ((1u << bits) - 1)));
-        if (!map_get(&engine->flows, flow_key(is_ip6, protocol, key)))
-            return key;
-    }
-    do
-        key = engine->next_flow++ % keys;
-    while (map_get(&engine->flows, flow_key(is_ip6, protocol, key)));
-    return key;
-}
-
-/* 0 = none is left. */
-static uint16_t free_quiet_port(struct probe_engine *engine, const union sock_addr *dst)
-{
-    const uint16_t *ports;
-    size_t count = engine->io->ops->quiet_ports(engine->io, &ports);
-    size_t first = count ? (size_t)rng_below(&engine->rng, count) : 0;
-    for (size_t i = 0; i < count; i++) {
-        uint16_t port = ports[(first + i) % count];
-        if (!map_get(&engine->ports, port_key(PROBE_TCP, port, dst)))
-            return port;
-    }
-    return 0;
-}
-
-static int give_port(struct probe_engine *engine, struct match_flow *match, uint64_t seed, struct error *err)
-{
-    uint32_t random = (uint32_t)rng_below(&engine->rng, MATCH_PORTS);
-    if (match->protocol == PROBE_ICMP)
-        match->id = (uint16_t)match->key;
-    else if (match->protocol == PROBE_UDP)
-        match->id = (uint16_t)(MATCH_PORT_LOW | match->key % MATCH_PORTS);
-    else if (match->is_session)
-        match->id = free_quiet_port(engine, &match->dst);
-    else if (match->has_port_per_probe)
-        match->id = (uint16_t)(MATCH_PORT_LOW | random);
-    else
-        match->id = (uint16_t)(MATCH_PORT_LOW | (seed ? (uint32_t)seed : match->key) % MATCH_PORTS);
-    if (match->id == 0 && match->is_session)
-        return error_set(err, E_LIMIT, "", "no quiet TCP port is left for another session with this target");
-    return 0;
 }
 
 int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t number, uint16_t sum, uint64_t seed,
@@ -412,24 +312,15 @@ int flow_open(struct probe_round *round, struct probe_flow *flow, uint32_t numbe
     if (!flow->has_own_src && (match->protocol != PROBE_ICMP || match->dst.sa.sa_family == AF_INET6))
         (void)probe_engine_source(engine, &match->dst, &match->src);
     sock_set_port(&match->src, 0);
-    if (engine->flows.count >= MATCH_UDP_KEYS / 2)
-        return error_set(err, E_LIMIT, "", "the probe engine has no identifier left");
-    match->key = free_key(engine, flow, seed);
-    int rc = give_port(engine, match, seed, err);
+    int rc = flows_add(&engine->flows, flow, seed, err);
     if (rc)
         return rc;
     flow->round = round;
     flow->number = number;
-    flow->ports = 0;
     flow->label = (uint32_t)(1 + (seed ? seed >> 32 : rng_u64(&engine->rng)) % 0xfffff);
-    match->base = engine->tcp_base + match->key * MATCH_FLOW_PROBES;
-    match->ip_id = (uint16_t)(1 + rng_below(&engine->rng, 0xffff - MATCH_FLOW_PROBES));
     uint64_t nonce = rng_u64(&engine->rng);
     memcpy(match->nonce, &nonce, sizeof match->nonce);
     match_flow_init(match, sum ? sum : flow_random_sum(engine));
-    map_put(&engine->flows, key_of(flow), flow);
-    if (match->protocol != PROBE_ICMP && !match->has_port_per_probe)
-        list_port(flow, 0);
     return 0;
 }
 
@@ -437,8 +328,7 @@ void flow_close(struct probe_flow *flow)
 {
     if (!flow->round)
         return;
-    (void)map_remove(&flow->round->engine->flows, key_of(flow));
-    unlist_ports(flow);
+    flows_remove(&flow->round->engine->flows, flow);
     flow->round = NULL;
 }
 
@@ -555,31 +445,6 @@ static void read_stamps(struct probe_engine *engine)
     }
 }
 
-/* Finds whose it is, by key or by ports. */
-static struct probe_flow *find_flow(const struct probe_engine *engine, const struct match_reply *reply,
-                                    struct probe_answer *answer)
-{
-    enum probe_protocol protocol;
-    uint32_t key;
-    uint16_t sport;
-    union sock_addr dst;
-    struct probe_flow *flow;
-    bool is_ip6 = reply->from->sa.sa_family == AF_INET6;
-    if (match_key(reply, engine->tcp_base, &protocol, &key, &answer->offset)) {
-        flow = map_get(&engine->flows, flow_key(is_ip6, protocol, key));
-        answer->quality = flow ? match_answer(&flow->match, answer->offset, reply, &answer->rewritten) : MATCH_NONE;
-        if (answer->quality != MATCH_NONE)
-            return flow;
-    }
-    if (!match_ports(reply, &protocol, &sport, &dst))
-        return NULL;
-    flow = map_get(&engine->ports, port_key(protocol, sport, &dst));
-    if (!flow || !match_offset(&flow->match, reply, &answer->offset))
-        return NULL;
-    answer->quality = match_answer(&flow->match, answer->offset, reply, &answer->rewritten);
-    return answer->quality == MATCH_NONE ? NULL : flow;
-}
-
 static int parse(const struct probe_io_reply *packet, struct probe_answer *answer, struct packet_icmp *icmp,
                  struct packet_tcp *tcp, struct packet_udp *udp)
 {
@@ -613,7 +478,7 @@ static void take_reply(struct probe_engine *engine, const struct probe_io_reply 
     }
     struct match_reply reply = {
         .kind = answer.kind, .from = &packet->src, .icmp = answer.icmp, .tcp = answer.tcp, .udp = answer.udp};
-    struct probe_flow *flow = find_flow(engine, &reply, &answer);
+    struct probe_flow *flow = flows_find(&engine->flows, &reply, &answer);
     if (!flow) {
         engine->stats.foreign++;
         return;
@@ -718,8 +583,7 @@ int probe_engine_new(struct probe_io *io, const struct probe_engine_settings *se
     if (engine->settings.seed == 0)
         rng_secret(&engine->settings.seed, sizeof engine->settings.seed);
     rng_seed(&engine->rng, engine->settings.seed);
-    engine->next_flow = (uint32_t)rng_below(&engine->rng, MATCH_KEYS);
-    engine->tcp_base = (uint32_t)rng_u64(&engine->rng);
+    flows_init(&engine->flows, io, &engine->rng);
     slab_init(&engine->rounds, ROUND_BYTES, engine->settings.max_rounds);
     engine->heap = mem_alloc_array(engine->settings.max_rounds + 1, sizeof *engine->heap);
     engine->sent = mem_alloc_array(TOKEN_RING, sizeof *engine->sent);
@@ -742,8 +606,7 @@ void probe_engine_free(struct probe_engine *engine)
     assert(!engine->is_awake);
     flush(engine);
     engine->io->ops->close(engine->io);
-    map_done(&engine->flows);
-    map_done(&engine->ports);
+    flows_done(&engine->flows);
     while (engine->memory) {
         struct round_memory *block = engine->memory;
         engine->memory = block->next;

@@ -259,6 +259,25 @@ bool match_ports(const struct match_reply *reply, enum probe_protocol *ret_proto
     return true;
 }
 
+bool match_id(const struct match_reply *reply, enum probe_protocol *ret_protocol, union sock_addr *ret_dst,
+              uint16_t *ret_ip_id)
+{
+    uint16_t a, b, checksum;
+    const uint8_t *payload;
+    size_t payload_size;
+    if (!reply->icmp || !reply->icmp->has_quote || reply->icmp->quote.dst.sa.sa_family != AF_INET)
+        return false;
+    const struct packet_ip *quote = &reply->icmp->quote;
+    *ret_ip_id = quote->ip_id;
+    if (packet_quoted_echo(quote, &a, &b, &checksum, &payload, &payload_size)) {
+        *ret_protocol = PROBE_ICMP;
+        *ret_dst = quote->dst;
+        sock_set_port(ret_dst, 0);
+        return true;
+    }
+    return match_ports(reply, ret_protocol, &a, ret_dst);
+}
+
 bool match_offset(const struct match_flow *flow, const struct match_reply *reply, uint32_t *ret_offset)
 {
     uint32_t offset = 0;
@@ -388,6 +407,15 @@ static enum match_quality match_quoted_echo(const struct match_flow *flow, uint3
     return is_same || payload == AGREES ? MATCH_LOOSE : MATCH_NONE; /* the target was translated */
 }
 
+/* What is quoted of the payload of a datagram is not the flow's. */
+static bool is_foreign(const struct match_flow *flow, const struct packet_ip *quote)
+{
+    size_t start = PACKET_UDP_HEADER_BYTES + 2;
+    return flow->protocol == PROBE_UDP && flow->payload_size >= MATCH_TAG_BYTES &&
+           quote->payload_size >= start + sizeof flow->nonce &&
+           memcmp(quote->payload + start, flow->nonce, sizeof flow->nonce) != 0;
+}
+
 static enum match_quality match_quoted_ports(const struct match_flow *flow, uint32_t offset, const struct packet_ip *quote,
                                              unsigned *rewritten)
 {
@@ -414,7 +442,8 @@ static enum match_quality match_quoted_ports(const struct match_flow *flow, uint
     bool is_key_wrong = seq != flow->base + offset ||
                         (flow->protocol == PROBE_UDP && checksum != udp_checksum(flow, offset));
     bool is_end_wrong = (*rewritten & (MATCH_DST | MATCH_DPORT)) != 0;
-    if (is_key_wrong && (is_end_wrong || (*rewritten & MATCH_SPORT)))
+    bool has_id = !is_ip6(flow) && !(*rewritten & MATCH_IP_ID);
+    if (is_key_wrong && (is_end_wrong || (*rewritten & MATCH_SPORT && !has_id) || is_foreign(flow, quote)))
         return MATCH_NONE;
     if (is_end_wrong && (*rewritten & (MATCH_SPORT | MATCH_SRC)) == (MATCH_SPORT | MATCH_SRC) && (*rewritten & MATCH_IP_ID))
         return MATCH_NONE;

@@ -48,7 +48,7 @@ struct match_flow {
     uint32_t key;
     uint16_t id;               /* ICMP identifier; else the local port (of offset 0) */
     uint32_t base;             /* TCP: sequence number of offset 0 */
-    uint16_t ip_id;            /* of offset 0; 1..0xffff - MATCH_FLOW_PROBES */
+    uint16_t ip_id;            /* of offset 0: a multiple of MATCH_FLOW_PROBES, not 0 */
     uint8_t nonce[4];
     /* Made by match_flow_init. */
     uint16_t sum;              /* ICMP: what the message adds up to, pseudo header left out (payload of 2 bytes or more) */
@@ -97,7 +97,12 @@ bool match_key(const struct match_reply *reply, uint32_t tcp_base, enum probe_pr
 /* The second way, for TCP and UDP when the first finds nobody: our own port and the other end as the answer has them. */
 bool match_ports(const struct match_reply *reply, enum probe_protocol *ret_protocol, uint16_t *ret_sport,
                  union sock_addr *ret_dst);
-/* And which probe of the flow found that way it can be. */
+/* The third way, for quotations in which a NAT has left its own port or identifier and a checksum to match: the target and
+ * the IPv4 identification, which tells the offset. */
+bool match_id(const struct match_reply *reply, enum probe_protocol *ret_protocol, union sock_addr *ret_dst,
+              uint16_t *ret_ip_id);
+
+/* Which probe of the flow found by its ports it can be. */
 bool match_offset(const struct match_flow *flow, const struct match_reply *reply, uint32_t *ret_offset);
 
 /* Whether an answer that says it belongs to the offset-th probe of the flow does, and what was rewritten on the way. */

@@ -64,6 +64,8 @@ struct probe_flow {
     uint32_t label;  /* IPv6 flow label */
     uint32_t ports;  /* local ports by which it can be found: those of offsets below this */
     bool has_own_src;
+    bool is_id_listed; /* it can be found by its IP identification */
+    bool is_id_shared; /* by which others could be meant */
 };
 
 /* A slot with its head filled in, due at once. NULL with err set (E_LIMIT) at a ceiling; probes = how many may be out at

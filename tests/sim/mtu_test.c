@@ -65,7 +65,7 @@ static void open_links(struct world *world, unsigned first, unsigned second, con
     (void)snprintf(text, sizeof text,
                    NODES "link ams r1 delay 1ms\nlink r1 r2 delay 2ms\nlink r2 r3 delay 3ms mtu %u\n"
                          "link r3 app delay 4ms mtu %u\n%s", first, second, more);
-    world_open(world, text, NULL);
+    world_open_small(world, text);
 }
 
 static void the_limit_is_exact_and_who_told_it(void **state)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "probe/match.h"
 #include "world.h"
 
 #define APP "198.18.10.10"
@@ -195,6 +196,34 @@ static void in_session_traces_pass_where_syns_do_not(void **state)
     }
 }
 
+/* Whatever a NAT leaves in what routers quote, the probe is found again, and the NAT is named. */
+static void translation_is_named_where_it_is(void **state)
+{
+    (void)state;
+    static const struct { const char *options; bool is_seen; } nats[] = {
+        {"", false},
+        {" quoted-checksum kept", true},
+        {" quotes address quoted-checksum kept", true},
+        {" quotes address", true},
+    };
+    static const enum probe_protocol all[] = {PROBE_ICMP, PROBE_TCP, PROBE_UDP};
+    for (size_t i = 0; i < sizeof nats / sizeof nats[0] * 3; i++) {
+        struct world world;
+        char text[2000];
+        (void)snprintf(text, sizeof text, "%snat r2 inside 198.18.1.0/24 as 203.0.113.77%s\n", CHAIN, nats[i / 3].options);
+        open_world(&world, text, all[i % 3]);
+        const struct probe_trace_result *result = world_trace(&world, APP);
+        assert_all(result, PROBE_TRACE_REACHED, R1 " " R2 " " R3 " " APP);
+        for (uint32_t f = 0; f < 3; f++) {
+            const struct probe_trace_hop *hops = result->flows[f].hops;
+            assert_int_equal(hops[0].rewritten | hops[1].rewritten, 0); /* r2 translates when it passes packets on */
+            assert_int_equal(hops[2].rewritten != 0, nats[i / 3].is_seen);
+            assert_int_equal(hops[2].rewritten & (MATCH_DST | MATCH_DPORT | MATCH_SEQ | MATCH_SRC), 0);
+        }
+        world_close(&world);
+    }
+}
+
 /* Many traces to one target at once: no answer is taken for another's. */
 static void concurrent_traces_do_not_mix(void **state)
 {
@@ -241,6 +270,7 @@ int main(void)
         cmocka_unit_test(flows_keep_to_one_path_and_find_all),
         cmocka_unit_test(in_session_traces_are_exact),
         cmocka_unit_test(in_session_traces_pass_where_syns_do_not),
+        cmocka_unit_test(translation_is_named_where_it_is),
         cmocka_unit_test(concurrent_traces_do_not_mix),
     };
     return cmocka_run_group_tests_name("simulated TCP and UDP traces", tests, NULL, NULL);

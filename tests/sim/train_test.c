@@ -53,7 +53,7 @@ static void open_link(struct world *world, const char *link)
     char text[2000];
     (void)snprintf(text, sizeof text, NODES "link ams r1 delay 1ms rate 1gbit\nlink r1 r2 delay 2ms rate 1gbit\n"
                                             "link r2 r3 delay 3ms %s\nlink r3 app delay 4ms rate 1gbit\n", link);
-    world_open(world, text, NULL);
+    world_open_small(world, text);
 }
 
 static void an_idle_path_is_exact(void **state)
