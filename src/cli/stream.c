@@ -240,6 +240,37 @@ static void on_progress(void *user, const struct probe_ping_result *result)
         go_on(stream, piece, result);
 }
 
+/* When the first answer to a probe of a later round came. */
+static int64_t next_answer_ns(const struct stream_piece *piece)
+{
+    int64_t first = INT64_MAX;
+    for (const struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
+        if (other->first <= piece->first)
+            continue;
+        const struct probe_ping_result *result = probe_ping_result(other->ping);
+        for (uint32_t i = 0; i < other->count; i++) {
+            bool is_answered = result->probes[i].status == PROBE_PING_ANSWERED;
+            first = is_answered && result->probes[i].rx_ns < first ? result->probes[i].rx_ns : first;
+        }
+    }
+    return first;
+}
+
+/* Answers that came after one to a later round only: the round itself does not know that they were late. */
+static uint64_t reordered_between(const struct stream_piece *piece, const struct probe_ping_result *result)
+{
+    int64_t next = next_answer_ns(piece), later = INT64_MAX;
+    uint64_t count = 0;
+    for (uint32_t i = piece->count; i > 0; i--) {
+        const struct probe_ping_probe *probe = &result->probes[i - 1];
+        if (probe->status != PROBE_PING_ANSWERED)
+            continue;
+        count += probe->rx_ns > next && probe->rx_ns < later;
+        later = probe->rx_ns < later ? probe->rx_ns : later;
+    }
+    return count;
+}
+
 /* Why the session did not work, NULL when it did or when that says nothing about SACK. */
 static const char *obstacle_of(const struct probe_ping_result *result)
 {
@@ -308,6 +339,7 @@ static void on_done(void *user, const struct probe_ping_result *result)
             keep_rtt(stream, piece->first + i, -1);
     }
     count_round(stream, result);
+    stream->figures.reordered += reordered_between(piece, result);
     bool is_hopeless = stream->figures.sent == 0 && stream->figures.refused > 0;
     if (!stream->is_over && !is_hopeless) {
         take_back(stream, piece, result);

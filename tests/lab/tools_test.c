@@ -175,6 +175,16 @@ static void ping_adapts(void **state)
     clear(&scene);
 }
 
+/* A stream of several rounds of the engine is one flow at one rate: the truth sees one stream. */
+static void ping_for_long(void **state)
+{
+    (void)state;
+    struct scene scene = play("loss.lab", "ping -j -c 2500 -i 0.003 198.18.10.11", NULL);
+    check_ping(&scene, "198.18.10.11");
+    expect_count(line_of(&scene, "198.18.10.11"), "sent", 2500);
+    clear(&scene);
+}
+
 static void ping_is_told_why(void **state)
 {
     (void)state;
@@ -413,6 +423,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ping_one_host),         cmocka_unit_test(ping_many_hosts),
+        cmocka_unit_test(ping_for_long),
         cmocka_unit_test(ping_adapts),           cmocka_unit_test(ping_is_told_why),
         cmocka_unit_test(ping_by_tcp),
         cmocka_unit_test(trace_finds_the_paths), cmocka_unit_test(trace_by_udp),
