@@ -1,7 +1,7 @@
 #!/bin/sh
-# All load-balanced paths through twelve hops of four routers each, 20 ms: how many of the 48 interfaces are found, with how
-# many packets and how soon, beside scamper's tracelb. Once with four lanes side by side, once with every hop meshed with the
-# next, where each router chooses anew.
+# All load-balanced paths through twelve hops of four routers each, 20 ms: how many of the 48 interfaces are found, with
+# how many packets and how soon, beside scamper's tracelb. Once with four lanes side by side, once with every hop meshed
+# with the next, where each router chooses anew.
 . "$(dirname "$0")/common"
 target=198.18.10.10
 diamonds() { # lanes | mesh
@@ -17,7 +17,7 @@ diamonds() { # lanes | mesh
 found() { grep -o '203\.0\.113\.[0-9]*' "$work/said" | sort -u | wc -l; }
 member() { sed 's/"hops":.*//' "$work/said" | sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }
 middle() { sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
-search() { # NAME OPTIONS...: the middle of eleven searches, and of three whose paths are measured too
+search() { # NAME OPTIONS...: the middle of eleven searches
     name=$1
     shift
     : >"$work/runs"
@@ -29,14 +29,10 @@ search() { # NAME OPTIONS...: the middle of eleven searches, and of three whose 
     missing=$(awk '$1 < 48' "$work/runs" | wc -l)
     packets=$(cut -d' ' -f2 "$work/runs" | middle)
     most=$(cut -d' ' -f2 "$work/runs" | sort -n | tail -n 1)
-    found_ms=$(cut -d' ' -f3 "$work/runs" | middle)
-    : >"$work/runs"
-    for i in 1 2 3; do
-        in_lab taskset -c 0 "$build/oculi" paths -n -j -k 10 "$@" $target >"$work/said"
-        echo "$(member duration) $(member pathSent)" >>"$work/runs"
-    done
-    printf '%-22s 48 of 48 in all but %d of 11 runs, %4d packets (%d at most), %6.1f ms; loss and RTT of the paths: %d more, %6.1f ms in all\n' \
-        "$name" "$missing" "$packets" "$most" "$found_ms" "$(cut -d' ' -f2 "$work/runs" | middle)" "$(cut -d' ' -f1 "$work/runs" | middle)"
+    found_ms=$(calc "$(cut -d' ' -f3 "$work/runs" | middle)" 1)
+    in_lab taskset -c 0 "$build/oculi" paths -n -j -k 10 "$@" $target >"$work/said"
+    printf '%-22s all 48 in %d of 11 runs, %4d packets (%d at most), %6.1f ms; loss and RTT of paths: %d more\n' \
+        "$name" $((11 - missing)) "$packets" "$most" "$found_ms" "$(member pathSent)"
 }
 peer() { # NAME METHOD
     in_lab "$bench/spend_bench" --cpu 0 --interface lab0 --repeat 1 --output "$work/spent" -- \

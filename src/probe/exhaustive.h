@@ -4,8 +4,8 @@
  * The method is the multipath detection algorithm (Augustin, Friedman, Teixeira, "Measuring load-balanced paths in the
  * Internet", 2007) with the stopping points of Veitch et al. ("Failure control in multipath route tracing", 2009), for
  * the search as a whole: with probability `confidence` no interface is missed, if every balancer spreads flows evenly
- * and flows are answered. multipath.h tells what is tested together for economy; is_strict does without and is then
- * confident of every link too.
+ * and flows are answered. multipath.h tells what is tested together for economy: that rests on routers which share
+ * next hops sharing all of them. is_strict does without, and is confident of every link too.
  *
  * The distance is estimated first, from the TTL of an echo reply or as the caller knows it; then all TTLs are probed at
  * once, and flows are used again from TTL to TTL. A missing answer is asked for again and never counts as a test that

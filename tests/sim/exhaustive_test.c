@@ -188,12 +188,13 @@ static void failures_are_as_rare_as_stated(void **state)
 {
     (void)state;
     static struct world world;
-    for (int strict = 0; strict < 2; strict++) {
+    for (int kind = 0; kind < 4; kind++) {
+        bool strict = kind & 1, is_fabric = kind < 2;
         unsigned vertices = 0, links = 0, complete = 0;
         for (uint64_t seed = 1; seed <= 300; seed++) {
             struct rng rng;
             rng_seed(&rng, seed);
-            maze_random(&world.maze, &rng, true);
+            maze_random(&world.maze, &rng, is_fabric);
             open_world(&world, "", seed);
             world.settings.is_strict = strict;
             const struct probe_exhaustive_result *result = search(&world);
@@ -205,10 +206,11 @@ static void failures_are_as_rare_as_stated(void **state)
             links += result->is_complete && verdict.missed_links > 0;
             close_world(&world);
         }
-        print_message("# strict %d: %u of 300 complete; interfaces missed in %u, links in %u\n", strict, complete,
-                      vertices, links);
-        assert_true(complete >= 290);
-        assert_true(vertices <= 25); /* 5 % of 300: more than 25 has a chance of 0.5 % */
+        print_message("# %s%s: %u of 300 complete; interfaces missed in %u, links in %u\n",
+                      is_fabric ? "fabrics" : "random links", strict ? ", strict" : "", complete, vertices, links);
+        /* Without is_strict routers that share next hops are taken for a stage, which random links seldom make. */
+        assert_true(complete >= (is_fabric ? 290 : 260));
+        assert_true(vertices <= (is_fabric || strict ? 25 : 40)); /* 5 % of 300: more than 25 has a chance of 0.5 % */
         assert_true(!strict || links <= 25);
     }
 }
