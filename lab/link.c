@@ -57,6 +57,7 @@ static void corrupt(struct lab_packet *packet, struct rng *rng)
     if (packet->size > packet->l4) {
         uint64_t bit = rng_below(rng, ((uint64_t)packet->size - packet->l4) * 8);
         packet->bytes[packet->l4 + bit / 8] ^= (uint8_t)(1u << bit % 8);
+        packet->is_damaged = true;
     }
 }
 

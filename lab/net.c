@@ -228,7 +228,11 @@ int64_t lab_net_next_ns(const struct lab_net *net)
 static void output(struct lab_net *net, struct lab_packet *packet)
 {
     net->sent++;
-    if (packet->is_answer)
+    bool is_damaged = packet->is_damaged && !lab_packet_is_intact(packet);
+    if (is_damaged) { /* comes out all the same; its receiver has to notice */
+        net->nodes[packet->node].dropped[LAB_REASON_CHECKSUM]++;
+        lab_truth_dropped(net->truth, packet, LAB_REASON_CHECKSUM, LAB_NONE);
+    } else if (packet->is_answer)
         lab_truth_received(net->truth, packet, packet->due_ns);
     else
         lab_truth_arrived(net->truth, packet);

@@ -94,7 +94,7 @@ struct lab_packet {
     bool is_proxied;          /* EVENT_ARRIVE: at a proxy */
     bool is_handed_over;      /* once the handshake with the proxy is done */
     int64_t proxy_delay_ns;
-    bool is_forced_out;       /* held back on purpose: not kept in order */
+    bool is_damaged;          /* a link did */
 
     struct lab_mark mark;
     bool is_answer;

@@ -213,6 +213,17 @@ static void answer_as_kernel(struct sim_io *self, const void *packet, size_t siz
         reset(self, &ip);
 }
 
+/* What the kernel's ICMPv6 does not let through to raw sockets (RFC 4443 section 2.3). */
+static bool is_damaged_icmp6(const void *packet, size_t size)
+{
+    struct packet_ip ip;
+    if (*(const uint8_t *)packet >> 4 != 6 || packet_parse_ip(AF_INET6, packet, size, &ip) != 0 ||
+        ip.protocol != IPPROTO_ICMPV6 || ip.is_fragment)
+        return false;
+    uint32_t sum = packet_pseudo_sum(&ip.src, &ip.dst, IPPROTO_ICMPV6, ip.payload_size);
+    return packet_fold(packet_sum(ip.payload, ip.payload_size, sum)) != 0xffff;
+}
+
 static void on_output(void *user, unsigned vantage, const void *packet, size_t size, int64_t due_ns)
 {
     struct sim *sim = user;
@@ -220,6 +231,8 @@ static void on_output(void *user, unsigned vantage, const void *packet, size_t s
         struct sim_io *self = sim->ios[i];
         if (!self || self->host.vantage != vantage)
             continue;
+        if (is_damaged_icmp6(packet, size))
+            return;
         answer_as_kernel(self, packet, size);
         if (self->buffered == self->buffer_room) {
             self->dropped++;

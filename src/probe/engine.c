@@ -445,6 +445,25 @@ static void read_stamps(struct probe_engine *engine)
     }
 }
 
+/* Raw sockets get what the way damaged, too. ICMPv6 is verified by the kernel, which IPv6 asks of it. */
+static bool is_icmp_damaged(const struct probe_io_reply *packet)
+{
+    return packet->protocol == IPPROTO_ICMP && packet_fold(packet_sum(packet->bytes, packet->size, 0)) != 0xffff;
+}
+
+/* Segments and datagrams of this very machine may carry the sum of the pseudo header only: it is the device that would fill
+ * in the checksum, and there was none. */
+static bool is_damaged(const struct probe_io_reply *packet, const struct match_flow *match)
+{
+    if ((packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP) || !sock_is_set(&match->src))
+        return false;
+    const uint8_t *sum = packet->bytes + (packet->protocol == IPPROTO_TCP ? 16 : 6);
+    uint16_t told = (uint16_t)(sum[0] << 8 | sum[1]);
+    uint32_t pseudo = packet_pseudo_sum(&packet->src, &match->src, packet->protocol, packet->size);
+    bool has_none = packet->protocol == IPPROTO_UDP && told == 0;
+    return !has_none && told != packet_fold(pseudo) && packet_fold(packet_sum(packet->bytes, packet->size, pseudo)) != 0xffff;
+}
+
 static int parse(const struct probe_io_reply *packet, struct probe_answer *answer, struct packet_icmp *icmp,
                  struct packet_tcp *tcp, struct packet_udp *udp)
 {
@@ -472,7 +491,7 @@ static void take_reply(struct probe_engine *engine, const struct probe_io_reply 
     struct packet_udp udp;
     struct probe_answer answer = {.packet = packet};
     engine->stats.received++;
-    if (parse(packet, &answer, &icmp, &tcp, &udp) != 0) {
+    if (is_icmp_damaged(packet) || parse(packet, &answer, &icmp, &tcp, &udp) != 0) {
         engine->stats.malformed++;
         return;
     }
@@ -481,6 +500,10 @@ static void take_reply(struct probe_engine *engine, const struct probe_io_reply 
     struct probe_flow *flow = flows_find(&engine->flows, &reply, &answer);
     if (!flow) {
         engine->stats.foreign++;
+        return;
+    }
+    if (is_damaged(packet, &flow->match)) {
+        engine->stats.malformed++;
         return;
     }
     engine->stats.matched++;

@@ -48,7 +48,7 @@ struct probe_engine_stats {
     uint64_t matched;        /* of those, answers to probes of rounds that still run */
     uint64_t loose;          /* of those, matched although something on the way had rewritten them */
     uint64_t foreign;        /* answers to somebody else, or to rounds that are over */
-    uint64_t malformed;      /* not parsable */
+    uint64_t malformed;      /* not parsable, or damaged on the way */
     uint64_t stamps;         /* transmit stamps delivered by the kernel */
     uint64_t dropped;        /* packets the kernel dropped because our buffer was full */
     uint64_t wakeups;        /* ticks in which the engine ran */

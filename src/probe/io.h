@@ -48,8 +48,8 @@ struct probe_io_reply {
     bool is_estimated;    /* no stamp came with it: rx_ns is the time of reading */
     uint8_t protocol;
     uint8_t ttl, tos;     /* of the packet itself; ttl 0 = unknown */
-    const uint8_t *bytes; /* after the IP header; valid until the next receive. Checksums of TCP and UDP are not verified:
-                             those from this very machine may not have been filled in */
+    const uint8_t *bytes; /* after the IP header; valid until the next receive. Checksums are verified of
+                             ICMPv6 only; those of TCP and UDP from this very machine may not have been filled in */
     size_t size;
 };
 

@@ -106,7 +106,7 @@ struct packet_udp {
 int packet_parse_ip(int family, const void *bytes, size_t size, struct packet_ip *ret_ip);
 
 /* An ICMP (AF_INET) or ICMPv6 (AF_INET6) message without its IP header; -E_CORRUPT when it is too short. The checksum
- * is not verified: the kernel has done so. */
+ * is not verified here: the engine does it for ICMP, the kernel for ICMPv6. */
 int packet_parse_icmp(int family, const void *bytes, size_t size, struct packet_icmp *ret_icmp);
 
 /* Without IP header; -E_CORRUPT when the header is not whole. Absurd options end the reading of options. */

@@ -35,14 +35,14 @@ static void open_with(struct world *world, const char *scenario, const struct si
 
 void world_open(struct world *world, const char *scenario, const struct sim_host *host)
 {
-    open_with(world, scenario, host, &(struct lab_options){.seed = 11, .truth_probes = 400000},
+    open_with(world, scenario, host, &(struct lab_options){.seed = 11, .truth_probes = 400000, .truth_streams = 16384},
               (struct probe_engine_settings){0});
 }
 
 void world_open_small(struct world *world, const char *scenario)
 {
     open_with(world, scenario, &(struct sim_host){.receive_room = 1000},
-              &(struct lab_options){.seed = 11, .packets = 1000, .truth_probes = 200, .truth_streams = 50},
+              &(struct lab_options){.seed = 11, .packets = 1024, .truth_probes = 2000, .truth_streams = 400},
               (struct probe_engine_settings){.max_rounds = 200, .max_probes = 10000});
 }
 
