@@ -68,7 +68,7 @@ struct lab_net {
     uint32_t topology;      /* counts changes, from 1 */
     int64_t topology_until_ns; /* wall time of the next change */
 
-    struct lab_tcp *tcp;
+    struct lab_tcp *tcp; /* NULL until the first segment arrives */
     struct lab_boxes *boxes;
     struct lab_truth *truth;
     struct lab_path way;         /* of the packet being forwarded */
@@ -152,7 +152,6 @@ void lab_answer_send(struct lab_net *net, struct lab_packet *answer, const struc
 
 /* --- tcp.c --- */
 
-struct lab_tcp *lab_tcp_new(void);
 void lab_tcp_free(struct lab_tcp *tcp);
 
 /* A TCP segment has arrived at a node. NOW: *ret is the answer. LATER: one comes by lab_tcp_timer, or with the answer to

@@ -36,10 +36,10 @@ struct lab_net *lab_net_new(const struct lab_scenario *scenario, const struct la
         net->nodes[i].rate_at_ns = INT64_MIN;
     }
     lab_route_init(net);
-    net->tcp = lab_tcp_new();
     net->boxes = lab_boxes_new(scenario, rng_u64(&rng));
-    net->truth = lab_truth_new(net, options->truth_probes ? options->truth_probes : PROBES_DEFAULT,
-                               options->truth_streams ? options->truth_streams : STREAMS_DEFAULT);
+    uint32_t probes = options->truth_probes ? options->truth_probes : PROBES_DEFAULT;
+    uint32_t streams = probes < STREAMS_DEFAULT ? probes : STREAMS_DEFAULT; /* each has a probe at least */
+    net->truth = lab_truth_new(net, probes, options->truth_streams ? options->truth_streams : streams);
     return net;
 }
 

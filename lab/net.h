@@ -35,7 +35,7 @@ struct lab_options {
     int64_t wall_offset_ns; /* wall time = time given + this; the start of the run is the first time given */
     uint32_t packets;       /* packets in flight at once, in multiples of 64; 0 = 65536 */
     uint32_t truth_probes;  /* probes remembered one by one; 0 = 1,000,000. The counters know no such limit */
-    uint32_t truth_streams; /* streams counted apart; 0 = 65536 */
+    uint32_t truth_streams; /* streams counted apart; 0 = 65536, or truth_probes if fewer */
 };
 
 /* A packet arrives at a vantage point. `packet` is valid during the call only; due_ns is the exact time at which it

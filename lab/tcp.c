@@ -95,11 +95,6 @@ struct turn {
     struct lab_tcp_header *ret;
 };
 
-struct lab_tcp *lab_tcp_new(void)
-{
-    return mem_alloc(sizeof(struct lab_tcp));
-}
-
 void lab_tcp_free(struct lab_tcp *tcp)
 {
     mem_free(tcp);
@@ -199,7 +194,7 @@ static void start_timer(struct lab_tcp *tcp, struct tcp_conn *conn, int64_t due_
 
 int64_t lab_tcp_next_ns(const struct lab_tcp *tcp)
 {
-    return tcp->timer_count > 0 ? tcp->conns[tcp->timers[0]].due_ns : LAB_NEVER;
+    return tcp && tcp->timer_count > 0 ? tcp->conns[tcp->timers[0]].due_ns : LAB_NEVER;
 }
 
 /* --- the table ------------------------------------------------------------------------------------------------------ */
@@ -588,6 +583,8 @@ enum lab_tcp_answer lab_tcp_segment(struct lab_net *net, const struct lab_servic
 {
     struct turn turn = {.net = net, .service = service, .packet = packet, .now_ns = now_ns, .ret = ret};
     turn.seg = read_segment(packet);
+    if (!net->tcp)
+        net->tcp = mem_alloc(sizeof *net->tcp);
     turn.conn = find(net->tcp, packet);
     *ret_reason = LAB_REASON_CONSUMED;
     if (service->tcp_default == LAB_PORT_SILENT) {

@@ -41,7 +41,6 @@ struct lab_truth *lab_truth_new(struct lab_net *net, uint32_t probes, uint32_t s
     truth->hop_room = truth->path_room * LAB_TRUTH_PATH_HOPS;
     truth->targets = mem_alloc_array(truth->target_room, sizeof *truth->targets);
     truth->flows = mem_alloc_array(truth->flow_room, sizeof *truth->flows);
-    truth->sessions = mem_alloc_array(LAB_TRUTH_SESSIONS, sizeof *truth->sessions);
     truth->paths = mem_alloc_array(truth->path_room, sizeof *truth->paths);
     truth->hops = mem_alloc_array(truth->hop_room, sizeof *truth->hops);
     index_init(&truth->stream_index, streams);
@@ -257,6 +256,8 @@ static enum lab_kind tcp_kind(struct lab_truth *truth, const struct lab_packet *
     uint32_t seq = (uint32_t)l4[4] << 24 | (uint32_t)l4[5] << 16 | (uint32_t)l4[6] << 8 | l4[7];
     uint32_t size = (uint32_t)(packet->size - packet->l4 - (l4[12] >> 4) * 4), right = seq + size;
     uint32_t slot = (uint32_t)(mix(target, packet->flow) >> 20) & (LAB_TRUTH_SESSIONS - 1);
+    if (!truth->sessions)
+        truth->sessions = mem_alloc_array(LAB_TRUTH_SESSIONS, sizeof *truth->sessions);
     struct lab_session *session = &truth->sessions[slot];
     if ((l4[13] & (LAB_TCP_SYN | LAB_TCP_ACK)) == LAB_TCP_SYN) {
         *session = (struct lab_session){target, packet->flow, seq + 1, true};

@@ -90,7 +90,7 @@ struct lab_truth {
     struct lab_stream *streams;
     struct lab_target *targets;
     struct lab_flow *flows;
-    struct lab_session *sessions;
+    struct lab_session *sessions; /* NULL until the first segment */
     struct lab_truth_path *paths;
     struct lab_hop *hops;
     uint32_t probe_count, stream_count, target_count, flow_count, path_count, hop_count;
