@@ -152,6 +152,9 @@ static void take_probe(struct world *world, const struct probe_io_packet *packet
         memcpy(icmp + 28, packet->bytes, 8);
         struct probe_io_packet from = *packet;
         from.protocol = IPPROTO_ICMP;
+        uint16_t sum = (uint16_t)~packet_fold(packet_sum(icmp, sizeof icmp, 0));
+        icmp[2] = (uint8_t)(sum >> 8);
+        icmp[3] = (uint8_t)sum;
         fake_bytes(world->fake, &from, icmp, sizeof icmp, RTT_NS);
         world->left = world->right = end; /* one hole is enough for the others */
         return;
