@@ -32,9 +32,9 @@ all() { # GOAL_P99 GOAL_P999
     try oculi "$bench/engine_bench" ping $target 1 1000 200 --list
     try scamper scamper -p 1000 -O json -I "ping -c 60 -i 0.1 $target"
     try fping fping -c 500 -p 10 -t 500 $target
-    try ping ping -n -c 500 -i 0.01 $target
-    try mtr mtr --raw -n -f 2 -m 2 -i 0.01 -c 500 $target
-    try hping3 hping3 -1 -n -c 300 -i u10000 $target
+    try ping ping -n -c 300 -i 0.01 $target
+    try mtr mtr --raw -n -f 2 -m 2 -i 0.01 -c 300 $target
+    try hping3 hping3 -1 -n -c 200 -i u10000 $target
     record "error of the round trip time, p99, $how core" us 5 "$oculi_p99" - "scamper=$scamper_p99" "fping=$fping_p99" \
         "ping=$ping_p99" "mtr=$mtr_p99" "hping3=$hping3_p99"
     record "error of the round trip time, p99.9, $how core" us 20 "$oculi_p999" - "fping=$fping_p999" "ping=$ping_p999" \

@@ -22,7 +22,7 @@ link r3 r4 delay 2ms
 link r4 r5 delay 2ms
 LAB
 lab() { # OPTIONS... -- what to measure
-    "$build/oculi-lab" run "$scenario" --prefix oc-bench "$@"
+    "$build/oculi-lab" run "$scenario" --prefix "${OCULI_BENCH_PREFIX:-oc-bench}" "$@"
 }
 echo "20 ms, 1000 echoes/s:"
 lab -- "$build/bench/lab_bench" exact 198.18.32.1 20000 5000 1000

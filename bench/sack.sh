@@ -29,10 +29,10 @@ judge() { # NAME FILE
               printf "n=%d p50=%.1f worst=%.1f", n, d[int((n + 1) / 2)], worst }' "$2")"
     printf '%-58s n %2d   p50 %+8.1f   worst %8.1f us\n' "$1" "$n" "$p50" "$worst"
 }
-least_of() { # NAME VARIABLE COMMAND...: of three runs that in which the line was the least late
+least_of() { # NAME VARIABLE COMMAND...: of five runs that in which the line was the least late
     name=$1 variable=$2 best=
     shift 2
-    for round in 1 2 3; do
+    for round in 1 2 3 4 5; do
         on_core "$@" >"$work/said" || true
         judge "$name" "$work/said"
         least best "$worst"

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common"
 target=198.18.64.1
 spend() { # COMMAND...: the cheapest of some runs; sets wall_s, cpu_s, tx
-    eval "$(in_lab "$bench/spend_bench" --cpu 0 --interface lab0 --repeat ${runs:-3} --output "$work/said" -- "$@")"
+    eval "$(in_lab "$bench/spend_bench" --cpu 0 --interface lab0 --repeat ${runs:-2} --output "$work/said" -- "$@")"
     note_others
 }
 member() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p" "$work/said"; }
@@ -43,7 +43,7 @@ all() { # FLOWS RTT_MS GOAL_KNOWN GOAL_UNKNOWN
     many "$1" "mtr -n -c1 -r $target" >"$work/run"
     runs=1
     peer mtr_icmp sh "$work/run"
-    runs=3
+    runs=2
     peers="traceroute=$traceroute scamper=$scamper mtr=$mtr"
     record "$1 traces of 15 hops at $2 ms, distance known" ms "$3" "$known_icmp" "$2" $peers
     record "$1 traces of 15 hops at $2 ms, distance not known" ms "$4" "$unknown_icmp" "$2" $peers
@@ -63,6 +63,7 @@ echo "oculi: $ours us a trace, $(calc "$tx / 1500" 1) packets of each, $(member 
 spend "$bench/engine_bench" trace $target 500 3 --distance 15
 known=$(calc "$cpu_s * 1e6 / 1500" 1)
 echo "oculi, distance known: $known us a trace, $(calc "$tx / 1500" 1) packets of each, $(member wallS) s"
+runs=1
 addresses 1500 64 | sed 's/^/trace -P icmp-paris -q 1 /' >"$work/commands"
 spend scamper -p 10000 -w 2000 -O warts -o "$work/warts" -O cmdfile -f "$work/commands"
 scamper=$(calc "$cpu_s * 1e6 / 1500" 1)
