@@ -419,7 +419,7 @@ function start(session: Session): void {
     await page.getByRole('button', { name: 'Start the test' }).click();
     await page.waitForURL(/\/views\/9/);
     const made = session.mock.world.tests.at(-1);
-    equal([made?.server, made?.protocol, made?.agents?.length], ['app.example.net', 'icmp', 2], 'test');
+    equal([made?.server, made?.protocol, made?.agents?.length], ['app.example.net:8443', 'tcp', 2], 'test');
   });
   check('steps of the first run can be skipped', async () => {
     session.mock.mode = 'empty';

@@ -141,7 +141,7 @@ export function serverChecks(session: Session, build: string, dist: string): () 
     await page.getByLabel('Target').fill('bad name!');
     await page.getByRole('button', { name: 'Create the test' }).click();
     await page.locator('[data-field=server] [role=alert]').waitFor();
-    await page.getByLabel('Target').fill('a.example:443');
+    await page.getByLabel('Target').fill('a.example:70000');
     await page.getByRole('button', { name: 'Create the test' }).click();
     await page.locator('[data-field=server] [role=alert]', { hasText: /port/i }).waitFor();
     session.expectQuiet();

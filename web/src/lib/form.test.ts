@@ -12,7 +12,7 @@ describe('settings form', () => {
     expect(names).toContain('server');
     expect(names).toContain('numPathTraces');
     expect(names).not.toContain('dscp'); /* read-only */
-    expect(names).not.toContain('bandwidthMeasurements'); /* without effect */
+    expect(names).not.toContain('bgpMeasurements'); /* without effect */
   });
   it('starts from the presets and makes round trips', () => {
     const draft = draftOf(fields);
