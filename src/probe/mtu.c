@@ -17,7 +17,7 @@
 #define PROBE_TTL 64u
 #define WALK_TTLS 32u
 #define WALK_ATTEMPTS 2u
-#define MAX_SENT 128u
+#define MAX_SENT 192u
 #define PAYLOAD_BYTES 8u
 
 /* Of Ethernet, with PPPoE, IP in IP, GRE, IPsec, VXLAN, WireGuard, LTE, clouds...; of jumbo frames, FDDI, and the rest. */
@@ -207,6 +207,25 @@ static void walked(struct probe_mtu *mtu, const struct probe_answer *answer)
     mtu->result->black_hole_after = answer->packet->src;
 }
 
+/* A packet of a size that was held for too large has arrived: chance had taken those before it. Back to the search. */
+static void refute(struct probe_mtu *mtu)
+{
+    uint16_t told = mtu->result->told;
+    mtu->state = STATE_SEARCHING;
+    mtu->bad = (uint16_t)((told >= mtu->silent ? told : mtu->settings.max_bytes) + 1);
+    mtu->good = mtu->silent;
+    mtu->silent = 0;
+    mtu->is_usual_done = false;
+    mtu->hint = (uint16_t)(mtu->bad - 1);
+    mtu->large.size = 0;
+    mtu->walk_sent = 0;
+    mtu->walk_ns = 0;
+    mtu->result->is_limit = mtu->bad <= mtu->settings.max_bytes;
+    mtu->result->is_black_hole = false;
+    mtu->result->black_hole_ttl = 0;
+    mtu->result->black_hole_after = (union sock_addr){0};
+}
+
 /* --- steps -------------------------------------------------------------------------------------------------------- */
 
 /* True when the search is over. */
@@ -265,12 +284,15 @@ static void step_answer(struct probe_mtu *mtu, const struct probe_answer *answer
     int family = mtu->settings.dst.sa.sa_family;
     int64_t rtt = answer->packet->rx_ns - mtu->tx_ns[answer->offset];
     round_wake_at(&mtu->round, 0);
-    if (mtu->state == STATE_WALKING) {
-        walked(mtu, answer);
-        return;
-    }
     bool is_arrival = answer->kind == PACKET_ECHO_REPLY || answer->tcp || answer->udp ||
                       (sock_same_ip(&answer->packet->src, &mtu->settings.dst) && answer->kind != PACKET_TOO_BIG);
+    if (mtu->state == STATE_WALKING) {
+        if (is_arrival && size == mtu->silent)
+            refute(mtu);
+        else
+            walked(mtu, answer);
+        return;
+    }
     if (is_arrival) {
         mtu->rtt_ns = rtt > mtu->rtt_ns ? rtt : mtu->rtt_ns;
         note_good(mtu, size);

@@ -6,7 +6,8 @@
  * is searched: first among the sizes that links and tunnels usually have (RFC 1191 section 7.1 and its like), then
  * between two of them, as RFC 4821 and RFC 8899 do. A size counts as too large only when three probes of it vanished
  * while a small one was answered. Then packets of that size are sent along the path with small TTLs: the last router
- * that answers one stands before the black hole.
+ * that answers one stands before the black hole. Those with larger TTLs put the verdict to the test: when one of them
+ * arrives, it was loss that took the three, and the search goes on.
  *
  * An echo reply is as long as its request, so that ICMP measures the smaller MTU of both directions; TCP and UDP that
  * of the way out.
