@@ -24,6 +24,7 @@
 #define RESOLUTION 0.05              /* of the available bandwidth, by the capacity */
 #define MOST_LOSS 0.1                /* of a stream that is not too fast */
 #define STAMP_NS 2000.0              /* error of the distance of two stamps */
+#define DOUBT 0.2                    /* error of a capacity that no pair agrees on, by the capacity */
 #define SPREAD 1.5                   /* arrivals further apart than that by what they left tell of a link */
 #define NOISE_NS (50 * CLOCK_US)
 #define ANSWER_NS (150 * CLOCK_MS)   /* for an answer, beyond two round trip times */
@@ -154,7 +155,9 @@ static bool find_capacity(struct probe_train *train)
         return false;
     }
     result->capacity_bps = bits(train) * 1e9 / mode.out_ns;
-    result->capacity_error_bps = result->capacity_bps * (mode.spread_ns + STAMP_NS) / mode.out_ns;
+    /* A mode that few agree on may be one that other traffic has made. */
+    double doubt = DOUBT * (1 - (double)mode.count / (double)count);
+    result->capacity_error_bps = result->capacity_bps * ((mode.spread_ns + STAMP_NS) / mode.out_ns + doubt);
     result->status = mode.out_ns < SPREAD * mode.in_ns ? PROBE_TRAIN_TOO_FAST : PROBE_TRAIN_OK;
     return result->status == PROBE_TRAIN_OK;
 }
