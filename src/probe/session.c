@@ -11,6 +11,7 @@
 #define MSS6 1440u
 #define SCALE 7u
 #define SYN_WINDOW 64240u
+#define NUDGE_REACH 1024u /* a block about a nudge begins so near before the hole; others are of shifted numbers */
 #define WINDOW (SYN_WINDOW >> SCALE)
 #define NUDGE_FIRST 3u         /* after this many probes: the first three are answered at once, and they make sure that
                                   a target which waits for data before it opens the session has opened it */
@@ -320,7 +321,7 @@ static enum session_news take_blocks(struct session *session, const struct packe
 {
     uint32_t hole = session->flow.match.base + 1, fresh = SESSION_PROBES;
     struct range ranges[PACKET_MAX_SACKS];
-    bool is_nudge = (int32_t)(tcp->sacks[0].right - hole) <= 0 && (int32_t)(tcp->sacks[0].left - hole) < 0;
+    bool is_nudge = (int32_t)(tcp->sacks[0].right - hole) <= 0 && hole - tcp->sacks[0].left - 1 < NUDGE_REACH;
     uint32_t count = 0;
     for (uint32_t i = is_nudge ? 1 : 0; i < tcp->sack_count; i++) {
         if (!read_block(session, tcp->sacks[i].left, tcp->sacks[i].right, &ranges[count])) {
@@ -329,6 +330,7 @@ static enum session_news take_blocks(struct session *session, const struct packe
         }
         count++;
     }
+    session->plain_acks += count == 0 && !is_nudge && tcp->payload_size == 0; /* such blocks are as good as none */
     for (uint32_t i = 0; i < count; i++) {
         uint32_t latest = note_arrived(session, ranges[i]);
         fresh = i == 0 ? latest : fresh;

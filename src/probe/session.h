@@ -62,7 +62,7 @@ struct session {
     bool has_timestamps;
     bool has_odd_blocks;      /* blocks came that name what was never sent: something on the way rewrites sequence numbers
                                  but not those */
-    uint32_t plain_acks;      /* acknowledgements that came without any block though probes were out */
+    uint32_t plain_acks;      /* acknowledgements that came without any block that is ours though probes were out */
     uint32_t tries;           /* SYNs sent */
     int64_t syn_tx_ns[SESSION_TRIES];
     int sys_errno;            /* why our kernel did not take a SYN */

@@ -24,6 +24,7 @@ struct oddity {
     uint32_t banner;       /* bytes it sends after the handshake */
     uint32_t fin_after, rst_after; /* probes */
     uint32_t stray_after;  /* probes: then a RST outside the window, and an acknowledgement of what was never sent */
+    bool is_forced;        /* the test wants SACK whatever comes */
     uint32_t shift;        /* of the numbers in SACK blocks */
     uint32_t old_acks;     /* SYNs answered by the acknowledgement of an older session */
     uint32_t error_at;     /* 1 + probe that a router answers */
@@ -226,6 +227,7 @@ static void open_world(struct world *world, const struct oddity *odd)
     probe_ping_defaults(&world->settings);
     world->settings.protocol = PROBE_TCP;
     world->settings.mode = PROBE_PING_SACK;
+    world->settings.is_forced = odd->is_forced;
     assert_int_equal(sock_parse_ip("192.0.2.1", &world->settings.dst), 0);
     sock_set_port(&world->settings.dst, 443);
 }
@@ -364,6 +366,21 @@ static void blocks_of_other_numbers(void **state)
     close_world(&world);
 }
 
+/* Forced, too, it is no loss: whatever the shift, forwards or back. */
+static void blocks_of_other_numbers_though_forced(void **state)
+{
+    (void)state;
+    static const uint32_t shifts[] = {1000000, 0xfff00000, 0x7fffff00, 0x80001000, 5000, 0xffffe000};
+    for (size_t i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
+        struct world world;
+        const struct probe_ping_result *result = run(&world, &(struct oddity){.shift = shifts[i], .is_forced = true});
+        assert_int_equal(result->session, PROBE_SESSION_NO_SACK);
+        assert_true(result->has_odd_blocks);
+        assert_int_equal(result->received, 0);
+        close_world(&world);
+    }
+}
+
 static void a_router_answers_a_probe(void **state)
 {
     (void)state;
@@ -463,7 +480,7 @@ int main(void)
         cmocka_unit_test(handshakes_that_are_odd),
         cmocka_unit_test(strays_do_no_harm),
         cmocka_unit_test(resets_and_closing_end_it),
-        cmocka_unit_test(blocks_of_other_numbers),
+        cmocka_unit_test(blocks_of_other_numbers), cmocka_unit_test(blocks_of_other_numbers_though_forced),
         cmocka_unit_test(a_router_answers_a_probe),
         cmocka_unit_test(a_full_transmit_buffer),
         cmocka_unit_test(a_kernel_that_refuses),
