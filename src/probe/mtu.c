@@ -410,7 +410,10 @@ int probe_mtu_start(struct probe_engine *engine, const struct probe_mtu_settings
 
 void probe_mtu_finish(struct probe_mtu *mtu)
 {
-    mtu->result->is_limit = false;
+    if (mtu->state == STATE_SEARCHING) {
+        mtu->good = 0; /* what arrived so far is no limit */
+        mtu->result->is_limit = false;
+    }
     end(mtu);
 }
 

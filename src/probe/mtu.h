@@ -62,7 +62,7 @@ void probe_mtu_defaults(struct probe_mtu_settings *settings);
 int probe_mtu_start(struct probe_engine *engine, const struct probe_mtu_settings *settings, struct arena *arena,
                     probe_mtu_fn *done, void *user, struct probe_mtu **ret_mtu, struct error *err);
 
-/* Ends it with what it has: the largest size that arrived so far, is_limit false; done is called from within. */
+/* Ends it: a search that is not over knows no MTU, only where a black hole is may be left open. done is called from within. */
 void probe_mtu_finish(struct probe_mtu *mtu);
 
 /* Forgets it: done is not called. */

@@ -38,6 +38,10 @@ static int open_one(int family, int protocol, int *ret_fd, struct error *err)
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     size = PROBE_SNDBUF_BYTES;
+    /* The interface alone limits the size: what the kernel has learned of a path from errors must refuse no probe. */
+    int probing = family == AF_INET6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
+    (void)setsockopt(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                     family == AF_INET6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &probing, sizeof probing);
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     return 0;
