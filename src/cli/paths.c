@@ -99,6 +99,7 @@ static void fill(struct session *session, const struct probe_exhaustive_result *
         record->port = session->host.port;
     if (result)
         paths_record_fill(result, session->probing.names, session->geo, arena, record);
+    record->is_strict = session->options.is_strict;
     if (session->host.error)
         record->error_details = session->host.error;
 }

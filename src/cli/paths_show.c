@@ -80,6 +80,8 @@ static const struct field record_fields[] = {
     FIELD_ENUM(struct paths_record, end, "end", measure_path_end_words, (),
                "How a path ends that reached the target, or any when none did"),
     FIELD_BOOL(struct paths_record, is_complete, "complete", (.preset = "false"), "Every distance was tested so far"),
+    FIELD_BOOL(struct paths_record, is_strict, "strict", (.preset = "false"),
+               "Every router was tested by itself; else the routers of a stage are taken to share their next hops"),
     FIELD_BOOL(struct paths_record, is_cut, "cut", (.preset = "false"), "A limit of probes, flows or time ended it"),
     FIELD_BOOL(struct paths_record, has_more_paths, "morePaths", (.preset = "false"),
                "There are more distinct paths than are told"),
@@ -322,7 +324,8 @@ void paths_show_end(const struct paths_record *record, struct buf *buf)
     if (!isnan(record->duration))
         buf_printf(buf, " in %.3f s", record->duration / 1e3);
     if (record->is_complete)
-        buf_printf(buf, "; none is missed, with %g %% confidence\n", record->confidence);
+        buf_printf(buf, "; none is missed, with %g %% confidence%s\n", record->confidence,
+                   record->is_strict ? "" : " where the routers of a stage share their next hops (else: --strict)");
     else
         buf_printf(buf, "; %s\n", record->is_cut ? "a limit ended the search: there may be more" : "there may be more");
 }

@@ -45,7 +45,7 @@ struct paths_record {
     int protocol; /* enum probe_protocol */
     int32_t port;
     double confidence; /* % */
-    bool is_complete, is_cut, has_more_paths;
+    bool is_complete, is_strict, is_cut, has_more_paths;
     int end; /* enum measure_path_end: of a path that reached the target, else of any */
     int32_t interfaces, links, flows, sent, path_sent;
     double duration; /* ms, of the search */
