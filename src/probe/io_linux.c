@@ -43,7 +43,10 @@
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
 #endif
+#define MEMINFO_ALLOCATED 0 /* SK_MEMINFO_RMEM_ALLOC of linux/sock_diag.h */
+#define MEMINFO_BUFFER 1    /* SK_MEMINFO_RCVBUF */
 #define MEMINFO_DROPS 8 /* SK_MEMINFO_DROPS of linux/sock_diag.h */
+#define PACKET_MEMORY 20480u /* that a packet takes of a receive buffer at most, at 9000 bytes */
 #define MEMINFO_COUNT 9
 
 #define BATCH 64u
@@ -75,6 +78,7 @@ struct ear {
     int64_t last_send_ns; /* of what may be answered here */
     uint64_t dropped;
     uint32_t drop_counter; /* the kernel's, which wraps */
+    uint32_t drained;      /* packets read since that was looked at */
 };
 
 struct io_linux {
@@ -553,6 +557,7 @@ static size_t linux_receive(struct probe_io *io, struct probe_io_reply *out, siz
         int n = recvmmsg(ear->fd, self->messages, asked, MSG_DONTWAIT, NULL);
         if (n <= 0)
             continue;
+        ear->drained += (uint32_t)n;
         int64_t now = read_clocks(self);
         size_t count = 0;
         for (unsigned i = 0; i < (unsigned)n; i++) {
@@ -578,7 +583,12 @@ static uint64_t linux_dropped(struct probe_io *io)
         uint32_t info[MEMINFO_COUNT] = {0};
         socklen_t size = sizeof info;
         if (ear->fd >= 0 && !ear->is_deaf && getsockopt(ear->fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0) {
-            ear->dropped += info[MEMINFO_DROPS] - ear->drop_counter;
+            /* Raw sockets of IPv6 count packets with a wrong checksum, too, which the network damaged: where the buffer
+             * cannot have been full since the last look it was those. */
+            uint64_t most = info[MEMINFO_ALLOCATED] + (uint64_t)ear->drained * PACKET_MEMORY;
+            if (ear->family == AF_INET || most >= info[MEMINFO_BUFFER])
+                ear->dropped += info[MEMINFO_DROPS] - ear->drop_counter;
+            ear->drained = 0;
             ear->drop_counter = info[MEMINFO_DROPS];
         }
         sum += ear->dropped;
