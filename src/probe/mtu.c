@@ -53,6 +53,9 @@ struct probe_mtu {
     uint32_t sent;
     uint16_t *sizes;      /* by number of the probe, in the arena */
     int64_t *tx_ns;
+    bool *stamped;        /* its transmit stamp came: it has left this host */
+    bool has_stamps;
+    bool is_doubtful;     /* a size counts as too large although not all its probes have left this host */
     uint32_t walk_first;  /* number of the first probe of the walk */
     uint32_t walk_sent;
     int64_t walk_ns;
@@ -87,6 +90,12 @@ static void end(struct probe_mtu *mtu)
     struct probe_mtu_result *result = mtu->result;
     probe_mtu_fn *done = mtu->done;
     void *user = mtu->user;
+    if (mtu->is_doubtful) { /* this host dropped probes itself: nothing can be said */
+        mtu->good = 0;
+        result->is_limit = result->is_black_hole = false;
+        result->black_hole_ttl = 0;
+        result->black_hole_after = (union sock_addr){0};
+    }
     result->mtu = mtu->good;
     result->sent = mtu->sent;
     result->end_ns = probe_engine_mono_ns(mtu->round.engine);
@@ -228,13 +237,25 @@ static void refute(struct probe_mtu *mtu)
 
 /* --- steps -------------------------------------------------------------------------------------------------------- */
 
+/* All probes of that size. */
+static bool has_left(const struct probe_mtu *mtu, uint16_t size)
+{
+    for (uint32_t i = 0; mtu->has_stamps && i < mtu->sent; i++) {
+        if (mtu->sizes[i] == size && !mtu->stamped[i])
+            return false;
+    }
+    return true;
+}
+
 /* True when the search is over. */
 static bool search(struct probe_mtu *mtu, int64_t now, int64_t *ret_due)
 {
     if (is_given_up(mtu, &mtu->small, now))
         return true; /* not even that arrives: nothing can be said */
-    if (mtu->good && is_given_up(mtu, &mtu->large, now))
+    if (mtu->good && is_given_up(mtu, &mtu->large, now)) {
+        mtu->is_doubtful |= !has_left(mtu, mtu->large.size);
         note_bad(mtu, mtu->large.size, true);
+    }
     if (mtu->sent + 2 * ATTEMPTS >= MAX_SENT)
         return true;
     if (mtu->good && mtu->good + 1 >= mtu->bad)
@@ -325,8 +346,11 @@ static void step(struct probe_round *round, const struct probe_event *event)
     case PROBE_EVENT_TIMER:
         step_timer(mtu, event->at_ns);
         break;
-    case PROBE_EVENT_SENT:
     case PROBE_EVENT_STAMP:
+        mtu->stamped[event->probe] = mtu->has_stamps = true;
+        mtu->tx_ns[event->probe] = event->at_ns;
+        break;
+    case PROBE_EVENT_SENT:
         mtu->tx_ns[event->probe] = event->at_ns;
         break;
     case PROBE_EVENT_REFUSED:
@@ -382,7 +406,8 @@ int probe_mtu_start(struct probe_engine *engine, const struct probe_mtu_settings
     struct probe_mtu_result *result = arena_alloc(arena, sizeof *result);
     uint16_t *sizes = arena_alloc_array(arena, MAX_SENT, sizeof *sizes);
     int64_t *tx_ns = arena_alloc_array(arena, MAX_SENT, sizeof *tx_ns);
-    if (!result || !sizes || !tx_ns)
+    bool *stamped = arena_alloc_array(arena, MAX_SENT, sizeof *stamped);
+    if (!result || !sizes || !tx_ns || !stamped)
         return error_set(err, E_LIMIT, "", "no memory left for the round");
     struct probe_mtu *mtu = round_new(engine, WALK_TTLS * WALK_ATTEMPTS, step, err);
     if (!mtu)
@@ -394,6 +419,7 @@ int probe_mtu_start(struct probe_engine *engine, const struct probe_mtu_settings
     mtu->result = result;
     mtu->sizes = sizes;
     mtu->tx_ns = tx_ns;
+    mtu->stamped = stamped;
     result->start_ns = probe_engine_mono_ns(engine);
     result->start_wall_ns = probe_engine_wall_ns(engine);
     mtu->bad = (uint16_t)(settings->max_bytes + 1);

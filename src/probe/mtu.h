@@ -41,7 +41,7 @@ struct probe_mtu_settings {
 
 struct probe_mtu_result {
     int64_t start_ns, start_wall_ns, end_ns; /* start and end on the monotonic clock */
-    uint16_t mtu;              /* bytes, IP header included; 0 = unknown: nobody answers */
+    uint16_t mtu;              /* bytes, IP header included; 0 = unknown: nobody answers, or this host dropped probes */
     bool is_limit;             /* larger packets do not arrive; false = max_bytes did */
     bool is_local;             /* it is this host's own interface that takes no larger ones */
     bool is_black_hole;        /* packets of some size vanish, and nobody says so */
