@@ -303,19 +303,6 @@ void packet_put_echo(int family, uint16_t id, uint16_t seq, uint16_t checksum,
     write16(out + 6, seq);
 }
 
-size_t packet_build_echo(int family, uint16_t id, uint16_t seq, const void *payload, size_t payload_size,
-                         uint8_t out[static PACKET_MAX_BYTES])
-{
-    size_t size = PACKET_ICMP_HEADER_BYTES + payload_size;
-    assert(size <= PACKET_MAX_BYTES);
-    packet_put_echo(family, id, seq, 0, out);
-    if (payload_size > 0)
-        memcpy(out + PACKET_ICMP_HEADER_BYTES, payload, payload_size);
-    if (family != AF_INET6)
-        write16(out + 2, (uint16_t)~packet_fold(packet_sum(out, size, 0)));
-    return size;
-}
-
 /* --- TCP and UDP -------------------------------------------------------------------------------------------------- */
 
 enum { OPTION_END, OPTION_NOTHING, OPTION_MSS, OPTION_SCALE, OPTION_SACK_PERMITTED, OPTION_SACK, OPTION_TIMESTAMPS = 8 };

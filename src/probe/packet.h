@@ -131,13 +131,6 @@ bool packet_is_prohibited(int family, const struct packet_icmp *icmp);
 /* The host that says so is there, only its port or protocol is not: IPv4 codes 2, 3; IPv6 code 4. */
 bool packet_is_port_unreachable(int family, const struct packet_icmp *icmp);
 
-/*
- * Writes an echo request, returns its size: 8 + payload_size. The checksum is filled in for IPv4; for IPv6 it is left
- * to packet_put_checksum, since it covers the addresses. payload is copied.
- */
-size_t packet_build_echo(int family, uint16_t id, uint16_t seq, const void *payload, size_t payload_size,
-                         uint8_t out[static PACKET_MAX_BYTES]);
-
 /* Writes the header of an echo request in front of a payload that is already in place, with this checksum. */
 void packet_put_echo(int family, uint16_t id, uint16_t seq, uint16_t checksum,
                      uint8_t out[static PACKET_ICMP_HEADER_BYTES]);

@@ -181,6 +181,10 @@ static bool advance(struct probe_trace *trace, struct trace_flow *flow, int64_t 
         flow->is_over = false;
         return true;
     }
+    if (flow->is_dead) {
+        flow->is_over = true;
+        return true;
+    }
     expire(trace, flow, now, ret_due);
     uint32_t goal = goal_of(trace, flow);
     make_room(trace, flow, goal);

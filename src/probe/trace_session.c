@@ -37,7 +37,7 @@ static void give_up(struct probe_trace *trace, struct trace_flow *flow)
     flow->session = NULL;
     trace->result->flows[number].is_in_session = false;
     if (trace_open_flow(trace, number, NULL) != 0)
-        flow->is_reset = true; /* no identifier is left: it stays silent */
+        flow->is_dead = true; /* no identifier is left: it stays silent */
 }
 
 bool trace_session_step(struct probe_trace *trace, struct trace_flow *flow, int64_t now, int64_t *ret_due)

@@ -32,6 +32,7 @@ struct trace_flow {
     uint8_t last;       /* highest TTL that was answered */
     uint8_t stop;       /* lowest TTL at which the walk ended; 0 = none */
     bool is_over;       /* nothing more is to be sent or awaited */
+    bool is_dead;       /* nothing can be sent on it */
     bool is_reset;      /* a RST ended its session */
     struct session *session; /* in-session traces: then `flow` is not open; NULL = SYNs, datagrams, echo requests */
     uint16_t *offsets;  /* in-session: of the session's probes, in the order of sending */

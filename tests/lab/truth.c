@@ -291,10 +291,11 @@ static json_t *find_interface(json_t *interfaces, json_t *before, int ttl, const
     return NULL;
 }
 
-/* Where there are more ways than can be listed: every hop is an interface that follows the one before. */
-static void check_by_interfaces(json_t *traces, json_t *target)
+/* Where there are more ways than can be listed: every hop is an interface that follows the one before, up to the target. */
+static void check_by_interfaces(json_t *traces, json_t *target, const char *destination)
 {
     for (size_t t = 0; t < json_array_size(traces); t++) {
+        assert_string_equal(harness_string(json_array_get(traces, t), "oculi.end"), "reached");
         json_t *hops = harness_at(json_array_get(traces, t), "hops"), *before = NULL;
         assert_true(json_array_size(hops) > 0);
         for (size_t i = 0; i < json_array_size(hops); i++) {
@@ -305,6 +306,7 @@ static void check_by_interfaces(json_t *traces, json_t *target)
                 fail_msg("trace %zu: hop %d, %s, does not follow the one before", t + 1, ttl,
                          harness_string(hop, "ipAddress"));
         }
+        assert_string_equal(harness_string(before, "address"), destination);
     }
 }
 
@@ -317,7 +319,7 @@ size_t truth_check_paths(json_t *result, json_t *truth, const char *destination,
     bool is_seen[PATHS_MAX] = {false};
     assert_true(json_array_size(numbers) <= PATHS_MAX);
     if (json_is_false(json_object_get(found, "pathsComplete"))) {
-        check_by_interfaces(traces, found);
+        check_by_interfaces(traces, found, destination);
         return json_array_size(traces);
     }
     for (size_t t = 0; t < json_array_size(traces); t++) {
