@@ -10,6 +10,7 @@
  */
 #include "lab/core.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -58,28 +59,6 @@ struct lab_boxes {
     struct watch *watches; /* by hash; a later connection may take the place of an earlier one */
     uint16_t *ip_ids;      /* of each node: the next */
 };
-
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put16(uint8_t *p, unsigned x)
-{
-    p[0] = (uint8_t)(x >> 8);
-    p[1] = (uint8_t)x;
-}
-
-static void put32(uint8_t *p, uint32_t x)
-{
-    put16(p, x >> 16);
-    put16(p + 2, x & 0xffff);
-}
 
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
@@ -131,7 +110,7 @@ uint32_t lab_box_mappings(const struct lab_boxes *boxes, uint32_t nat)
 static uint8_t *port_of(uint8_t *ip, size_t size, bool is_destination, uint32_t *ret_class)
 {
     size_t l4 = (size_t)(ip[0] & 15) * 4;
-    if (ip[0] >> 4 != 4 || l4 < 20 || size < l4 + 8 || get16(ip + 6) & 0x1fff)
+    if (ip[0] >> 4 != 4 || l4 < 20 || size < l4 + 8 || bytes_get16(ip + 6) & 0x1fff)
         return NULL;
     uint8_t type = ip[l4];
     switch (ip[9]) {
@@ -151,7 +130,7 @@ static uint8_t *port_of(uint8_t *ip, size_t size, bool is_destination, uint32_t 
 
 static uint32_t *head_of(struct nat_now *now, const uint8_t inside[4], uint32_t class, uint16_t port)
 {
-    return &now->heads[mix(mix(get32(inside), class), port) >> 16 & (HEADS - 1)];
+    return &now->heads[mix(mix(bytes_get32(inside), class), port) >> 16 & (HEADS - 1)];
 }
 
 static void forget(struct nat_now *now, uint32_t i)
@@ -214,10 +193,10 @@ static bool leave_nat(struct lab_net *net, const struct lab_box *box, struct lab
             continue;
         uint8_t *port = packet->has_l4 ? port_of(packet->bytes, packet->size, false, &class) : NULL;
         if (port) {
-            uint16_t outside = map_out(nat, net->boxes->nats[i], packet->bytes + 12, class, get16(port), now_ns);
+            uint16_t outside = map_out(nat, net->boxes->nats[i], packet->bytes + 12, class, bytes_get16(port), now_ns);
             if (outside == 0)
                 return false;
-            put16(port, outside);
+            bytes_put16(port, outside);
         }
         memcpy(packet->bytes + 12, lab_addr_bytes(&nat->outside, &size), 4);
         lab_packet_seal(packet);
@@ -230,12 +209,12 @@ static bool leave_nat(struct lab_net *net, const struct lab_box *box, struct lab
 static void replace_word(uint8_t *at, uint16_t value, uint8_t *checksum)
 {
     if (checksum) {
-        uint32_t sum = (uint32_t)(uint16_t)~get16(checksum) + (uint16_t)~get16(at) + value;
+        uint32_t sum = (uint32_t)(uint16_t)~bytes_get16(checksum) + (uint16_t)~bytes_get16(at) + value;
         sum = (sum & 0xffff) + (sum >> 16);
         sum = (sum & 0xffff) + (sum >> 16);
-        put16(checksum, (uint16_t)~sum);
+        bytes_put16(checksum, (uint16_t)~sum);
     }
-    put16(at, value);
+    bytes_put16(at, value);
 }
 
 /* The transport checksum of a quoted IPv4 packet, or NULL when the quotation ends before or there is none. */
@@ -243,7 +222,7 @@ static uint8_t *quoted_checksum(uint8_t *ip, size_t size)
 {
     size_t l4 = (size_t)(ip[0] & 15) * 4;
     size_t at = l4 + (ip[9] == LAB_IPPROTO_TCP ? 16 : ip[9] == LAB_IPPROTO_UDP ? 6 : 2);
-    if (at + 2 > size || (ip[9] == LAB_IPPROTO_UDP && get16(ip + at) == 0))
+    if (at + 2 > size || (ip[9] == LAB_IPPROTO_UDP && bytes_get16(ip + at) == 0))
         return NULL;
     return ip + at;
 }
@@ -258,7 +237,7 @@ static void restore_quote(const struct lab_nat *nat, const struct mapping *map, 
         return;
     for (int i = 0; i < 2; i++) {
         uint8_t *at = quote + 12 + i * 2;
-        uint16_t value = get16(map->inside + i * 2);
+        uint16_t value = bytes_get16(map->inside + i * 2);
         if (quote[9] != LAB_IPPROTO_ICMP && sum) {
             uint8_t before[2] = {at[0], at[1]};
             replace_word(before, value, sum); /* of the pseudo header */
@@ -288,13 +267,13 @@ static void enter_nat(struct lab_packet *packet, const struct lab_nat *nat, stru
     port = is_error ? port_of(quote, quote_size, false, &class) : port_of(ip, packet->size, true, &class);
     if (!port || !lab_packet_is_intact(packet) || (is_error && memcmp(quote + 12, ip + 16, 4) != 0))
         return;
-    struct mapping *map = find_in(nat, now, class, get16(port), now_ns);
+    struct mapping *map = find_in(nat, now, class, bytes_get16(port), now_ns);
     if (!map)
         return;
     if (is_error)
         restore_quote(nat, map, quote, quote_size);
     else
-        put16(port, map->inside_port);
+        bytes_put16(port, map->inside_port);
     memcpy(ip + 16, map->inside, 4);
     lab_packet_seal(packet);
 }
@@ -317,7 +296,7 @@ static uint64_t direction(const struct lab_net *net, uint32_t node, const struct
 {
     uint64_t hash = mix(net->boxes->salt, node);
     hash = mix(mix(hash, lab_addr_hash(from)), lab_addr_hash(to));
-    hash = mix(hash, (uint64_t)get16(from_port) << 16 | get16(to_port));
+    hash = mix(hash, (uint64_t)bytes_get16(from_port) << 16 | bytes_get16(to_port));
     return hash | 1;
 }
 
@@ -350,13 +329,13 @@ static void randomize(struct lab_net *net, const struct lab_box *box, struct lab
 {
     uint8_t *tcp = packet->bytes + packet->l4;
     uint32_t there = shift_of(direction_of(net, packet, false)), back = shift_of(direction_of(net, packet, true));
-    put32(tcp + 4, get32(tcp + 4) + there);
+    bytes_put32(tcp + 4, bytes_get32(tcp + 4) + there);
     if (tcp[13] & LAB_TCP_ACK)
-        put32(tcp + 8, get32(tcp + 8) - back);
+        bytes_put32(tcp + 8, bytes_get32(tcp + 8) - back);
     size_t at = 20;
     for (uint8_t *o; box->sequence == LAB_SEQUENCE_RANDOM && (o = next_option(tcp, &at)) != NULL;)
         for (uint8_t *edge = o + 2; o[0] == 5 && edge + 4 <= o + o[1]; edge += 4)
-            put32(edge, get32(edge) - back);
+            bytes_put32(edge, bytes_get32(edge) - back);
 }
 
 /* The sequence number that an ICMP error to the sender quotes. */
@@ -370,7 +349,7 @@ static void restore_sequence(struct lab_net *net, struct lab_packet *packet)
     uint8_t *tcp = quote + header;
     struct lab_addr from = lab_addr_from(quote + (packet->is_v4 ? 12 : 8), packet->is_v4);
     struct lab_addr to = lab_addr_from(quote + (packet->is_v4 ? 16 : 24), packet->is_v4);
-    uint32_t seq = get32(tcp + 4) - shift_of(direction(net, packet->node, &from, &to, tcp, tcp + 2));
+    uint32_t seq = bytes_get32(tcp + 4) - shift_of(direction(net, packet->node, &from, &to, tcp, tcp + 2));
     sum = size >= header + 18 ? tcp + 16 : NULL;
     replace_word(tcp + 4, (uint16_t)(seq >> 16), sum);
     replace_word(tcp + 6, (uint16_t)seq, sum);
@@ -405,9 +384,9 @@ static bool is_syn_changed(struct lab_net *net, const struct lab_packet *packet,
         return false;
     struct watch *watch = watch_of(net, packet, false, true);
     if (watch->has_isn && now_ns - watch->last_ns <= WATCH_NS)
-        return watch->isn != get32(tcp + 4);
+        return watch->isn != bytes_get32(tcp + 4);
     watch->has_isn = true;
-    watch->isn = get32(tcp + 4);
+    watch->isn = bytes_get32(tcp + 4);
     watch->last_ns = now_ns;
     return false;
 }
@@ -415,7 +394,7 @@ static bool is_syn_changed(struct lab_net *net, const struct lab_packet *packet,
 static bool is_unlucky(struct lab_net *net, const struct lab_box *box, const struct lab_packet *packet)
 {
     const uint8_t *tcp = packet->bytes + packet->l4;
-    uint32_t seq = get32(tcp + 4), size = (uint32_t)(packet->size - packet->l4 - (tcp[12] >> 4) * 4);
+    uint32_t seq = bytes_get32(tcp + 4), size = (uint32_t)(packet->size - packet->l4 - (tcp[12] >> 4) * 4);
     bool is_syn = tcp[13] & LAB_TCP_SYN;
     if (!is_syn && size == 0)
         return false;
@@ -442,8 +421,8 @@ static void edit_options(const struct lab_box *box, struct lab_packet *packet)
                            (o[0] == 5 && box->strip & LAB_STRIP_SACK) || (o[0] == 8 && box->strip & LAB_STRIP_TIMESTAMPS);
         if (is_stripped)
             memset(o, 1, o[1]);
-        else if (o[0] == 2 && o[1] == 4 && box->mss_clamp > 0 && get16(o + 2) > box->mss_clamp)
-            put16(o + 2, box->mss_clamp);
+        else if (o[0] == 2 && o[1] == 4 && box->mss_clamp > 0 && bytes_get16(o + 2) > box->mss_clamp)
+            bytes_put16(o + 2, box->mss_clamp);
     }
 }
 
@@ -502,7 +481,7 @@ static bool pass_splice(struct lab_net *net, struct lab_packet *packet, int64_t 
     uint8_t *tcp = packet->bytes + packet->l4;
     struct splice *there = splice_of(net, packet, false), *back = splice_of(net, packet, true);
     if (there) {
-        put32(tcp + 8, tcp[13] & LAB_TCP_ACK ? get32(tcp + 8) + there->shift : get32(tcp + 8));
+        bytes_put32(tcp + 8, tcp[13] & LAB_TCP_ACK ? bytes_get32(tcp + 8) + there->shift : bytes_get32(tcp + 8));
         lab_packet_seal(packet);
         return there->is_open;
     }
@@ -510,14 +489,14 @@ static bool pass_splice(struct lab_net *net, struct lab_packet *packet, int64_t 
         return true;
     if (!back->is_open && (tcp[13] & (LAB_TCP_SYN | LAB_TCP_ACK)) == (LAB_TCP_SYN | LAB_TCP_ACK)) {
         back->is_open = true;
-        back->shift = get32(tcp + 4) - back->shift;
+        back->shift = bytes_get32(tcp + 4) - back->shift;
         struct lab_tcp_ends ends = lab_packet_turned(packet);
-        struct lab_tcp_header ack = {.seq = back->client_isn + 1, .ack = get32(tcp + 4) + 1, .window = 65535,
+        struct lab_tcp_header ack = {.seq = back->client_isn + 1, .ack = bytes_get32(tcp + 4) + 1, .window = 65535,
                                      .flags = LAB_TCP_ACK};
         send_own(net, packet->node, &ends, &ack, now_ns);
         return false;
     }
-    put32(tcp + 4, get32(tcp + 4) - back->shift);
+    bytes_put32(tcp + 4, bytes_get32(tcp + 4) - back->shift);
     lab_packet_seal(packet);
     return true;
 }

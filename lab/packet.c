@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 const char *const lab_reason_names[LAB_REASON_COUNT] = {
     [LAB_REASON_NONE] = "none",
     [LAB_REASON_LOSS] = "loss",
@@ -27,28 +29,6 @@ const char *const lab_reason_names[LAB_REASON_COUNT] = {
     [LAB_REASON_NO_BUFFER] = "no-buffer",
     [LAB_REASON_CONSUMED] = "consumed",
 };
-
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put16(uint8_t *p, unsigned x)
-{
-    p[0] = (uint8_t)(x >> 8);
-    p[1] = (uint8_t)x;
-}
-
-static void put32(uint8_t *p, uint32_t x)
-{
-    put16(p, x >> 16);
-    put16(p + 2, x & 0xffff);
-}
 
 /* --- checksums -------------------------------------------------------------------------------------------------- */
 
@@ -78,7 +58,7 @@ static uint16_t fold(uint64_t sum)
     uint16_t folded = (uint16_t)sum;
     uint8_t order[2];
     memcpy(order, &folded, 2);
-    return get16(order);
+    return bytes_get16(order);
 }
 
 uint16_t lab_checksum(const void *bytes, size_t size, uint32_t sum)
@@ -114,7 +94,7 @@ bool lab_packet_is_intact(const struct lab_packet *packet)
         return true;
     switch (packet->protocol) {
     case LAB_IPPROTO_UDP:
-        if (packet->is_v4 && get16(packet->bytes + packet->l4 + 6) == 0)
+        if (packet->is_v4 && bytes_get16(packet->bytes + packet->l4 + 6) == 0)
             return true;
         break;
     case LAB_IPPROTO_ICMP:
@@ -132,14 +112,14 @@ bool lab_packet_is_intact(const struct lab_packet *packet)
 static bool parse_v4(struct lab_packet *packet, size_t size)
 {
     const uint8_t *ip = packet->bytes;
-    size_t header = (size_t)(ip[0] & 15) * 4, total = get16(ip + 2);
+    size_t header = (size_t)(ip[0] & 15) * 4, total = bytes_get16(ip + 2);
     if (size < 20 || header < 20 || total < header || total > size)
         return false;
     packet->is_v4 = true;
     packet->size = (uint16_t)total;
     packet->l4 = (uint16_t)header;
     packet->protocol = ip[9];
-    packet->is_fragment = (get16(ip + 6) & 0x3fff) != 0;
+    packet->is_fragment = (bytes_get16(ip + 6) & 0x3fff) != 0;
     packet->src = lab_addr_from(ip + 12, true);
     packet->dst = lab_addr_from(ip + 16, true);
     return true;
@@ -148,10 +128,10 @@ static bool parse_v4(struct lab_packet *packet, size_t size)
 static bool parse_v6(struct lab_packet *packet, size_t size)
 {
     const uint8_t *ip = packet->bytes;
-    if (size < 40 || (size_t)get16(ip + 4) + 40 > size)
+    if (size < 40 || (size_t)bytes_get16(ip + 4) + 40 > size)
         return false;
     packet->is_v4 = false;
-    packet->size = (uint16_t)(get16(ip + 4) + 40);
+    packet->size = (uint16_t)(bytes_get16(ip + 4) + 40);
     packet->l4 = 40;
     packet->protocol = ip[6];
     packet->is_fragment = ip[6] == 44;
@@ -172,7 +152,7 @@ static bool is_l4_whole(const struct lab_packet *packet)
     case LAB_IPPROTO_ICMP6:
         return !packet->is_v4 && size >= 8;
     case LAB_IPPROTO_UDP:
-        return size >= 8 && get16(l4 + 4) == size;
+        return size >= 8 && bytes_get16(l4 + 4) == size;
     case LAB_IPPROTO_TCP:
         return size >= 20 && (l4[12] >> 4) >= 5 && (size_t)(l4[12] >> 4) * 4 <= size;
     default:
@@ -195,9 +175,9 @@ static uint32_t flow_hash(const struct lab_packet *packet)
     uint32_t hash = mix((uint32_t)src, (uint32_t)(dst >> 7));
     hash = mix(hash, packet->protocol);
     if (!packet->is_fragment && packet->size >= packet->l4 + 4)
-        hash = mix(hash, get32(packet->bytes + packet->l4));
+        hash = mix(hash, bytes_get32(packet->bytes + packet->l4));
     if (!packet->is_v4)
-        hash = mix(hash, get32(packet->bytes) & 0xfffff);
+        hash = mix(hash, bytes_get32(packet->bytes) & 0xfffff);
     return hash;
 }
 
@@ -223,11 +203,11 @@ uint8_t lab_packet_ttl(const struct lab_packet *packet)
 static void replace_word(struct lab_packet *packet, size_t at, uint16_t value)
 {
     uint8_t *ip = packet->bytes;
-    uint32_t sum = (uint32_t)(uint16_t)~get16(ip + 10) + (uint16_t)~get16(ip + at) + value;
+    uint32_t sum = (uint32_t)(uint16_t)~bytes_get16(ip + 10) + (uint16_t)~bytes_get16(ip + at) + value;
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
-    put16(ip + at, value);
-    put16(ip + 10, (uint16_t)~sum);
+    bytes_put16(ip + at, value);
+    bytes_put16(ip + 10, (uint16_t)~sum);
 }
 
 void lab_packet_set_ttl(struct lab_packet *packet, uint8_t ttl)
@@ -244,7 +224,7 @@ void lab_packet_set_dscp(struct lab_packet *packet, uint8_t dscp)
     if (packet->is_v4)
         replace_word(packet, 0, (uint16_t)(ip[0] << 8 | dscp << 2 | (ip[1] & 3)));
     else
-        put16(ip, (get16(ip) & 0xf03fu) | (unsigned)dscp << 6);
+        bytes_put16(ip, (bytes_get16(ip) & 0xf03fu) | (unsigned)dscp << 6);
 }
 
 void lab_packet_set_ecn(struct lab_packet *packet, uint8_t ecn)
@@ -253,7 +233,7 @@ void lab_packet_set_ecn(struct lab_packet *packet, uint8_t ecn)
     if (packet->is_v4)
         replace_word(packet, 0, (uint16_t)(ip[0] << 8 | (ip[1] & 0xfc) | ecn));
     else
-        put16(ip, (get16(ip) & 0xffcfu) | (unsigned)ecn << 4);
+        bytes_put16(ip, (bytes_get16(ip) & 0xffcfu) | (unsigned)ecn << 4);
 }
 
 void lab_packet_set_ip_id(struct lab_packet *packet, uint16_t id)
@@ -267,16 +247,16 @@ void lab_packet_seal(struct lab_packet *packet)
     uint8_t *ip = packet->bytes, *l4 = ip + packet->l4;
     size_t at = packet->protocol == LAB_IPPROTO_TCP ? 16 : packet->protocol == LAB_IPPROTO_UDP ? 6 : 2;
     if (packet->is_v4) {
-        put16(ip + 10, 0);
-        put16(ip + 10, lab_checksum(ip, packet->l4, 0));
+        bytes_put16(ip + 10, 0);
+        bytes_put16(ip + 10, lab_checksum(ip, packet->l4, 0));
     }
     bool is_read = lab_packet_parse(packet, packet->size);
     assert(is_read);
-    if (!packet->has_l4 || (packet->protocol == LAB_IPPROTO_UDP && packet->is_v4 && get16(l4 + 6) == 0))
+    if (!packet->has_l4 || (packet->protocol == LAB_IPPROTO_UDP && packet->is_v4 && bytes_get16(l4 + 6) == 0))
         return;
-    put16(l4 + at, 0);
+    bytes_put16(l4 + at, 0);
     uint16_t sum = l4_checksum(packet);
-    put16(l4 + at, packet->protocol == LAB_IPPROTO_UDP && sum == 0 ? 0xffff : sum);
+    bytes_put16(l4 + at, packet->protocol == LAB_IPPROTO_UDP && sum == 0 ? 0xffff : sum);
     packet->flow = flow_hash(packet);
 }
 
@@ -332,7 +312,7 @@ uint16_t lab_packet_port(const struct lab_packet *packet, bool is_destination)
 {
     if (!packet->has_l4 || (packet->protocol != LAB_IPPROTO_TCP && packet->protocol != LAB_IPPROTO_UDP))
         return 0;
-    return get16(packet->bytes + packet->l4 + (is_destination ? 2 : 0));
+    return bytes_get16(packet->bytes + packet->l4 + (is_destination ? 2 : 0));
 }
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
@@ -349,15 +329,15 @@ static size_t make_ip(struct lab_packet *ret, const struct lab_addr *src, const 
     const uint8_t *dst_bytes = lab_addr_bytes(dst, &addr_size);
     if (is_v4) {
         ip[0] = 0x45;
-        put16(ip + 2, (unsigned)(header + l4_size));
+        bytes_put16(ip + 2, (unsigned)(header + l4_size));
         ip[8] = ttl;
         ip[9] = protocol;
         memcpy(ip + 12, src_bytes, 4);
         memcpy(ip + 16, dst_bytes, 4);
-        put16(ip + 10, lab_checksum(ip, 20, 0));
+        bytes_put16(ip + 10, lab_checksum(ip, 20, 0));
     } else {
         ip[0] = 0x60;
-        put16(ip + 4, (unsigned)l4_size);
+        bytes_put16(ip + 4, (unsigned)l4_size);
         ip[6] = protocol;
         ip[7] = ttl;
         memcpy(ip + 8, src_bytes, 16);
@@ -374,7 +354,7 @@ static void finish(struct lab_packet *ret, size_t size, size_t at)
     uint16_t sum = l4_checksum(ret);
     if (ret->protocol == LAB_IPPROTO_UDP && sum == 0)
         sum = 0xffff;
-    put16(ret->bytes + ret->l4 + at, sum);
+    bytes_put16(ret->bytes + ret->l4 + at, sum);
     ret->flow = flow_hash(ret);
 }
 
@@ -416,12 +396,12 @@ static size_t put_labels(uint8_t *at, const struct lab_icmp_error *error)
     size_t object = 4 + (size_t)error->label_count * 4;
     memset(at, 0, 4 + object);
     at[0] = 0x20;
-    put16(at + 4, (unsigned)object);
+    bytes_put16(at + 4, (unsigned)object);
     at[6] = 1;
     at[7] = 1;
     for (uint32_t i = 0; i < error->label_count; i++)
-        put32(at + 8 + (size_t)i * 4, error->labels[i]);
-    put16(at + 2, lab_checksum(at, 4 + object, 0));
+        bytes_put32(at + 8 + (size_t)i * 4, error->labels[i]);
+    bytes_put16(at + 2, lab_checksum(at, 4 + object, 0));
     return 4 + object;
 }
 
@@ -449,7 +429,7 @@ void lab_packet_make_error(struct lab_packet *ret, const struct lab_packet *quot
         quote += put_labels(icmp + 8 + 128, error);
     }
     if (error->verdict == LAB_TOO_BIG)
-        put32(icmp + 4, is_v4 ? error->mtu & 0xffff : error->mtu);
+        bytes_put32(icmp + 4, is_v4 ? error->mtu & 0xffff : error->mtu);
     (void)make_ip(ret, from, &quoted->src, protocol, ttl, 8 + quote);
     finish(ret, header + 8 + quote, 2);
 }
@@ -463,7 +443,7 @@ void lab_packet_make_echo_reply(struct lab_packet *ret, const struct lab_packet 
     icmp[0] = request->is_v4 ? 0 : 129;
     icmp[2] = icmp[3] = 0;
     finish(ret, header + size, 2);
-    lab_packet_set_dscp(ret, request->is_v4 ? request->bytes[1] >> 2 : (get16(request->bytes) >> 6) & 63);
+    lab_packet_set_dscp(ret, request->is_v4 ? request->bytes[1] >> 2 : (bytes_get16(request->bytes) >> 6) & 63);
 }
 
 void lab_packet_make_udp_echo(struct lab_packet *ret, const struct lab_packet *request, uint8_t ttl)
@@ -493,13 +473,13 @@ void lab_packet_make_tcp(struct lab_packet *ret, const struct lab_tcp_ends *ends
     size_t header = make_ip(ret, &ends->src, &ends->dst, LAB_IPPROTO_TCP, ttl, size);
     uint8_t *l4 = ret->bytes + header;
     memset(l4, 0, 20);
-    put16(l4, ends->src_port);
-    put16(l4 + 2, ends->dst_port);
-    put32(l4 + 4, tcp->seq);
-    put32(l4 + 8, tcp->ack);
+    bytes_put16(l4, ends->src_port);
+    bytes_put16(l4 + 2, ends->dst_port);
+    bytes_put32(l4 + 4, tcp->seq);
+    bytes_put32(l4 + 8, tcp->ack);
     l4[12] = (uint8_t)(size / 4 << 4);
     l4[13] = tcp->flags;
-    put16(l4 + 14, tcp->window);
+    bytes_put16(l4 + 14, tcp->window);
     memcpy(l4 + 20, tcp->options, tcp->options_size);
     finish(ret, header + size, 16);
 }
@@ -529,12 +509,12 @@ void lab_packet_make_any(struct lab_packet *ret, const struct lab_addr *from, co
         return;
     }
     memset(l4, 0, size);
-    put16(l4 + 2, port);
+    bytes_put16(l4 + 2, port);
     if (is_tcp) {
         l4[12] = 5 << 4;
         l4[13] = LAB_TCP_SYN;
     } else {
-        put16(l4 + 4, 8);
+        bytes_put16(l4 + 4, 8);
     }
     finish(ret, header + size, is_tcp ? 16 : 6);
 }

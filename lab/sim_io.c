@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "lab/model.h"
 #include "probe/packet.h"
@@ -98,25 +99,19 @@ void sim_io_step_wall(struct probe_io *io, int64_t change_ns)
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */
 
-static void put16(uint8_t *p, size_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
 static size_t put_ip4(uint8_t *p, const struct probe_io_packet *packet, const union sock_addr *src)
 {
     memset(p, 0, 20);
     p[0] = 0x45;
     p[1] = packet->tos;
-    put16(p + 2, packet->size + 20u);
-    put16(p + 4, packet->ip_id);
+    bytes_put16(p + 2, packet->size + 20u);
+    bytes_put16(p + 4, packet->ip_id);
     p[6] = 0x40; /* do not fragment */
     p[8] = packet->ttl;
     p[9] = packet->protocol;
     memcpy(p + 12, &src->in4.sin_addr, 4);
     memcpy(p + 16, &packet->dst.in4.sin_addr, 4);
-    put16(p + 10, (uint16_t)~packet_fold(packet_sum(p, 20, 0)));
+    bytes_put16(p + 10, (uint16_t)~packet_fold(packet_sum(p, 20, 0)));
     memcpy(p + 20, packet->bytes, packet->size);
     return 20u + packet->size;
 }
@@ -126,8 +121,8 @@ static size_t put_ip6(uint8_t *p, const struct probe_io_packet *packet, const un
     memset(p, 0, 40);
     p[0] = (uint8_t)(0x60 | packet->tos >> 4);
     p[1] = (uint8_t)(packet->tos << 4 | (int)(packet->flow_label >> 16 & 15));
-    put16(p + 2, packet->flow_label & 0xffff);
-    put16(p + 4, packet->size);
+    bytes_put16(p + 2, packet->flow_label & 0xffff);
+    bytes_put16(p + 4, packet->size);
     p[6] = packet->protocol;
     p[7] = packet->ttl;
     memcpy(p + 8, &src->in6.sin6_addr, 16);

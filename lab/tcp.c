@@ -24,6 +24,7 @@
 
 #include <assert.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -100,17 +101,6 @@ void lab_tcp_free(struct lab_tcp *tcp)
     mem_free(tcp);
 }
 
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put32(uint8_t *p, uint32_t x)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(x >> (24 - 8 * i));
-}
-
 static bool is_after(uint32_t a, uint32_t b) /* sequence numbers: a > b */
 {
     return (int32_t)(a - b) > 0;
@@ -120,7 +110,7 @@ static struct segment read_segment(const struct lab_packet *packet)
 {
     const uint8_t *tcp = packet->bytes + packet->l4;
     size_t header = (size_t)(tcp[12] >> 4) * 4;
-    struct segment seg = {.seq = get32(tcp + 4), .ack = get32(tcp + 8), .flags = tcp[13]};
+    struct segment seg = {.seq = bytes_get32(tcp + 4), .ack = bytes_get32(tcp + 8), .flags = tcp[13]};
     seg.size = (uint32_t)(packet->size - packet->l4 - header);
     for (size_t at = 20; at < header;) {
         uint8_t kind = tcp[at];
@@ -138,7 +128,7 @@ static struct segment read_segment(const struct lab_packet *packet)
         seg.has_sack |= kind == 4 && size == 2;
         if (kind == 8 && size == 10) {
             seg.has_timestamps = true;
-            seg.ts_value = get32(tcp + at + 2);
+            seg.ts_value = bytes_get32(tcp + at + 2);
         }
         at += size;
     }
@@ -208,7 +198,7 @@ static struct tcp_conn *set_of(struct lab_tcp *tcp, const struct lab_packet *pac
 
 static struct tcp_conn *find(struct lab_tcp *tcp, const struct lab_packet *packet)
 {
-    uint32_t ports = get32(packet->bytes + packet->l4);
+    uint32_t ports = bytes_get32(packet->bytes + packet->l4);
     struct tcp_conn *set = set_of(tcp, packet, ports);
     for (uint32_t i = 0; i < WAYS; i++)
         if (set[i].state != TCP_FREE && set[i].ports == ports && lab_addr_is_same(&set[i].remote, &packet->src) &&
@@ -229,7 +219,7 @@ static void set_state(struct lab_net *net, struct tcp_conn *conn, enum tcp_state
 
 static struct tcp_conn *make(struct lab_net *net, const struct lab_packet *packet)
 {
-    uint32_t ports = get32(packet->bytes + packet->l4);
+    uint32_t ports = bytes_get32(packet->bytes + packet->l4);
     struct tcp_conn *set = set_of(net->tcp, packet, ports), *conn = set;
     for (uint32_t i = 1; i < WAYS && conn->state != TCP_FREE; i++)
         if (set[i].state == TCP_FREE || set[i].last_ns < conn->last_ns)
@@ -248,8 +238,8 @@ static void put_timestamps(struct lab_tcp_header *ret, const struct tcp_conn *co
     o[0] = o[1] = 1;
     o[2] = 8;
     o[3] = 10;
-    put32(o + 4, (uint32_t)(now_ns / CLOCK_MS));
-    put32(o + 8, conn->ts_recent);
+    bytes_put32(o + 4, (uint32_t)(now_ns / CLOCK_MS));
+    bytes_put32(o + 8, conn->ts_recent);
     ret->options_size = (uint8_t)(ret->options_size + 12);
 }
 
@@ -293,8 +283,8 @@ static void make_ack(struct tcp_conn *conn, const struct tcp_block *duplicate, i
     o[2] = 5;
     o[3] = (uint8_t)(2 + 8 * count);
     for (uint32_t i = 0; i < count; i++) {
-        put32(o + 4 + i * 8, blocks[i].left);
-        put32(o + 8 + i * 8, blocks[i].right);
+        bytes_put32(o + 4 + i * 8, blocks[i].left);
+        bytes_put32(o + 8 + i * 8, blocks[i].right);
     }
     ret->options_size = (uint8_t)(ret->options_size + 4 + 8 * count);
 }

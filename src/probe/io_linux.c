@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -341,20 +342,14 @@ static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size
 
 /* --- sending --------------------------------------------------------------------------------------------------------- */
 
-static void put16(uint8_t *p, size_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
 /* The kernel fills in the checksum, and the source when it is 0. */
 static size_t put_ip4(uint8_t *p, const struct probe_io_packet *packet)
 {
     memset(p, 0, IP4_HEADER_BYTES);
     p[0] = 0x45;
     p[1] = packet->tos;
-    put16(p + 2, IP4_HEADER_BYTES + packet->size);
-    put16(p + 4, packet->ip_id);
+    bytes_put16(p + 2, IP4_HEADER_BYTES + packet->size);
+    bytes_put16(p + 4, packet->ip_id);
     p[6] = 0x40; /* never to be cut */
     p[8] = packet->ttl;
     p[9] = packet->protocol;
@@ -369,8 +364,8 @@ static size_t put_ip6(uint8_t *p, const struct probe_io_packet *packet)
     memset(p, 0, IP6_HEADER_BYTES);
     p[0] = (uint8_t)(0x60 | packet->tos >> 4);
     p[1] = (uint8_t)(packet->tos << 4 | (int)(packet->flow_label >> 16 & 15));
-    put16(p + 2, packet->flow_label & 0xffff);
-    put16(p + 4, packet->size);
+    bytes_put16(p + 2, packet->flow_label & 0xffff);
+    bytes_put16(p + 4, packet->size);
     p[6] = packet->protocol;
     p[7] = packet->ttl;
     if (sock_is_set(&packet->src))

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define SYN_WINDOW 64240u
 #define SYN_MSS4 1460u
 #define SYN_MSS6 1440u
@@ -31,12 +33,6 @@ static void fill(const struct match_flow *flow, uint8_t *payload)
 {
     for (uint32_t i = 2; i < flow->payload_size; i++)
         payload[i] = i < MATCH_TAG_BYTES ? flow->nonce[i - 2] : (uint8_t)i;
-}
-
-static void put16(uint8_t *p, uint16_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
 }
 
 void match_flow_init(struct match_flow *flow, uint16_t sum)
@@ -97,7 +93,7 @@ static size_t build_echo(const struct match_flow *flow, uint32_t offset, size_t 
     size = size > usual ? size : usual;
     memset(payload, 0, size - PACKET_ICMP_HEADER_BYTES);
     if (flow->payload_size >= 2) {
-        put16(payload, packet_subtract(flow->compensation, echo_seq(flow, offset)));
+        bytes_put16(payload, packet_subtract(flow->compensation, echo_seq(flow, offset)));
         fill(flow, payload);
     }
     packet_put_echo(flow->dst.sa.sa_family, flow->id, echo_seq(flow, offset), echo_checksum(flow, offset, size), out);
@@ -144,14 +140,14 @@ static size_t build_udp(const struct match_flow *flow, uint32_t offset, size_t s
     size = size > usual ? size : usual;
     memset(payload, 0, size - PACKET_UDP_HEADER_BYTES);
     fill(flow, payload);
-    put16(payload, udp_word(flow, offset, size));
+    bytes_put16(payload, udp_word(flow, offset, size));
     if (flow->payload_size >= MATCH_ECHO_BYTES) /* the offset takes the place of the pattern, and is added to it */
-        put16(payload + MATCH_TAG_BYTES,
+        bytes_put16(payload + MATCH_TAG_BYTES,
               packet_add((uint16_t)(payload[MATCH_TAG_BYTES] << 8 | payload[MATCH_TAG_BYTES + 1]), (uint16_t)offset));
-    put16(out, match_sport(flow, offset));
-    put16(out + 2, sock_port(&flow->dst));
-    put16(out + 4, (uint16_t)size);
-    put16(out + 6, udp_checksum(flow, offset));
+    bytes_put16(out, match_sport(flow, offset));
+    bytes_put16(out + 2, sock_port(&flow->dst));
+    bytes_put16(out + 4, (uint16_t)size);
+    bytes_put16(out + 6, udp_checksum(flow, offset));
     return size;
 }
 
@@ -308,7 +304,7 @@ enum verdict { UNKNOWN, AGREES, DISAGREES };
 static enum verdict compare_tag(const struct match_flow *flow, uint16_t word, const uint8_t *payload, size_t size)
 {
     uint8_t expected[MATCH_TAG_BYTES];
-    put16(expected, word);
+    bytes_put16(expected, word);
     memcpy(expected + 2, flow->nonce, 4);
     if (flow->payload_size < MATCH_TAG_BYTES || size < MATCH_TAG_BYTES)
         return UNKNOWN;

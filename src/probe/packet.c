@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define IP4_HEADER_BYTES 20u
 #define IP6_HEADER_BYTES 40u
 #define EXTENSION_HEADER_BYTES 4u
@@ -20,35 +22,13 @@ enum {
     ICMP6_ECHO_REPLY = 129
 };
 
-static uint16_t read16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t read32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void write16(uint8_t *p, uint16_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
-static void write32(uint8_t *p, uint32_t value)
-{
-    write16(p, (uint16_t)(value >> 16));
-    write16(p + 2, (uint16_t)value);
-}
-
 /* --- one's complement arithmetic ---------------------------------------------------------------------------------- */
 
 uint32_t packet_sum(const void *bytes, size_t size, uint32_t sum)
 {
     const uint8_t *p = bytes;
     for (; size > 1; size -= 2, p += 2)
-        sum += read16(p);
+        sum += bytes_get16(p);
     if (size)
         sum += (uint32_t)p[0] << 8;
     return sum;
@@ -81,10 +61,10 @@ static int parse_ip4(const uint8_t *p, size_t size, struct packet_ip *ret_ip)
     if (header < IP4_HEADER_BYTES || header > size)
         return -E_CORRUPT;
     /* Some stacks quote the total length in host order or with the header taken off: only a plausible one cuts. */
-    size_t total = read16(p + 2);
+    size_t total = bytes_get16(p + 2);
     size_t end = total >= header && total < size ? total : size;
-    struct packet_ip ip = {.ttl = p[8], .tos = p[1], .protocol = p[9], .ip_id = read16(p + 4)};
-    ip.is_fragment = (read16(p + 6) & 0x1fff) != 0;
+    struct packet_ip ip = {.ttl = p[8], .tos = p[1], .protocol = p[9], .ip_id = bytes_get16(p + 4)};
+    ip.is_fragment = (bytes_get16(p + 6) & 0x1fff) != 0;
     sock_from_ip_bytes(&ip.src, AF_INET, p + 12);
     sock_from_ip_bytes(&ip.dst, AF_INET, p + 16);
     ip.payload = p + header;
@@ -102,7 +82,7 @@ static int parse_ip6(const uint8_t *p, size_t size, struct packet_ip *ret_ip)
 {
     if (size < IP6_HEADER_BYTES || p[0] >> 4 != 6)
         return -E_CORRUPT;
-    size_t claimed = IP6_HEADER_BYTES + (size_t)read16(p + 4);
+    size_t claimed = IP6_HEADER_BYTES + (size_t)bytes_get16(p + 4);
     size_t end = claimed < size ? claimed : size;
     struct packet_ip ip = {.ttl = p[7], .tos = (uint8_t)(p[0] << 4 | p[1] >> 4), .protocol = p[6]};
     sock_from_ip_bytes(&ip.src, AF_INET6, p + 8);
@@ -115,7 +95,7 @@ static int parse_ip6(const uint8_t *p, size_t size, struct packet_ip *ret_ip)
         size_t length = is_fragment_header ? 8 : ((size_t)p[at + 1] + 1) * 8;
         if (length > end - at)
             break;
-        if (is_fragment_header && (read16(p + at + 2) & 0xfff8) != 0)
+        if (is_fragment_header && (bytes_get16(p + at + 2) & 0xfff8) != 0)
             ip.is_fragment = true;
         ip.protocol = p[at];
         at += length;
@@ -172,7 +152,7 @@ static enum packet_kind kind6(uint8_t type, uint8_t code)
 static void parse_labels(const uint8_t *p, size_t size, struct packet_icmp *icmp)
 {
     for (size_t at = 0; size - at >= 4 && icmp->label_count < PACKET_MAX_LABELS; at += 4) {
-        uint32_t entry = read32(p + at);
+        uint32_t entry = bytes_get32(p + at);
         icmp->labels[icmp->label_count++] = (struct packet_label){
             .label = entry >> 12,
             .exp = (uint8_t)(entry >> 9 & 7),
@@ -189,13 +169,13 @@ static bool parse_extensions(const uint8_t *p, size_t size, bool is_place_certai
 {
     if (size < EXTENSION_HEADER_BYTES || p[0] >> 4 != 2)
         return false;
-    bool has_checksum = read16(p + 2) != 0;
+    bool has_checksum = bytes_get16(p + 2) != 0;
     if (has_checksum ? packet_fold(packet_sum(p, size, 0)) != 0xffff : !is_place_certain)
         return false;
     icmp->has_extensions = true;
     size_t at = EXTENSION_HEADER_BYTES;
     while (size - at >= OBJECT_HEADER_BYTES) {
-        size_t length = read16(p + at);
+        size_t length = bytes_get16(p + at);
         if (length < OBJECT_HEADER_BYTES || length > size - at)
             break;
         if (p[at + 2] == 1 && p[at + 3] == 1 && icmp->label_count == 0)
@@ -225,7 +205,7 @@ int packet_parse_icmp(int family, const void *bytes, size_t size, struct packet_
     const uint8_t *p = bytes;
     if (size < PACKET_ICMP_HEADER_BYTES)
         return -E_CORRUPT;
-    struct packet_icmp icmp = {.type = p[0], .code = p[1], .checksum = read16(p + 2)};
+    struct packet_icmp icmp = {.type = p[0], .code = p[1], .checksum = bytes_get16(p + 2)};
     icmp.kind = family == AF_INET6 ? kind6(p[0], p[1]) : kind4(p[0], p[1]);
     const uint8_t *body = p + PACKET_ICMP_HEADER_BYTES;
     size_t body_size = size - PACKET_ICMP_HEADER_BYTES;
@@ -233,8 +213,8 @@ int packet_parse_icmp(int family, const void *bytes, size_t size, struct packet_
     switch (icmp.kind) {
     case PACKET_ECHO_REQUEST:
     case PACKET_ECHO_REPLY:
-        icmp.id = read16(p + 4);
-        icmp.seq = read16(p + 6);
+        icmp.id = bytes_get16(p + 4);
+        icmp.seq = bytes_get16(p + 6);
         icmp.payload = body;
         icmp.payload_size = body_size;
         break;
@@ -243,7 +223,7 @@ int packet_parse_icmp(int family, const void *bytes, size_t size, struct packet_
         parse_error_body(family, body, body_size, told, true, &icmp);
         break;
     case PACKET_TOO_BIG:
-        icmp.mtu = family == AF_INET6 ? read32(p + 4) : read16(p + 6);
+        icmp.mtu = family == AF_INET6 ? bytes_get32(p + 4) : bytes_get16(p + 6);
         parse_error_body(family, body, body_size, told, family == AF_INET, &icmp);
         break;
     case PACKET_PARAMETER:
@@ -269,9 +249,9 @@ bool packet_quoted_echo(const struct packet_ip *quote, uint16_t *ret_id, uint16_
         quote->protocol != (is_ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || p[0] != (is_ip6 ? ICMP6_ECHO : ICMP4_ECHO) ||
         p[1] != 0)
         return false;
-    *ret_checksum = read16(p + 2);
-    *ret_id = read16(p + 4);
-    *ret_seq = read16(p + 6);
+    *ret_checksum = bytes_get16(p + 2);
+    *ret_id = bytes_get16(p + 4);
+    *ret_seq = bytes_get16(p + 6);
     *ret_payload = p + PACKET_ICMP_HEADER_BYTES;
     *ret_payload_size = quote->payload_size - PACKET_ICMP_HEADER_BYTES;
     return true;
@@ -298,9 +278,9 @@ void packet_put_echo(int family, uint16_t id, uint16_t seq, uint16_t checksum,
 {
     out[0] = family == AF_INET6 ? ICMP6_ECHO : ICMP4_ECHO;
     out[1] = 0;
-    write16(out + 2, checksum);
-    write16(out + 4, id);
-    write16(out + 6, seq);
+    bytes_put16(out + 2, checksum);
+    bytes_put16(out + 4, id);
+    bytes_put16(out + 6, seq);
 }
 
 /* --- TCP and UDP -------------------------------------------------------------------------------------------------- */
@@ -311,15 +291,15 @@ static void parse_sacks(const uint8_t *p, size_t size, struct packet_tcp *tcp)
 {
     tcp->sack_count = 0;
     for (size_t at = 0; at + 8 <= size && tcp->sack_count < PACKET_MAX_SACKS; at += 8) {
-        tcp->sacks[tcp->sack_count].left = read32(p + at);
-        tcp->sacks[tcp->sack_count++].right = read32(p + at + 4);
+        tcp->sacks[tcp->sack_count].left = bytes_get32(p + at);
+        tcp->sacks[tcp->sack_count++].right = bytes_get32(p + at + 4);
     }
 }
 
 static void parse_option(uint8_t kind, const uint8_t *body, size_t size, struct packet_tcp *tcp)
 {
     if (kind == OPTION_MSS && size == 2) {
-        tcp->mss = read16(body);
+        tcp->mss = bytes_get16(body);
     } else if (kind == OPTION_SCALE && size == 1) {
         tcp->has_scale = true;
         tcp->scale = body[0];
@@ -327,8 +307,8 @@ static void parse_option(uint8_t kind, const uint8_t *body, size_t size, struct 
         tcp->has_sack_permitted = true;
     } else if (kind == OPTION_TIMESTAMPS && size == 8) {
         tcp->has_timestamps = true;
-        tcp->ts_value = read32(body);
-        tcp->ts_echo = read32(body + 4);
+        tcp->ts_value = bytes_get32(body);
+        tcp->ts_echo = bytes_get32(body + 4);
     } else if (kind == OPTION_SACK) {
         parse_sacks(body, size, tcp);
     }
@@ -356,13 +336,13 @@ int packet_parse_tcp(const void *bytes, size_t size, struct packet_tcp *ret_tcp)
     size_t header = (size_t)(p[12] >> 4) * 4;
     if (header < PACKET_TCP_HEADER_BYTES || header > size)
         return -E_CORRUPT;
-    struct packet_tcp tcp = {.sport = read16(p),
-                             .dport = read16(p + 2),
-                             .seq = read32(p + 4),
-                             .ack = read32(p + 8),
+    struct packet_tcp tcp = {.sport = bytes_get16(p),
+                             .dport = bytes_get16(p + 2),
+                             .seq = bytes_get32(p + 4),
+                             .ack = bytes_get32(p + 8),
                              .flags = p[13],
-                             .window = read16(p + 14),
-                             .checksum = read16(p + 16),
+                             .window = bytes_get16(p + 14),
+                             .checksum = bytes_get16(p + 16),
                              .payload = p + header,
                              .payload_size = size - header};
     parse_options(p + PACKET_TCP_HEADER_BYTES, header - PACKET_TCP_HEADER_BYTES, &tcp);
@@ -375,9 +355,9 @@ int packet_parse_udp(const void *bytes, size_t size, struct packet_udp *ret_udp)
     const uint8_t *p = bytes;
     if (size < PACKET_UDP_HEADER_BYTES)
         return -E_CORRUPT;
-    *ret_udp = (struct packet_udp){.sport = read16(p),
-                                   .dport = read16(p + 2),
-                                   .checksum = read16(p + 6),
+    *ret_udp = (struct packet_udp){.sport = bytes_get16(p),
+                                   .dport = bytes_get16(p + 2),
+                                   .checksum = bytes_get16(p + 6),
                                    .payload = p + PACKET_UDP_HEADER_BYTES,
                                    .payload_size = size - PACKET_UDP_HEADER_BYTES};
     return 0;
@@ -396,10 +376,10 @@ bool packet_quoted_tcp(const struct packet_ip *quote, uint16_t *ret_sport, uint1
     const uint8_t *p = quote->payload;
     if (quote->is_fragment || quote->protocol != IPPROTO_TCP || quote->payload_size < 8)
         return false;
-    *ret_sport = read16(p);
-    *ret_dport = read16(p + 2);
-    *ret_seq = read32(p + 4);
-    *ret_checksum = quote->payload_size >= 18 ? read16(p + 16) : 0;
+    *ret_sport = bytes_get16(p);
+    *ret_dport = bytes_get16(p + 2);
+    *ret_seq = bytes_get32(p + 4);
+    *ret_checksum = quote->payload_size >= 18 ? bytes_get16(p + 16) : 0;
     return true;
 }
 
@@ -433,7 +413,7 @@ static size_t put_options(const struct packet_tcp *tcp, uint8_t *p)
     if (tcp->mss) {
         p[at] = OPTION_MSS;
         p[at + 1] = 4;
-        write16(p + at + 2, tcp->mss);
+        bytes_put16(p + at + 2, tcp->mss);
         at += 4;
     }
     if (tcp->has_sack_permitted) {
@@ -447,8 +427,8 @@ static size_t put_options(const struct packet_tcp *tcp, uint8_t *p)
     if (tcp->has_timestamps) {
         p[at] = OPTION_TIMESTAMPS;
         p[at + 1] = 10;
-        write32(p + at + 2, tcp->ts_value);
-        write32(p + at + 6, tcp->ts_echo);
+        bytes_put32(p + at + 2, tcp->ts_value);
+        bytes_put32(p + at + 6, tcp->ts_echo);
         at += 10;
     } else if (tcp->has_sack_permitted) {
         p[at++] = OPTION_NOTHING;
@@ -470,18 +450,18 @@ size_t packet_build_tcp(const struct packet_tcp *tcp, const union sock_addr *src
     size_t header = PACKET_TCP_HEADER_BYTES + put_options(tcp, out + PACKET_TCP_HEADER_BYTES);
     size_t size = header + tcp->payload_size;
     assert(header % 4 == 0 && size <= PACKET_MAX_BYTES);
-    write16(out, tcp->sport);
-    write16(out + 2, tcp->dport);
-    write32(out + 4, tcp->seq);
-    write32(out + 8, tcp->ack);
+    bytes_put16(out, tcp->sport);
+    bytes_put16(out + 2, tcp->dport);
+    bytes_put32(out + 4, tcp->seq);
+    bytes_put32(out + 8, tcp->ack);
     out[12] = (uint8_t)(header << 2);
     out[13] = tcp->flags;
-    write16(out + 14, tcp->window);
+    bytes_put16(out + 14, tcp->window);
     memset(out + 16, 0, 4); /* checksum, urgent pointer */
     if (tcp->payload)
         memcpy(out + header, tcp->payload, tcp->payload_size);
     else
         memset(out + header, 0, tcp->payload_size);
-    write16(out + 16, (uint16_t)~packet_fold(packet_sum(out, size, packet_pseudo_sum(src, dst, IPPROTO_TCP, size))));
+    bytes_put16(out + 16, (uint16_t)~packet_fold(packet_sum(out, size, packet_pseudo_sum(src, dst, IPPROTO_TCP, size))));
     return size;
 }
