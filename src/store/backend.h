@@ -23,8 +23,11 @@ struct store_backend {
     int (*open)(const char *rest, struct store **ret_store, struct error *err);
     void (*close)(struct store *store);
     int (*begin)(struct store *store, struct error *err);
+    int (*begin_soon)(struct store *store, struct error *err); /* NULL: a commit never waits for a disk */
     int (*commit)(struct store *store, struct error *err); /* on failure the transaction is still open */
     void (*rollback)(struct store *store);
+    int (*sync)(struct store *store, struct error *err); /* on another thread; NULL with begin_soon */
+    bool (*is_crowded)(const struct store *store);
     int (*put)(struct store *store, struct store_object *object, struct error *err);
     int (*get)(struct store *store, const char *kind, uint64_t id, int64_t version, struct arena *arena,
                struct store_object *ret_object, struct error *err);

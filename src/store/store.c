@@ -43,6 +43,27 @@ int store_begin(struct store *store, struct error *err)
     return rc;
 }
 
+int store_begin_soon(struct store *store, struct error *err)
+{
+    if (!store->backend->begin_soon)
+        return store_begin(store, err);
+    assert(!store->is_open);
+    int rc = store->backend->begin_soon(store, err);
+    store->is_open = !rc;
+    store->broken = 0;
+    return rc;
+}
+
+int store_sync(struct store *store, struct error *err)
+{
+    return store->backend->sync ? store->backend->sync(store, err) : 0;
+}
+
+bool store_is_crowded(const struct store *store)
+{
+    return store->backend->is_crowded && store->backend->is_crowded(store);
+}
+
 int store_commit(struct store *store, struct error *err)
 {
     assert(store->is_open);

@@ -37,6 +37,17 @@ int store_begin(struct store *store, struct error *err);
 int store_commit(struct store *store, struct error *err); /* -E_FULL, -E_IO: nothing of it happened */
 void store_rollback(struct store *store);
 
+/* For who must not wait for the disk. The commit of a transaction begun with store_begin_soon makes it visible to this
+ * process; it survives a crash of the machine once a store_sync that began after the commit has returned 0.
+ *
+ * store_sync is the one function that another thread may call while the store is in use (one at a time, and not after
+ * store_close has begun). When it fails nobody knows what of those transactions is on the disk; a later one that
+ * succeeds covers them too. */
+int store_begin_soon(struct store *store, struct error *err);
+int store_sync(struct store *store, struct error *err);
+/* The store asks for a pause without new transactions until the next store_sync has returned. */
+bool store_is_crowded(const struct store *store);
+
 /* --- objects ------------------------------------------------------------------------------------------------------ */
 
 struct store_object {

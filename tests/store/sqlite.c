@@ -2,8 +2,10 @@
 #include "conform.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +269,52 @@ static void strange_files_are_refused(void **state)
     assert_int_equal(store_open("memory:x", &other, &err), -E_INVALID);
 }
 
+struct flusher {
+    struct store *store;
+    atomic_bool is_over;
+    atomic_int syncs, failures;
+};
+
+static void *flush_on(void *user)
+{
+    struct flusher *flusher = user;
+    while (!atomic_load(&flusher->is_over)) {
+        if (store_sync(flusher->store, NULL))
+            atomic_fetch_add(&flusher->failures, 1);
+        atomic_fetch_add(&flusher->syncs, 1);
+    }
+    return NULL;
+}
+
+/* One thread writes and reads, another flushes and moves the log into the database beside it. */
+static void commits_that_do_not_wait_are_flushed_by_another_thread(void **state)
+{
+    struct fixture *f = *state;
+    struct flusher flusher = {.store = f->store};
+    pthread_t thread;
+    assert_int_equal(store_sync(f->store, NULL), 0); /* nothing to do yet */
+    assert_int_equal(pthread_create(&thread, NULL, flush_on, &flusher), 0);
+    for (int64_t i = 0; i < 2500; i++) {
+        while (store_is_crowded(f->store))
+            (void)sched_yield();
+        assert_int_equal(i % 7 ? store_begin_soon(f->store, NULL) : store_begin(f->store, NULL), 0);
+        assert_int_equal(append_batch(f->store, i, NULL), 0);
+        if (i % 11 == 10) {
+            store_rollback(f->store);
+            assert_int_equal(append_batch(f->store, i, NULL), 0); /* by itself */
+        } else {
+            assert_int_equal(store_commit(f->store, NULL), 0);
+        }
+    }
+    assert_int_equal(count_rounds(f->store), 2500 * BATCH);
+    atomic_store(&flusher.is_over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(atomic_load(&flusher.syncs) > 0);
+    assert_int_equal(atomic_load(&flusher.failures), 0);
+    conform_reopen(f);
+    assert_int_equal(count_rounds(f->store), 2500 * BATCH);
+}
+
 static void files_are_for_the_owner_only(void **state)
 {
     struct fixture *f = *state;
@@ -288,6 +336,7 @@ const struct CMUnitTest conform_sqlite[] = {
     CONFORM_CHECK(damage_is_told_with_the_file),
     CONFORM_CHECK(a_damaged_body_is_not_handed_out),
     CONFORM_CHECK(strange_files_are_refused),
+    CONFORM_CHECK(commits_that_do_not_wait_are_flushed_by_another_thread),
     CONFORM_CHECK(files_are_for_the_owner_only),
 };
 const size_t conform_sqlite_count = sizeof conform_sqlite / sizeof conform_sqlite[0];

@@ -280,6 +280,7 @@ static void sqlite_close(struct store *store)
         assert(!s->is_taken[i]);
         (void)sqlite3_finalize(s->statements[i]);
     }
+    sqlite_sync_end(s);
     (void)sqlite3_close(s->db);
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd);
@@ -324,6 +325,7 @@ static int sqlite_open(const char *path, struct store **ret_store, struct error 
     struct sqlite_store *s = mem_alloc(sizeof *s);
     s->path = mem_strdup(path);
     s->lock_fd = -1;
+    s->sync.fd = -1;
     s->compressor = ZSTD_createCCtx();
     s->decompressor = ZSTD_createDCtx();
     assert(s->compressor && s->decompressor);
@@ -340,11 +342,6 @@ static int sqlite_open(const char *path, struct store **ret_store, struct error 
 }
 
 /* --- transactions ------------------------------------------------------------------------------------------------- */
-
-static int sqlite_begin(struct store *store, struct error *err)
-{
-    return sqlite_run(sqlite_of(store), SQL_BEGIN, err, NULL, 0, NULL);
-}
 
 static int sqlite_commit(struct store *store, struct error *err)
 {
@@ -389,8 +386,11 @@ const struct store_backend store_sqlite = {
     .open = sqlite_open,
     .close = sqlite_close,
     .begin = sqlite_begin,
+    .begin_soon = sqlite_begin_soon,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
+    .sync = sqlite_sync,
+    .is_crowded = sqlite_is_crowded,
     .put = sqlite_put,
     .get = sqlite_get,
     .find = sqlite_find,

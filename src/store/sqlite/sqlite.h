@@ -13,6 +13,7 @@
 #define OCULI_STORE_SQLITE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <zstd.h>
 
 #include "base/buf.h"
@@ -57,11 +58,21 @@ enum sqlite_statement {
     SQL_STATEMENT_COUNT
 };
 
+/* Commits that do not wait for the disk (sync.c). */
+struct sqlite_sync {
+    atomic_uint pages; /* in the write-ahead log */
+    bool is_soon;      /* how the writer commits now */
+    sqlite3 *db;       /* of the thread that syncs, as is what follows; NULL until somebody begins soon */
+    int fd;
+    bool is_in_doubt; /* a flush failed: nobody knows what is on the disk */
+};
+
 struct sqlite_store {
     struct store store;
     sqlite3 *db;
     char *path;
     int lock_fd;
+    struct sqlite_sync sync;
     sqlite3_stmt *statements[SQL_STATEMENT_COUNT];
     bool is_taken[SQL_STATEMENT_COUNT];
     int64_t next_body;
@@ -96,6 +107,12 @@ int sqlite_run(struct sqlite_store *s, enum sqlite_statement which, struct error
 /* The first column of the first row; `none` when there is no row or it is NULL. */
 int sqlite_number(struct sqlite_store *s, enum sqlite_statement which, int64_t none, int64_t *ret_value,
                   struct error *err, size_t count, const int64_t *integers);
+
+int sqlite_begin(struct store *store, struct error *err);
+int sqlite_begin_soon(struct store *store, struct error *err);
+bool sqlite_is_crowded(const struct store *store);
+int sqlite_sync(struct store *store, struct error *err);
+void sqlite_sync_end(struct sqlite_store *s);
 
 int sqlite_put(struct store *store, struct store_object *object, struct error *err);
 int sqlite_get(struct store *store, const char *kind, uint64_t id, int64_t version, struct arena *arena,
