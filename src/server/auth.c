@@ -109,14 +109,23 @@ int auth_identify(struct request *request, struct error *err)
     return error_set(err, E_AUTH, "", "Invalid access token");
 }
 
-static int role_in(const struct object_user *user, uint64_t aid)
+int auth_permissions(struct store *store, const struct object_user *user, uint64_t aid, struct arena *arena,
+                     struct permission_set *ret_set, struct error *err)
 {
     const struct object_user_role *roles = user->roles.items;
-    for (size_t i = 0; i < user->roles.count; i++) {
-        if (roles[i].aid == aid)
-            return roles[i].role;
+    struct object_role role;
+    int rc = 0;
+    *ret_set = (struct permission_set){0};
+    for (size_t i = 0; !rc && i < user->roles.count; i++) {
+        if (roles[i].aid != aid && roles[i].aid != OBJECT_ALL_GROUPS)
+            continue;
+        rc = object_get(store, &object_role_kind, roles[i].role_id, 0, arena, &role, err);
+        if (!rc)
+            object_role_permissions(&role, ret_set);
+        else if (rc == -E_NOT_FOUND)
+            rc = 0; /* removed meanwhile: it grants nothing */
     }
-    return -1;
+    return rc;
 }
 
 int auth_authorize(struct request *request, struct error *err)
@@ -133,10 +142,19 @@ int auth_authorize(struct request *request, struct error *err)
     const char *aid = route->flags & ROUTE_NO_AID ? NULL : http_param(request->http, "aid");
     if (aid && str_to_u64(aid, INT64_MAX, &request->aid) != 0)
         request->aid = 0;
-    request->role = role_in(&request->user, request->aid);
-    if (request->role < 0)
+    struct object_account_group group;
+    int rc = object_get(request->server->store, &object_account_group_kind, request->aid, 0, request->arena, &group, err);
+    if (!rc)
+        rc = auth_permissions(request->server->store, &request->user, request->aid, request->arena, &request->may, err);
+    if (rc && rc != -E_NOT_FOUND)
+        return rc;
+    if (rc || !request_may(request, PERMISSION_SIGNED_IN))
         return error_set(err, E_PERMISSION, "aid", "you have no access to account group %s", aid ? aid : "");
-    if (!permission_is_granted(route->permission, request->role))
-        return error_set(err, E_PERMISSION, "", "this needs the permission \"%s\"", permission_names[route->permission]);
+    if (request->who == REQUEST_TOKEN && !request_may(request, PERMISSION_API_ACCESS))
+        return error_set(err, E_PERMISSION, "", "this needs the permission \"%s\"",
+                         permission_infos[PERMISSION_API_ACCESS].label);
+    if (!request_may(request, route->permission))
+        return error_set(err, E_PERMISSION, "", "this needs the permission \"%s\"",
+                         permission_infos[route->permission].label);
     return 0;
 }

@@ -26,6 +26,10 @@ bool auth_check_password(const char *hash, const char *password);
 int auth_make_token(struct server *server, const struct object_kind *kind, uint64_t uid, int64_t seconds, bool is_local,
                     char ret_secret[AUTH_SECRET_BYTES], struct error *err);
 
+/* What a user may do in an account group: PERMISSION_SIGNED_IN among it exactly when there is a role. */
+int auth_permissions(struct store *store, const struct object_user *user, uint64_t aid, struct arena *arena,
+                     struct permission_set *ret_set, struct error *err);
+
 /* Fills in request->who and the rest from the request's headers. -E_AUTH. */
 int auth_identify(struct request *request, struct error *err);
 /* Account group and permission of the route. -E_PERMISSION. */

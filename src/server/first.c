@@ -1,5 +1,6 @@
 #include "server/first.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -59,7 +60,7 @@ static int make_account(struct server *server, struct arena *arena, struct error
         return rc;
     struct object_account_group group = {
         .name = "Default", .organization = "Oculi", .agent_token = token, .created_s = now};
-    struct object_user_role role = {.role = OBJECT_ROLE_ORGANIZATION_ADMIN};
+    struct object_user_role role = {.aid = OBJECT_ALL_GROUPS, .role_id = PERMISSION_ORGANIZATION_ADMIN};
     struct object_user user = {.email = FIRST_EMAIL,
                                .name = "Administrator",
                                .password_hash = hash,
@@ -71,7 +72,7 @@ static int make_account(struct server *server, struct arena *arena, struct error
     if (rc)
         return rc;
     rc = object_put(server->store, &object_account_group_kind, &group, now, err);
-    role.aid = user.login_aid = group.head.id;
+    user.login_aid = group.head.id;
     if (!rc)
         rc = object_put(server->store, &object_user_kind, &user, now, err);
     if (!rc)
@@ -84,6 +85,19 @@ static int make_account(struct server *server, struct arena *arena, struct error
     if (!rc) {
         printf("First start: sign in as %s with the one-time password %s\n", FIRST_EMAIL, password);
         (void)fflush(stdout);
+    }
+    return rc;
+}
+
+/* The roles that come with the product; a data directory of an older version gets them too. */
+static int make_roles(struct server *server, struct arena *arena, struct error *err)
+{
+    struct field_list roles = {0};
+    int rc = object_list(server->store, &object_role_kind, 0, NULL, arena, &roles, err);
+    for (uint64_t id = roles.count + 1; !rc && id <= PERMISSION_ROLES; id++) {
+        struct object_role role = {.name = permission_role_names[id]};
+        rc = object_put(server->store, &object_role_kind, &role, server_now_s(server), err);
+        assert(rc || role.head.id == id);
     }
     return rc;
 }
@@ -141,6 +155,8 @@ int first_open(struct server *server, struct error *err)
     if (!rc)
         rc = load_key(server, err);
     struct field_list groups = {0};
+    if (!rc)
+        rc = make_roles(server, &arena, err);
     if (!rc)
         rc = object_list(server->store, &object_account_group_kind, 0, NULL, &arena, &groups, err);
     if (!rc && groups.count == 0) {

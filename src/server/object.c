@@ -6,7 +6,7 @@
 #include "base/limit.h"
 #include "base/str.h"
 
-const char *const object_role_names[] = {"Organization Admin", "Account Admin", "Regular User", NULL};
+static const char *const old_role_names[] = {"Organization Admin", "Account Admin", "Regular User", NULL};
 const char *const object_ipv6_policies[] = {"force-ipv4", "prefer-ipv6", "force-ipv6", NULL};
 
 static const struct field account_group_fields[] = {
@@ -21,7 +21,8 @@ static const struct field_table account_group_table = FIELD_TABLE(
 
 static const struct field user_role_fields[] = {
     FIELD_ID(struct object_user_role, aid, "aid", (), "Account group"),
-    FIELD_ENUM(struct object_user_role, role, "role", object_role_names, (), "Role in it"),
+    FIELD_ID(struct object_user_role, role_id, "roleId", (), "Role in it"),
+    FIELD_ENUM(struct object_user_role, old_role, "role", old_role_names, (), "Role in it, as older versions kept it"),
 };
 static const struct field_table user_role_table =
     FIELD_TABLE("StoredUserRole", struct object_user_role, user_role_fields, NULL, "A user's role in an account group");
@@ -39,6 +40,39 @@ static const struct field user_fields[] = {
 };
 static const struct field_table user_table =
     FIELD_TABLE("StoredUser", struct object_user, user_fields, NULL, "A user as it is kept");
+
+static void upgrade_user(void *record)
+{
+    struct object_user *user = record;
+    struct object_user_role *roles = (struct object_user_role *)(uintptr_t)user->roles.items;
+    for (size_t i = 0; i < user->roles.count; i++) {
+        if (!roles[i].role_id)
+            roles[i].role_id = (uint64_t)roles[i].old_role + 1;
+    }
+}
+
+static const struct field role_fields[] = {
+    FIELD_STR(struct object_role, name, "name", (), "Its name"),
+    FIELD_IDS(struct object_role, permissions, "permissions", (), "Numbers of its permissions"),
+};
+static const struct field_table role_table =
+    FIELD_TABLE("StoredRole", struct object_role, role_fields, NULL, "A role as it is kept");
+
+static const struct field audit_fields[] = {
+    FIELD_STR(struct object_audit, event, "event", (), "What happened"),
+    FIELD_ID(struct object_audit, uid, "uid", (), "Who did it"),
+    FIELD_STR(struct object_audit, user, "user", (), "Who did it, for people"),
+    FIELD_STR(struct object_audit, ip, "ipAddress", (), "Where the request came from"),
+    FIELD_STR(struct object_audit, resource_type, "resourceType", (), "What was changed"),
+    FIELD_STR(struct object_audit, resource_name, "resourceName", (), "Its name"),
+    FIELD_STR(struct object_audit, kind, "kind", (), "Kind of the object"),
+    FIELD_ID(struct object_audit, object_id, "objectId", (), "Id of the object"),
+    FIELD_I64(struct object_audit, object_version, "objectVersion", (), "Version that came to be"),
+    FIELD_STR(struct object_audit, before, "before", (), "What it was"),
+    FIELD_STR(struct object_audit, after, "after", (), "What it is"),
+};
+static const struct field_table audit_table =
+    FIELD_TABLE("StoredAudit", struct object_audit, audit_fields, NULL, "An entry of the audit log as it is kept");
 
 static const struct field token_fields[] = {
     FIELD_STR(struct object_token, hash, "hash", (.flags = FIELD_SECRET), "Hash of the secret"),
@@ -73,6 +107,7 @@ static const struct field agent_fields[] = {
     FIELD_STRS(struct object_agent, local_resolution_prefixes, "localResolutionPrefixes", (),
                "Prefixes whose names it resolves itself"),
     FIELD_STR(struct object_agent, secret_hash, "secretHash", (.flags = FIELD_SECRET), "Hash of its secret"),
+    FIELD_IDS(struct object_agent, shared_with, "sharedWith", (), "Other account groups it works for"),
     FIELD_TIME(struct object_agent, created_s, "createdDate", (), "When it registered"),
     FIELD_TIME(struct object_agent, last_seen_s, "lastSeen", (), "When it last spoke"),
     FIELD_I64(struct object_agent, clock_offset_us, "clockOffsetUs", (.unit = "us"), "Its clock minus ours"),
@@ -120,16 +155,29 @@ static const struct field run_fields[] = {
 static const struct field_table run_table =
     FIELD_TABLE("StoredRun", struct object_run, run_fields, NULL, "A run asked for once");
 
-const struct object_kind object_account_group_kind = {"account-group", &account_group_table,
-                                                      offsetof(struct object_account_group, name), OBJECT_NONE};
-const struct object_kind object_user_kind = {"user", &user_table, offsetof(struct object_user, email), OBJECT_NONE};
-const struct object_kind object_token_kind = {"token", &token_table, OBJECT_NONE, offsetof(struct object_token, hash)};
-const struct object_kind object_session_kind = {"session", &token_table, OBJECT_NONE,
-                                                offsetof(struct object_token, hash)};
-const struct object_kind object_agent_kind = {"agent", &agent_table, OBJECT_NONE, OBJECT_NONE};
-const struct object_kind object_test_kind = {"test", &test_table, offsetof(struct object_test, key),
-                                             offsetof(struct object_test, type)};
-const struct object_kind object_run_kind = {"run", &run_table, OBJECT_NONE, OBJECT_NONE};
+#define KEPT(name_, table_, key_, lookup_) .name = (name_), .table = &(table_), .key = (key_), .lookup = (lookup_)
+#define SHOWN(title_, resource_, label_) .title = (title_), .resource = (resource_), .label = (label_)
+
+const struct object_kind object_account_group_kind = {
+    KEPT("account-group", account_group_table, offsetof(struct object_account_group, name), OBJECT_NONE),
+    SHOWN("Account group", "accountGroupName", offsetof(struct object_account_group, name))};
+const struct object_kind object_user_kind = {KEPT("user", user_table, offsetof(struct object_user, email), OBJECT_NONE),
+                                             .upgrade = upgrade_user,
+                                             SHOWN("User", "userDisplayName", offsetof(struct object_user, name))};
+const struct object_kind object_role_kind = {KEPT("role", role_table, offsetof(struct object_role, name), OBJECT_NONE),
+                                             SHOWN("Role", "roleName", offsetof(struct object_role, name))};
+const struct object_kind object_token_kind = {
+    KEPT("token", token_table, OBJECT_NONE, offsetof(struct object_token, hash)),
+    SHOWN("API token", "apiToken", OBJECT_NONE)};
+const struct object_kind object_session_kind = {
+    KEPT("session", token_table, OBJECT_NONE, offsetof(struct object_token, hash))};
+const struct object_kind object_agent_kind = {KEPT("agent", agent_table, OBJECT_NONE, OBJECT_NONE),
+                                              SHOWN("Agent", "agentName", offsetof(struct object_agent, name))};
+const struct object_kind object_test_kind = {
+    KEPT("test", test_table, offsetof(struct object_test, key), offsetof(struct object_test, type)),
+    SHOWN("Test", "testName", offsetof(struct object_test, name))};
+const struct object_kind object_run_kind = {KEPT("run", run_table, OBJECT_NONE, OBJECT_NONE)};
+const struct object_kind object_audit_kind = {KEPT("audit", audit_table, OBJECT_NONE, OBJECT_NONE)};
 
 static const char *text_at(const void *record, size_t offset)
 {
@@ -145,6 +193,8 @@ static int decode(const struct object_kind *kind, const struct store_object *obj
         return error_set(err, E_CORRUPT, kind->name, "object %llu cannot be read", (unsigned long long)object->id);
     *(struct object_head *)ret_record = (struct object_head){object->id, object->aid, object->version,
                                                              object->modified_s};
+    if (kind->upgrade)
+        kind->upgrade(ret_record);
     return 0;
 }
 
@@ -242,6 +292,78 @@ int object_list(struct store *store, const struct object_kind *kind, uint64_t ai
         return rc ? rc : list.rc;
     *ret_records = (struct field_list){list.records, list.count};
     return 0;
+}
+
+/* --- roles and agents ----------------------------------------------------------------------------------------------- */
+
+void object_role_permissions(const struct object_role *role, struct permission_set *set)
+{
+    const uint64_t *numbers = role->permissions.items;
+    permission_add(set, PERMISSION_SIGNED_IN);
+    if (role->head.id <= PERMISSION_ROLES) {
+        permission_add_role(set, (enum permission_role)role->head.id);
+        return;
+    }
+    for (size_t i = 0; i < role->permissions.count; i++) {
+        enum permission permission = permission_of_number(numbers[i]);
+        if (permission != PERMISSION_UNSET)
+            permission_add(set, permission);
+    }
+}
+
+bool object_agent_works_for(const struct object_agent *agent, uint64_t aid)
+{
+    const uint64_t *others = agent->shared_with.items;
+    bool is_found = agent->head.aid == aid;
+    for (size_t i = 0; i < agent->shared_with.count; i++)
+        is_found = is_found || others[i] == aid;
+    return is_found;
+}
+
+int object_get_agent(struct store *store, uint64_t id, uint64_t aid, struct arena *arena, struct object_agent *ret_agent,
+                     struct error *err)
+{
+    struct object_agent agent;
+    int rc = object_get(store, &object_agent_kind, id, 0, arena, &agent, err);
+    if (!rc && !object_agent_works_for(&agent, aid))
+        rc = error_set(err, E_NOT_FOUND, "", "there is no agent %llu in this account group", (unsigned long long)id);
+    if (!rc)
+        *ret_agent = agent;
+    return rc;
+}
+
+int object_list_agents(struct store *store, uint64_t aid, struct arena *arena, struct field_list *ret_agents,
+                       struct error *err)
+{
+    struct field_list all = {0};
+    int rc = object_list(store, &object_agent_kind, 0, NULL, arena, &all, err);
+    struct object_agent *agents = (struct object_agent *)(uintptr_t)all.items;
+    size_t count = 0;
+    for (size_t i = 0; !rc && i < all.count; i++) {
+        if (object_agent_works_for(&agents[i], aid))
+            agents[count++] = agents[i];
+    }
+    if (!rc)
+        *ret_agents = (struct field_list){agents, count};
+    return rc;
+}
+
+/* --- for people ------------------------------------------------------------------------------------------------------ */
+
+const char *object_label(const struct object_kind *kind, const void *record)
+{
+    const char *label = kind->title ? text_at(record, kind->label) : NULL;
+    return label ? label : "";
+}
+
+json_t *object_to_json(const struct object_kind *kind, const void *record, struct arena *arena)
+{
+    json_t *json = field_to_json(kind->table, record, NULL);
+    const struct measure_type *type;
+    void *settings;
+    if (kind == &object_test_kind && object_test_settings(record, arena, &type, &settings, NULL) == 0)
+        (void)json_object_set_new(json, "settings", field_to_json(type->settings, settings, NULL));
+    return json;
 }
 
 int object_test_settings(const struct object_test *test, struct arena *arena, const struct measure_type **ret_type,

@@ -8,10 +8,12 @@
 #ifndef OCULI_SERVER_OBJECT_H
 #define OCULI_SERVER_OBJECT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "measure/type.h"
+#include "server/permission.h"
 #include "store/store.h"
 #include "wire/field.h"
 
@@ -28,11 +30,19 @@ struct object_account_group {
     int64_t created_s;
 };
 
-enum object_role { OBJECT_ROLE_ORGANIZATION_ADMIN, OBJECT_ROLE_ACCOUNT_ADMIN, OBJECT_ROLE_REGULAR };
+/* A set of permissions with a name. Those that come with the product have the ids of enum permission_role, and their
+ * permissions are the product's whatever is stored. */
+struct object_role {
+    struct object_head head; /* aid 0; key: the name */
+    const char *name;
+    struct field_list permissions; /* uint64_t: permission_number */
+};
 
+#define OBJECT_ALL_GROUPS 0u
 struct object_user_role {
-    uint64_t aid;
-    int role;
+    uint64_t aid; /* or OBJECT_ALL_GROUPS */
+    uint64_t role_id;
+    int old_role; /* what versions before custom roles stored instead; only read */
 };
 
 struct object_user {
@@ -67,6 +77,7 @@ struct object_agent {
     const char *target_for_tests;
     struct field_list local_resolution_prefixes;
     const char *secret_hash;
+    struct field_list shared_with; /* uint64_t: other account groups it also works for */
     int64_t created_s, last_seen_s;
     int64_t clock_offset_us;
 };
@@ -100,18 +111,35 @@ struct object_run {
     struct field_list agents; /* uint64_t: agents that have not reported yet */
 };
 
+/* One entry of the audit log; never changed. Its time is head.modified_s. */
+struct object_audit {
+    struct object_head head; /* aid: where it happened */
+    const char *event;       /* "Test updated" */
+    uint64_t uid;            /* 0: nobody was signed in, or an agent did it */
+    const char *user;        /* "Name (e-mail)", "Agent name", "" */
+    const char *ip;
+    const char *resource_type, *resource_name; /* "testName" and the test's */
+    const char *kind;                          /* of the object; NULL when none changed */
+    uint64_t object_id;
+    int64_t object_version;     /* that came to be */
+    const char *before, *after; /* JSON of what differs, without secrets; NULL = there was, there is none */
+};
+
 /* How a kind of object is kept. Offsets point at const char * members; OBJECT_NONE = it has none. */
 #define OBJECT_NONE ((size_t)-1)
 struct object_kind {
     const char *name;
     const struct field_table *table;
     size_t key, lookup;
+    void (*upgrade)(void *record); /* brings what an older version stored into today's form; NULL = nothing to do */
+    const char *title;    /* "Test": begins its events in the audit log; NULL = changes are not recorded there */
+    const char *resource; /* "testName": what v7 calls the resource there */
+    size_t label;         /* its name for people */
 };
 
 extern const struct object_kind object_account_group_kind, object_user_kind, object_token_kind, object_session_kind,
-    object_agent_kind, object_test_kind, object_run_kind;
+    object_agent_kind, object_test_kind, object_run_kind, object_role_kind, object_audit_kind;
 
-extern const char *const object_role_names[]; /* "Organization Admin"... in the order of enum object_role */
 extern const char *const object_ipv6_policies[];
 extern const struct field_table object_test_agent_table;
 
@@ -129,6 +157,20 @@ int object_put(struct store *store, const struct object_kind *kind, void *record
 /* All of the kind in id order: an array of records in arena. aid 0 = every account group, lookup NULL = any. */
 int object_list(struct store *store, const struct object_kind *kind, uint64_t aid, const char *lookup,
                 struct arena *arena, struct field_list *ret_records, struct error *err);
+
+/* Adds the permissions of a role to a set. */
+void object_role_permissions(const struct object_role *role, struct permission_set *set);
+
+bool object_agent_works_for(const struct object_agent *agent, uint64_t aid);
+/* Like object_get_in and object_list for agents: its own account group's and those shared with it. */
+int object_get_agent(struct store *store, uint64_t id, uint64_t aid, struct arena *arena, struct object_agent *ret_agent,
+                     struct error *err);
+int object_list_agents(struct store *store, uint64_t aid, struct arena *arena, struct field_list *ret_agents,
+                       struct error *err);
+
+/* What people may read of an object: no secrets; a test's settings in place. The reference is the caller's. */
+json_t *object_to_json(const struct object_kind *kind, const void *record, struct arena *arena);
+const char *object_label(const struct object_kind *kind, const void *record); /* "" when it has none */
 
 /* The settings of a test, read into a new record of its type in arena. */
 int object_test_settings(const struct object_test *test, struct arena *arena, const struct measure_type **ret_type,

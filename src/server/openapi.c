@@ -147,9 +147,9 @@ static json_t *operation_of(json_t *schemas, const struct route_entry *entry)
     const struct route *route = entry->route;
     json_t *operation = json_pack("{s:s, s:s, s:o}", "operationId", entry->operation, "summary", route->help,
                                   "parameters", parameters_of(entry));
-    if (*permission_names[route->permission])
+    if (*permission_infos[route->permission].label)
         (void)json_object_set_new(operation, "description",
-                                  json_sprintf("Needs the permission \"%s\".", permission_names[route->permission]));
+                                  json_sprintf("Needs the permission \"%s\".", permission_infos[route->permission].label));
     if (route->request) {
         json_t *schema = record_schema(schemas, entry, route->request);
         (void)json_object_set_new(operation, "requestBody", json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content",

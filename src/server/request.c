@@ -462,6 +462,8 @@ void request_on_body(void *user, struct http_request *http)
     if (rc) {
         assert(!http->response.status);
         request_answer_error(request, rc, &err);
+    } else if (strcmp(request->route->method, "GET") != 0 && !(request->route->flags & ROUTE_SILENT)) {
+        assert(request->is_noted || http->response.status >= 400); /* every change goes through change.h */
     }
 }
 

@@ -31,7 +31,8 @@ struct request {
     struct object_agent agent;   /* AGENT */
     struct object_token session; /* SESSION */
     uint64_t aid;                /* the account group worked in; 0 when the route has none */
-    int role;                    /* the user's in it */
+    struct permission_set may;   /* what the user may do in it */
+    bool is_noted;               /* a change was recorded for the audit log */
     const char *expand[REQUEST_EXPAND_MAX + 1]; /* NULL-terminated */
     json_t *body;                /* JSON body, ours to free; NULL when the route takes none */
     void *record;                /* the body read through route->request */
@@ -51,6 +52,11 @@ const char *request_query(const struct request *request, const char *name); /* N
 int request_query_i64(const struct request *request, const char *name, int64_t min, int64_t max, int64_t absent_value,
                       int64_t *ret_value, struct error *err);
 bool request_expands(const struct request *request, const char *word);
+
+static inline bool request_may(const struct request *request, enum permission permission)
+{
+    return permission_has(&request->may, permission);
+}
 
 /* --- how it is answered --------------------------------------------------------------------------------------------- */
 

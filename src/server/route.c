@@ -7,36 +7,9 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "server/object.h"
 
 #define ENTRIES_MAX 2000u
 #define ROUTE_ARENA_BYTES (1u << 20)
-
-const char *const permission_names[PERMISSION_COUNT] = {
-    [PERMISSION_UNSET] = "",
-    [PERMISSION_PUBLIC] = "",
-    [PERMISSION_AGENT] = "",
-    [PERMISSION_SIGNED_IN] = "",
-    [PERMISSION_API_ACCESS] = "API access",
-    [PERMISSION_VIEW_TESTS] = "View tests",
-    [PERMISSION_EDIT_TESTS] = "Edit tests",
-    [PERMISSION_VIEW_AGENTS] = "View agents in account group",
-    [PERMISSION_EDIT_AGENTS] = "Edit agents in account group",
-    [PERMISSION_EDIT_ACCOUNT_GROUPS] = "Edit all account groups",
-};
-
-#define ALL_ROLES 7u
-#define ADMINS 3u
-static const unsigned char granted[PERMISSION_COUNT] = {
-    [PERMISSION_SIGNED_IN] = ALL_ROLES,  [PERMISSION_API_ACCESS] = ALL_ROLES,  [PERMISSION_VIEW_TESTS] = ALL_ROLES,
-    [PERMISSION_EDIT_TESTS] = ADMINS,    [PERMISSION_VIEW_AGENTS] = ALL_ROLES, [PERMISSION_EDIT_AGENTS] = ADMINS,
-    [PERMISSION_EDIT_ACCOUNT_GROUPS] = 1u << OBJECT_ROLE_ORGANIZATION_ADMIN,
-};
-
-bool permission_is_granted(enum permission permission, int role)
-{
-    return permission < PERMISSION_COUNT && role >= 0 && role < 3 && (granted[permission] >> role & 1u) != 0;
-}
 
 const char *route_pascal(struct arena *arena, const char *name)
 {

@@ -16,24 +16,10 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "measure/type.h"
+#include "server/permission.h"
 #include "wire/field.h"
 
 struct request;
-
-/* What a caller must be allowed to do. The names are the product's (permission_names). */
-enum permission {
-    PERMISSION_UNSET,     /* a route with this stops the server at start */
-    PERMISSION_PUBLIC,    /* anybody */
-    PERMISSION_AGENT,     /* an agent with its own bearer */
-    PERMISSION_SIGNED_IN, /* any user */
-    PERMISSION_API_ACCESS,
-    PERMISSION_VIEW_TESTS,
-    PERMISSION_EDIT_TESTS,
-    PERMISSION_VIEW_AGENTS,
-    PERMISSION_EDIT_AGENTS,
-    PERMISSION_EDIT_ACCOUNT_GROUPS,
-    PERMISSION_COUNT
-};
 
 /* Answers through request.h and returns 0, or returns -E_xxx, which becomes a problem document. */
 typedef int route_fn(struct request *request, struct error *err);
@@ -48,6 +34,7 @@ typedef int route_fn(struct request *request, struct error *err);
 #define ROUTE_TYPED 128u       /* body and answer also hold the settings of the measure type */
 #define ROUTE_PLAIN 256u       /* the answer is no JSON object of ours (text, HTML, stream) */
 #define ROUTE_PAGED 512u          /* takes window, startDate, endDate and cursor */
+#define ROUTE_SILENT 2048u         /* writes, but changes nothing that belongs into the audit log */
 #define ROUTE_DETAIL 1024u       /* "{part}" stands only for parts that lists of rounds show in summary */
 
 struct route {
@@ -105,9 +92,6 @@ void route_set_done(struct route_set *set);
 /* Values of params live in arena. */
 void route_find(const struct route_set *set, const char *method, const char *path, struct arena *arena,
                 struct route_match *ret_match);
-
-extern const char *const permission_names[PERMISSION_COUNT];
-bool permission_is_granted(enum permission permission, int role); /* role: enum object_role */
 
 /* "agent-to-server" -> "AgentToServer", "pathVis" -> "PathVis". */
 const char *route_pascal(struct arena *arena, const char *name);

@@ -92,7 +92,7 @@ static void every_route_is_sound(void **state)
         }
         bool is_public = route->permission == PERMISSION_PUBLIC || route->permission == PERMISSION_SIGNED_IN ||
                          route->permission == PERMISSION_AGENT;
-        assert_true(is_public || *permission_names[route->permission]);
+        assert_true(is_public || *permission_infos[route->permission].label);
         assert_true(strcmp(route->method, "GET") == 0 || route->permission != PERMISSION_VIEW_TESTS);
     }
 }
@@ -100,13 +100,20 @@ static void every_route_is_sound(void **state)
 static void roles_have_their_permissions(void **state)
 {
     (void)state;
-    assert_true(permission_is_granted(PERMISSION_VIEW_TESTS, OBJECT_ROLE_REGULAR));
-    assert_false(permission_is_granted(PERMISSION_EDIT_TESTS, OBJECT_ROLE_REGULAR));
-    assert_true(permission_is_granted(PERMISSION_EDIT_TESTS, OBJECT_ROLE_ACCOUNT_ADMIN));
-    assert_false(permission_is_granted(PERMISSION_EDIT_ACCOUNT_GROUPS, OBJECT_ROLE_ACCOUNT_ADMIN));
-    assert_true(permission_is_granted(PERMISSION_EDIT_ACCOUNT_GROUPS, OBJECT_ROLE_ORGANIZATION_ADMIN));
-    assert_false(permission_is_granted(PERMISSION_VIEW_TESTS, -1));
-    assert_false(permission_is_granted(PERMISSION_UNSET, OBJECT_ROLE_ORGANIZATION_ADMIN));
+    struct permission_set sets[PERMISSION_ROLES + 1] = {0};
+    for (unsigned role = 1; role <= PERMISSION_ROLES; role++)
+        permission_add_role(&sets[role], (enum permission_role)role);
+    assert_true(permission_has(&sets[PERMISSION_REGULAR_USER], PERMISSION_VIEW_TESTS));
+    assert_false(permission_has(&sets[PERMISSION_REGULAR_USER], PERMISSION_EDIT_TESTS));
+    assert_true(permission_has(&sets[PERMISSION_ACCOUNT_ADMIN], PERMISSION_EDIT_TESTS));
+    assert_false(permission_has(&sets[PERMISSION_ACCOUNT_ADMIN], PERMISSION_EDIT_ACCOUNT_GROUPS));
+    assert_true(permission_has(&sets[PERMISSION_ORGANIZATION_ADMIN], PERMISSION_EDIT_ACCOUNT_GROUPS));
+    assert_false(permission_has(&sets[PERMISSION_ORGANIZATION_ADMIN], PERMISSION_UNSET));
+    assert_false(permission_has_management(&sets[PERMISSION_REGULAR_USER]));
+    assert_true(permission_has_management(&sets[PERMISSION_ORGANIZATION_ADMIN]));
+    assert_int_equal(permission_of_number(permission_number(PERMISSION_EDIT_TESTS)), PERMISSION_EDIT_TESTS);
+    assert_int_equal(permission_of_number(0), PERMISSION_UNSET);
+    assert_int_equal(permission_of_number(PERMISSION_COUNT), PERMISSION_UNSET);
 }
 
 static void a_window_of_a_minute(void **state)

@@ -85,6 +85,11 @@ void store_rollback(struct store *store)
     store->is_open = false;
 }
 
+bool store_in_transaction(const struct store *store)
+{
+    return store->is_open;
+}
+
 /* Failures of the machine leave a transaction in an unknown state; refusals (a taken key, a stale version) do not. */
 static bool is_breaking(int rc)
 {

@@ -36,6 +36,7 @@ void store_close(struct store *store); /* NULL is allowed; an open transaction i
 int store_begin(struct store *store, struct error *err);
 int store_commit(struct store *store, struct error *err); /* -E_FULL, -E_IO: nothing of it happened */
 void store_rollback(struct store *store);
+bool store_in_transaction(const struct store *store);
 
 /* For who must not wait for the disk. The commit of a transaction begun with store_begin_soon makes it visible to this
  * process; it survives a crash of the machine once a store_sync that began after the commit has returned 0.

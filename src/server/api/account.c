@@ -5,6 +5,7 @@
 
 #include "server/api/api.h"
 #include "server/auth.h"
+#include "server/change.h"
 
 struct role {
     const char *name, *id;
@@ -141,36 +142,80 @@ static int find_group(struct request *request, uint64_t aid, struct api_named_gr
     return rc;
 }
 
-static const char *const role_ids[] = {"1", "2", "3"};
-
-static struct role role_of(int role)
+/* The user's roles that name exactly that account group (or OBJECT_ALL_GROUPS): struct role. */
+static int roles_in(struct request *request, const struct object_user *user, uint64_t aid, struct field_list *ret_roles,
+                    struct error *err)
 {
-    return (struct role){object_role_names[role], role_ids[role], true, role != OBJECT_ROLE_REGULAR};
+    const struct object_user_role *roles = user->roles.items;
+    struct role *found = arena_alloc_array(request->arena, user->roles.count + 1, sizeof *found);
+    size_t count = 0;
+    if (!found)
+        return error_set(err, E_LIMIT, "", "too many roles");
+    for (size_t i = 0; i < user->roles.count; i++) {
+        struct object_role role;
+        if (roles[i].aid != aid)
+            continue;
+        int rc = object_get(request->server->store, &object_role_kind, roles[i].role_id, 0, request->arena, &role, err);
+        if (rc == -E_NOT_FOUND)
+            continue;
+        if (rc)
+            return rc;
+        struct permission_set set = {0};
+        object_role_permissions(&role, &set);
+        found[count++] = (struct role){role.name, arena_printf(request->arena, "%llu", (unsigned long long)role.head.id),
+                                       role.head.id <= PERMISSION_ROLES, permission_has_management(&set)};
+    }
+    *ret_roles = (struct field_list){found, count};
+    return 0;
+}
+
+/* Whether any role of the user reaches the account group. */
+static bool reaches(const struct object_user *user, uint64_t aid)
+{
+    const struct object_user_role *roles = user->roles.items;
+    bool is_found = false;
+    for (size_t i = 0; i < user->roles.count; i++)
+        is_found = is_found || roles[i].aid == aid || roles[i].aid == OBJECT_ALL_GROUPS;
+    return is_found;
+}
+
+/* One entry for each account group that some role names. */
+static int group_roles_of(struct request *request, const struct object_user *user, struct field_list *ret_groups,
+                          struct error *err)
+{
+    const struct object_user_role *roles = user->roles.items;
+    struct group_role *items = arena_alloc_array(request->arena, user->roles.count + 1, sizeof *items);
+    size_t count = 0;
+    int rc = items ? 0 : error_set(err, E_LIMIT, "", "too many roles");
+    for (size_t i = 0; !rc && i < user->roles.count; i++) {
+        bool is_known = roles[i].aid == OBJECT_ALL_GROUPS;
+        for (size_t j = 0; j < count; j++)
+            is_known = is_known || items[j].group.aid == roles[i].aid;
+        if (is_known)
+            continue;
+        rc = find_group(request, roles[i].aid, &items[count].group, err);
+        if (!rc)
+            rc = roles_in(request, user, roles[i].aid, &items[count++].roles, err);
+    }
+    *ret_groups = (struct field_list){items, count};
+    return rc;
 }
 
 static int get_current_user(struct request *request, struct error *err)
 {
     const struct object_user *user = &request->user;
-    const struct object_user_role *roles = user->roles.items;
     struct user_detail detail = {.uid = user->head.id,
                                  .name = user->name,
                                  .email = user->email,
                                  .registered_s = user->created_s,
-                                 .last_login_s = user->last_login_s,
-                                 .all_roles = {"", 0}};
-    struct group_role *items = arena_alloc_array(request->arena, user->roles.count + 1, sizeof *items);
-    struct role *names = arena_alloc_array(request->arena, user->roles.count + 1, sizeof *names);
-    if (!items || !names)
-        return error_set(err, E_LIMIT, "", "too many roles");
+                                 .last_login_s = user->last_login_s};
     int rc = find_group(request, user->login_aid, &detail.login_group, err);
-    for (size_t i = 0; !rc && i < user->roles.count; i++) {
-        names[i] = role_of(roles[i].role);
-        items[i].roles = (struct field_list){&names[i], 1};
-        rc = find_group(request, roles[i].aid, &items[i].group, err);
-    }
+    if (!rc)
+        rc = group_roles_of(request, user, &detail.group_roles, err);
+    if (!rc)
+        rc = roles_in(request, user, OBJECT_ALL_GROUPS, &detail.all_roles, err);
     if (rc)
         return rc;
-    detail.group_roles = (struct field_list){items, user->roles.count};
     request_answer_record(request, 200, &user_detail_table, &detail);
     return 0;
 }
@@ -187,31 +232,20 @@ static struct group_info info_of(const struct request *request, const struct obj
 
 static int get_account_groups(struct request *request, struct error *err)
 {
-    const struct object_user_role *roles = request->user.roles.items;
+    struct field_list groups = {0};
+    int rc = object_list(request->server->store, &object_account_group_kind, 0, NULL, request->arena, &groups, err);
+    if (rc)
+        return rc;
+    const struct object_account_group *group = groups.items;
     json_t *list = json_array();
-    for (size_t i = 0; i < request->user.roles.count; i++) {
-        struct object_account_group group;
-        int rc = object_get(request->server->store, &object_account_group_kind, roles[i].aid, 0, request->arena, &group,
-                            err);
-        if (rc) {
-            json_decref(list);
-            return rc;
-        }
-        struct group_info info = info_of(request, &group);
+    for (size_t i = 0; i < groups.count; i++) {
+        if (!reaches(&request->user, group[i].head.id))
+            continue;
+        struct group_info info = info_of(request, &group[i]);
         (void)json_array_append_new(list, field_to_json(&group_info_table, &info, NULL));
     }
     request_answer(request, 200, json_pack("{s:o}", "accountGroups", list));
     return 0;
-}
-
-static const struct object_user_role *role_in(const struct object_user *user, uint64_t aid)
-{
-    const struct object_user_role *roles = user->roles.items;
-    for (size_t i = 0; i < user->roles.count; i++) {
-        if (roles[i].aid == aid)
-            return &roles[i];
-    }
-    return NULL;
 }
 
 static int list_users(struct request *request, uint64_t aid, struct field_list *ret_users, struct error *err)
@@ -220,20 +254,16 @@ static int list_users(struct request *request, uint64_t aid, struct field_list *
     int rc = object_list(request->server->store, &object_user_kind, 0, NULL, request->arena, &all, err);
     const struct object_user *user = all.items;
     struct group_user *users = rc ? NULL : arena_alloc_array(request->arena, all.count + 1, sizeof *users);
-    struct role *roles = users ? arena_alloc_array(request->arena, all.count + 1, sizeof *roles) : NULL;
     size_t count = 0;
-    for (size_t i = 0; roles && i < all.count; i++) {
-        const struct object_user_role *role = role_in(&user[i], aid);
-        if (!role)
+    for (size_t i = 0; users && !rc && i < all.count; i++) {
+        if (!reaches(&user[i], aid))
             continue;
-        roles[count] = role_of(role->role);
         users[count] = (struct group_user){.uid = user[i].head.id,
                                            .name = user[i].name,
                                            .email = user[i].email,
                                            .registered_s = user[i].created_s,
-                                           .last_login_s = user[i].last_login_s,
-                                           .roles = {&roles[count], 1}};
-        count++;
+                                           .last_login_s = user[i].last_login_s};
+        rc = roles_in(request, &user[i], aid, &users[count++].roles, err);
     }
     *ret_users = (struct field_list){users, count};
     return rc;
@@ -246,7 +276,7 @@ static int answer_group(struct request *request, int status, const struct object
     struct field_list stored = {0};
     int rc = list_users(request, group->head.id, &detail.users, err);
     if (!rc)
-        rc = object_list(request->server->store, &object_agent_kind, group->head.id, NULL, request->arena, &stored, err);
+        rc = object_list_agents(request->server->store, group->head.id, request->arena, &stored, err);
     struct api_agent *agents = rc ? NULL : arena_alloc_array(request->arena, stored.count + 1, sizeof *agents);
     const struct object_agent *agent = stored.items;
     for (size_t i = 0; agents && i < stored.count; i++)
@@ -266,7 +296,7 @@ static int get_account_group(struct request *request, struct error *err)
     uint64_t id;
     struct object_account_group group;
     int rc = request_id(request, "id", &id, err);
-    if (!rc && !role_in(&request->user, id))
+    if (!rc && !reaches(&request->user, id))
         rc = error_set(err, E_NOT_FOUND, "", "there is no account group %llu", (unsigned long long)id);
     if (!rc)
         rc = object_get(request->server->store, &object_account_group_kind, id, 0, request->arena, &group, err);
@@ -293,14 +323,16 @@ static int create_account_group(struct request *request, struct error *err)
     int rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = object_put(store, &object_account_group_kind, &group, now, err);
+    rc = change_put(request, &object_account_group_kind, &group, err);
     if (rc == -E_EXISTS)
         rc = error_set(err, E_EXISTS, "accountGroupName", "An account group with this name already exists.");
+    bool reaches_all = reaches(user, group.head.id); /* nobody's role names the new one yet */
     memcpy(roles, user->roles.items, user->roles.count * sizeof *roles);
-    roles[user->roles.count] = (struct object_user_role){group.head.id, OBJECT_ROLE_ORGANIZATION_ADMIN};
+    roles[user->roles.count] =
+        (struct object_user_role){.aid = group.head.id, .role_id = PERMISSION_ORGANIZATION_ADMIN};
     user->roles = (struct field_list){roles, user->roles.count + 1};
-    if (!rc)
-        rc = object_put(store, &object_user_kind, user, now, err);
+    if (!rc && !reaches_all)
+        rc = change_put(request, &object_user_kind, user, err);
     if (rc) {
         store_rollback(store);
         return rc;
@@ -341,6 +373,8 @@ static int create_token(struct request *request, struct error *err)
     if (!rc)
         rc = auth_make_token(server, &object_token_kind, request->user.head.id, AUTH_TOKEN_DAYS * 86400LL, false, secret,
                              err);
+    if (!rc)
+        rc = change_note(request, request->aid, "API token created", "userDisplayName", request->user.name, err);
     if (rc) {
         store_rollback(server->store);
         return rc;

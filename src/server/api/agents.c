@@ -8,6 +8,7 @@
 #include "facts/scope.h"
 #include "server/about.h"
 #include "server/api/api.h"
+#include "server/change.h"
 #include "server/presence.h"
 
 
@@ -322,7 +323,7 @@ static int set_member(struct request *request, struct object_test *test, uint64_
     if (is_member)
         agents[count++] = (struct object_test_agent){.agent_id = agent_id};
     test->agents = (struct field_list){agents, count};
-    return object_put(request->server->store, &object_test_kind, test, server_now_s(request->server), err);
+    return change_put(request, &object_test_kind, test, err);
 }
 
 /* Makes the agent a member of exactly the tests in ids (none when NULL); says which tests that changed. */
@@ -400,7 +401,7 @@ static int put_agent(struct request *request, struct error *err)
     rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = object_put(store, &object_agent_kind, &agent, server_now_s(request->server), err);
+    rc = change_put(request, &object_agent_kind, &agent, err);
     if (!rc && changes.tests.items)
         rc = assign_tests(request, agent.head.id, &changes.tests, &changed, err);
     if (rc) {
@@ -427,7 +428,7 @@ static int delete_agent(struct request *request, struct error *err)
         return rc;
     rc = assign_tests(request, agent.head.id, NULL, &changed, err);
     if (!rc)
-        rc = store_delete(store, object_agent_kind.name, agent.head.id, err);
+        rc = change_delete(request, &object_agent_kind, &agent, false, err);
     if (rc) {
         store_rollback(store);
         return rc;

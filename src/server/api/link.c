@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "server/api/api.h"
 #include "server/auth.h"
+#include "server/change.h"
 #include "server/body.h"
 #include "server/intake.h"
 #include "server/plan.h"
@@ -81,7 +82,7 @@ static int register_agent(struct request *request, struct error *err)
         agent.ipv6_policy = registration.ipv6_policy;
     agent.secret_hash = hash;
     agent.created_s = agent.last_seen_s = now;
-    rc = object_put(server->store, &object_agent_kind, &agent, now, err);
+    rc = change_put(request, &object_agent_kind, &agent, err);
     if (rc)
         return rc;
     presence_seen(server->presence, aid, agent.head.id);
@@ -218,7 +219,7 @@ const struct route api_link_routes[] = {
           "What an agent should run"),
     ROUTE("POST", "/oculi/v1/agent/results", PERMISSION_AGENT, "takeResults", take_results,
           (.request = &message_batch_table, .response = &message_receipt_table,
-           .flags = ROUTE_OCULI | ROUTE_CBOR | ROUTE_NO_AID),
+           .flags = ROUTE_OCULI | ROUTE_CBOR | ROUTE_NO_AID | ROUTE_SILENT),
           "What an agent measured"),
     {0},
 };

@@ -6,6 +6,7 @@
 #include "base/limit.h"
 #include "server/api/api.h"
 #include "server/auth.h"
+#include "server/change.h"
 #include "server/first.h"
 
 struct login {
@@ -102,13 +103,16 @@ static int sign_in(struct request *request, struct error *err)
 {
     const struct login *login = request->record;
     struct server *server = request->server;
-    struct object_user user;
+    struct object_user user = {0};
     if (!may_try(request, login->email)) {
         request_answer_problem(request, 429, NULL, "Too many tries; wait a minute.");
         return 0;
     }
     if (!check_login(request, login, &user)) {
         server->counters.logins_refused++;
+        int rc = change_note(request, user.login_aid, "Login failed", "userEmail", login->email, err);
+        if (rc)
+            return rc;
         return error_set(err, E_AUTH, "", "The e-mail address or the password is wrong");
     }
     struct store_stats stats = {0};
@@ -120,6 +124,10 @@ static int sign_in(struct request *request, struct error *err)
         user.last_login_s = server_now_s(server);
         rc = object_put(server->store, &object_user_kind, &user, user.last_login_s, err);
     }
+    request->user = user;
+    request->who = REQUEST_SESSION;
+    if (!rc)
+        rc = change_note(request, user.login_aid, "Login successful", "userDisplayName", user.name, err);
     if (rc)
         return rc;
     set_cookie(request, secret, AUTH_SESSION_DAYS * 86400LL);
@@ -139,6 +147,9 @@ static int sign_out(struct request *request, struct error *err)
         if (rc)
             return rc;
     }
+    int rc = change_note(request, request->user.login_aid, "Logout", "userDisplayName", request->user.name, err);
+    if (rc)
+        return rc;
     set_cookie(request, "", 0);
     request_answer_empty(request, 204);
     return 0;
@@ -177,6 +188,8 @@ static int change_password(struct request *request, struct error *err)
     bool was_first = user.must_change_password;
     user.must_change_password = false;
     rc = object_put(server->store, &object_user_kind, &user, server_now_s(server), err);
+    if (!rc)
+        rc = change_note(request, user.login_aid, "Password changed", "userDisplayName", user.name, err);
     if (!rc)
         rc = drop_other_sessions(request, err);
     if (rc)

@@ -7,6 +7,7 @@
 #include "base/limit.h"
 #include "base/str.h"
 #include "server/api/api.h"
+#include "server/change.h"
 #include "server/intake.h"
 #include "server/latest.h"
 #include "server/paths.h"
@@ -397,7 +398,7 @@ static int put_test(struct request *request, struct object_test *test, struct er
         test->modified_by = arena_printf(request->arena, "%s (%s)", request->user.name, request->user.email);
     }
     test->key = test->is_instant ? NULL : test->name;
-    int rc = object_put(request->server->store, &object_test_kind, test, now, err);
+    int rc = change_put(request, &object_test_kind, test, err);
     if (rc == -E_EXISTS)
         rc = error_set(err, E_EXISTS, "testName", "A test with this name already exists.");
     return rc;
@@ -465,7 +466,7 @@ static int delete_test(struct request *request, struct error *err)
         rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = store_delete(store, object_test_kind.name, test.head.id, err);
+    rc = change_delete(request, &object_test_kind, &test, false, err);
     if (!rc)
         rc = store_drop_test(store, test.head.id, err);
     if (rc) {
@@ -524,7 +525,7 @@ static int ask_run(struct request *request, const struct object_test *test, uint
                              .agents = {ids, test->agents.count}};
     int rc = object_put(request->server->store, &object_run_kind, &run, now, err);
     *ret_run = run.head.id;
-    return rc;
+    return rc ? rc : change_note(request, test->head.aid, "Test run", "testName", test->name, err);
 }
 
 static int create_instant(struct request *request, struct error *err)

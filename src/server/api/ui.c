@@ -44,7 +44,7 @@ static int get_start(struct request *request, struct error *err)
         return rc;
     start.server_url = request_url(request, "%s", "");
     /* The token lets agents in: only who may change agents is told. */
-    if (permission_is_granted(PERMISSION_EDIT_AGENTS, request->role)) {
+    if (request_may(request, PERMISSION_EDIT_AGENTS)) {
         start.agent_token = group.agent_token;
         start.agent_command = arena_printf(request->arena, "oculi-agent --server %s --token %s", start.server_url,
                                            group.agent_token);
