@@ -6,6 +6,9 @@
  * CBOR of the type's own tables, so that this layer knows no type and one bad result does not spoil a batch.
  *
  * Times are wall time, nanoseconds since the Unix epoch, unless the name says otherwise; intervals are seconds.
+ *
+ * Fields are only ever added, none is required that an earlier version did not send, and words that may grow are strings,
+ * not enums: so an agent and a server of different versions understand each other.
  */
 #ifndef OCULI_WIRE_MESSAGE_H
 #define OCULI_WIRE_MESSAGE_H
@@ -40,6 +43,25 @@ struct message_identity {
 };
 extern const struct field_table message_identity_table; /* "AgentIdentity" */
 
+/* Each process of an agent names itself in every request after registration, so that the server can tell two processes
+ * with one identity: 16 hexadecimal digits, drawn at random when oculi-agent is started. */
+#define MESSAGE_INSTANCE_HEADER "Oculi-Instance"
+#define MESSAGE_INSTANCE_BYTES 17
+
+/* --- proxies ----------------------------------------------------------------------------------------------------- */
+
+/* A proxy as tests use it, and as an agent tells of the one it reaches the server by (without its password). */
+struct message_proxy {
+    uint64_t proxy_id;      /* of the account group's list, 0 = the agent's own */
+    const char *name;
+    const char *type;       /* "direct", "static", "pac" */
+    const char *location;   /* "proxy.example.net:3128", or the URL of a PAC file; NULL when direct */
+    const char *auth;       /* NULL = without signing in; "basic", "ntlm", and those of v7 that no agent can do yet */
+    const char *user, *password;
+    struct field_list bypass; /* const char *: hosts reached without it, "*.example.net", "10.*" */
+};
+extern const struct field_table message_proxy_table; /* "AgentProxy" */
+
 /* --- plan -------------------------------------------------------------------------------------------------------- */
 
 struct message_test {
@@ -49,6 +71,7 @@ struct message_test {
     int32_t interval_s;
     bool is_start_random; /* a random moment of each interval */
     const char *source_ip;
+    struct message_proxy *proxy; /* instead of the plan's; NULL = the plan's */
     struct field_bytes settings; /* CBOR of the type's settings table */
 };
 
@@ -59,6 +82,7 @@ struct message_run {
     int64_t version;      /* of the test's settings */
     const char *type;
     const char *source_ip;
+    struct message_proxy *proxy; /* as of a test */
     struct field_bytes settings;
     int64_t requested_s;  /* epoch seconds: also the round id of what it yields */
 };
@@ -68,6 +92,9 @@ struct message_plan {
     int64_t server_ns;       /* the server's wall clock when it answered */
     int ipv6_policy;         /* the agent's, as the server has it now */
     struct field_list resolve_prefixes; /* const char *: whose names it asks for beside its own networks' */
+    struct message_proxy *proxy; /* for tests; NULL = the one the agent was configured with */
+    bool is_unverified;      /* tests accept certificates that cannot be verified (v7 verifySslCertificates: false) */
+    bool keeps_browser_cache;
     struct field_list tests; /* struct message_test */
     struct field_list runs;  /* struct message_run */
 };
@@ -88,6 +115,7 @@ struct message_round {
     int64_t round_id; /* epoch seconds of the slot */
     int64_t start_ns, end_ns;
     int64_t test_version;
+    const char *local_problem; /* what was wrong at the agent itself meanwhile: see struct message_report; NULL = nothing */
     struct field_list parts; /* struct message_part */
 };
 
@@ -106,6 +134,51 @@ struct message_receipt {
     int64_t accepted, duplicates, refused;
 };
 extern const struct field_table message_receipt_table; /* "AgentReceipt" */
+
+/* --- report ------------------------------------------------------------------------------------------------------ */
+
+/* How much of its time a queue of the agent was in use: the share of the slots of time in which it was running something. */
+struct message_queue {
+    const char *name;     /* "general", "browser", "bandwidth", "voice" */
+    double now, most;     /* percent: of the last 5 minutes, and the most of any 5 minutes of the last 24 hours */
+};
+
+struct message_interface {
+    const char *name, *address;
+};
+
+/*
+ * Agent to server: how it is. Sent when it has reached the server for the first time after its start, every 5 minutes,
+ * when its local problem or its addresses change, and last of all when it stops in good order (is_leaving). Counters
+ * count since the start.
+ */
+struct message_report {
+    const char *instance;     /* as in the header */
+    const char *version;      /* of the agent software */
+    int64_t started_ns;
+    bool is_leaving;          /* it stops now: nothing more comes before another start */
+    struct field_list types;  /* const char *: names of the measure types this build can run */
+    struct field_list addresses;  /* const char * */
+    struct field_list interfaces; /* struct message_interface */
+    struct message_proxy *proxy;  /* by which it reaches the server; NULL = without */
+    struct field_list queues; /* struct message_queue */
+    int64_t clock_offset_ns;  /* the agent's clock minus the server's, absent until known */
+    bool is_clock_corrected;  /* rounds carry the server's time, because the agent's clock is wrong */
+    const char *local_problem; /* "no-route", "gateway", "most-targets", "overload", "clock"; NULL = none */
+    int64_t memory_bytes;     /* resident, of the whole agent */
+    double cpu;               /* of one core, over the last 5 minutes, percent */
+    int64_t tests, unsupported_tests;
+    int64_t spool_bytes;      /* measured and not yet confirmed */
+    int64_t spool_oldest_s;   /* the slot of the oldest of these, epoch seconds; 0 = none waits */
+    int64_t dropped_rounds;   /* for lack of room or age */
+    int64_t dropped_bytes, damaged_bytes;
+    int64_t refused_rounds;
+    int64_t missed_slots, clock_steps;
+    struct field_list limits_hit; /* const char *: "buffer 3" */
+};
+extern const struct field_table message_queue_table;     /* "AgentQueue" */
+extern const struct field_table message_interface_table; /* "AgentInterface" */
+extern const struct field_table message_report_table;    /* "AgentReport" */
 
 /* Every table above that is a whole message, NULL-terminated: for checks that go through all. */
 extern const struct field_table *const message_tables[];

@@ -104,12 +104,82 @@ static void plan_and_batch_carry_opaque_bytes(void **state)
     arena_done(&arena);
 }
 
+static void proxies_and_reports_travel(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct error err;
+    arena_init(&arena, 1 << 20);
+    const char *bypass[] = {"*.example.net", "10.*"};
+    struct message_proxy proxy;
+    field_defaults(&message_proxy_table, &proxy);
+    proxy.type = "static";
+    assert_int_equal(field_check(&message_proxy_table, &proxy, &err), -E_REQUIRED);
+    assert_string_equal(err.where, "location");
+    proxy.location = "proxy.example.net:3128";
+    proxy.auth = "basic";
+    proxy.user = "u";
+    proxy.password = "p";
+    proxy.bypass = (struct field_list){.items = bypass, .count = 2};
+    struct message_plan plan, plan_copy;
+    field_defaults(&message_plan_table, &plan);
+    plan.version = 1;
+    plan.server_ns = 1;
+    plan.tests = (struct field_list){.items = &plan, .count = 0};
+    plan.proxy = &proxy;
+    round_trip(&message_plan_table, &plan, &plan_copy, &arena);
+    assert_string_equal(plan_copy.proxy->password, "p");
+    assert_string_equal(((const char **)plan_copy.proxy->bypass.items)[1], "10.*");
+
+    struct message_queue queue = {.name = "general", .now = 12.5, .most = 40};
+    struct message_interface interface = {.name = "eth0", .address = "192.0.2.7"};
+    struct message_report report, report_copy;
+    field_defaults(&message_report_table, &report);
+    report.instance = "0123456789abcdef";
+    report.version = "0.1.0";
+    report.is_leaving = true;
+    report.queues = (struct field_list){.items = &queue, .count = 1};
+    report.interfaces = (struct field_list){.items = &interface, .count = 1};
+    report.local_problem = "gateway";
+    round_trip(&message_report_table, &report, &report_copy, &arena);
+    assert_true(report_copy.clock_offset_ns == FIELD_NO_I64);
+    assert_true(((struct message_queue *)report_copy.queues.items)->most == 40);
+    arena_done(&arena);
+}
+
+/* A plan as a server before proxies wrote it, and one with a field that only a later server knows. */
+static void other_versions_are_understood(void **state)
+{
+    (void)state;
+    static const char older[] = "\xa3"
+                                "gversion\x01"
+                                "jserverTime\x02"
+                                "etests\x80";
+    static const char newer[] = "\xa4"
+                                "gversion\x01"
+                                "gfeature\xa1\x61x\x81\xf5"
+                                "jserverTime\x02"
+                                "etests\x80";
+    struct arena arena;
+    struct message_plan plan;
+    arena_init(&arena, 1 << 20);
+    assert_int_equal(field_from_cbor(&message_plan_table, older, sizeof older - 1, &plan, &arena, NULL), 0);
+    assert_int_equal(field_check(&message_plan_table, &plan, NULL), 0);
+    assert_null(plan.proxy);
+    assert_false(plan.is_unverified);
+    assert_int_equal(field_from_cbor(&message_plan_table, newer, sizeof newer - 1, &plan, &arena, NULL), 0);
+    assert_true(plan.server_ns == 2);
+    arena_done(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_sound),
         cmocka_unit_test(registration_keeps_what_the_operator_said),
         cmocka_unit_test(plan_and_batch_carry_opaque_bytes),
+        cmocka_unit_test(proxies_and_reports_travel),
+        cmocka_unit_test(other_versions_are_understood),
     };
     return cmocka_run_group_tests_name("message", tests, NULL, NULL);
 }

@@ -116,6 +116,35 @@ export const Every_FIELDS: readonly FieldInfo[] = [
   { name: "kind", kind: "str", help: "What it will always be", immutable: true },
   { name: "extra", kind: "str", help: "Known and without effect", ignored: true },
 ];
+/** A proxy. */
+export interface AgentProxy {
+  /** The proxy in its account group's list. */
+  proxyId?: string;
+  /** What people call it. */
+  name?: string;
+  /** How it is found: direct (there is none), static (by its address) or pac (by a PAC file). */
+  type: string;
+  /** Host and port, or the URL of the PAC file. */
+  location?: string;
+  /** How it wants to be signed in to. */
+  authType?: string;
+  /** Who signs in to it. */
+  user?: string;
+  /** That user's password. */
+  password?: string;
+  /** Hosts that are reached without it. */
+  bypassList: string[];
+}
+export const AgentProxy_FIELDS: readonly FieldInfo[] = [
+  { name: "proxyId", kind: "id", help: "The proxy in its account group's list" },
+  { name: "name", kind: "str", help: "What people call it", min: 0, max: 255 },
+  { name: "type", kind: "str", help: "How it is found: direct (there is none), static (by its address) or pac (by a PAC file)", min: 1, max: 32, required: true },
+  { name: "location", kind: "str", help: "Host and port, or the URL of the PAC file", min: 0, max: 1000 },
+  { name: "authType", kind: "str", help: "How it wants to be signed in to", min: 0, max: 32 },
+  { name: "user", kind: "str", help: "Who signs in to it", min: 0, max: 255 },
+  { name: "password", kind: "str", help: "That user's password", min: 0, max: 1000, secret: true },
+  { name: "bypassList", kind: "strs", help: "Hosts that are reached without it", preset: "", min: 0, max: 1000 },
+];
 /** A test an agent runs on schedule. */
 export interface AgentPlanTest {
   /** The test. */
@@ -130,6 +159,8 @@ export interface AgentPlanTest {
   randomizedStartTime: boolean;
   /** Address to measure from. */
   sourceIp?: string;
+  /** Proxy of this test. */
+  proxy?: AgentProxy;
   /** Settings of the measure type. */
   settings: string;
 }
@@ -140,6 +171,7 @@ export const AgentPlanTest_FIELDS: readonly FieldInfo[] = [
   { name: "interval", kind: "i32", help: "Time between the starts of two rounds", min: 1, max: 86400, unit: "s", required: true },
   { name: "randomizedStartTime", kind: "bool", help: "Start at a random moment of each interval", preset: "false" },
   { name: "sourceIp", kind: "str", help: "Address to measure from", min: 0, max: 64 },
+  { name: "proxy", kind: "record", help: "Proxy of this test", fields: AgentProxy_FIELDS },
   { name: "settings", kind: "bytes", help: "Settings of the measure type", required: true },
 ];
 /** Something an agent runs once. */
@@ -154,6 +186,8 @@ export interface AgentPlanRun {
   type: string;
   /** Address to measure from. */
   sourceIp?: string;
+  /** Proxy of this run. */
+  proxy?: AgentProxy;
   /** Settings of the measure type. */
   settings: string;
   /** When it was asked for. */
@@ -165,6 +199,7 @@ export const AgentPlanRun_FIELDS: readonly FieldInfo[] = [
   { name: "version", kind: "i64", help: "Version of the settings", min: 1, required: true },
   { name: "type", kind: "str", help: "Measure type", min: 1, max: 64, required: true },
   { name: "sourceIp", kind: "str", help: "Address to measure from", min: 0, max: 64 },
+  { name: "proxy", kind: "record", help: "Proxy of this run", fields: AgentProxy_FIELDS },
   { name: "settings", kind: "bytes", help: "Settings of the measure type", required: true },
   { name: "requestedTime", kind: "time", help: "When it was asked for", required: true },
 ];
@@ -178,6 +213,12 @@ export interface AgentPlan {
   ipv6Policy: "force-ipv4" | "prefer-ipv6" | "force-ipv6";
   /** Prefixes whose names it asks for beside those of its own networks. */
   resolvePrefixes: string[];
+  /** Proxy of tests that name none. */
+  proxy?: AgentProxy;
+  /** Tests accept certificates that cannot be verified. */
+  unverifiedCertificates: boolean;
+  /** The browser keeps its cache from round to round. */
+  keepBrowserCache: boolean;
   /** Tests on schedule. */
   tests: AgentPlanTest[];
   /** Runs asked for once. */
@@ -188,6 +229,9 @@ export const AgentPlan_FIELDS: readonly FieldInfo[] = [
   { name: "serverTime", kind: "i64", help: "Wall clock of the server", unit: "ns", required: true },
   { name: "ipv6Policy", kind: "enum", help: "Which addresses of a name the agent prefers", preset: "prefer-ipv6", words: ["force-ipv4", "prefer-ipv6", "force-ipv6"] },
   { name: "resolvePrefixes", kind: "strs", help: "Prefixes whose names it asks for beside those of its own networks", preset: "", min: 0, max: 64 },
+  { name: "proxy", kind: "record", help: "Proxy of tests that name none", fields: AgentProxy_FIELDS },
+  { name: "unverifiedCertificates", kind: "bool", help: "Tests accept certificates that cannot be verified", preset: "false" },
+  { name: "keepBrowserCache", kind: "bool", help: "The browser keeps its cache from round to round", preset: "false" },
   { name: "tests", kind: "list", help: "Tests on schedule", min: 0, max: 10000, fields: AgentPlanTest_FIELDS, required: true },
   { name: "runs", kind: "list", help: "Runs asked for once", preset: "", min: 0, max: 10000, fields: AgentPlanRun_FIELDS },
 ];
