@@ -1,5 +1,6 @@
 #include "base/resolve.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -136,7 +137,7 @@ int resolver_new(struct loop *loop, struct resolver **ret_resolver, struct error
     resolver->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (resolver->wake_fd < 0) {
         mem_free(resolver);
-        return error_set(err, E_LIMIT, "resolver", "no descriptor is left");
+        return error_sys(err, errno, "", "looking up names needs another descriptor (ulimit -n)");
     }
     pthread_mutex_init(&resolver->lock, NULL);
     pthread_cond_init(&resolver->has_work, NULL);

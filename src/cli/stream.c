@@ -403,6 +403,14 @@ static int try_piece(struct stream *stream, struct error *err)
     bool wants_progress = stream->event || is_adapted(stream);
     int rc = probe_ping_start(stream->engine, &settings, &piece->arena, wants_progress ? on_progress : NULL, on_done,
                               piece, &piece->ping, err);
+    if (rc == -E_LIMIT && is_sack(stream) && stream->settings.mode == STREAM_AUTO && stream->begun == 0) {
+        stream->has_no_sack = true;
+        stream->figures.mode_reason = "no local port is left for the connection that SACK needs";
+        settings.mode = PROBE_PING_SYN;
+        note_mode(stream);
+        rc = probe_ping_start(stream->engine, &settings, &piece->arena, wants_progress ? on_progress : NULL, on_done,
+                              piece, &piece->ping, err);
+    }
     if (rc) {
         arena_done(&piece->arena);
         mem_free(piece);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "probe/exhaustive_core.h"
+#include "probe/refusal.h"
 
 #define ESTIMATE_NS (250 * CLOCK_MS) /* for the answer that tells the distance; later it still helps */
 #define ESTIMATE_FLOW 0u
@@ -607,7 +608,7 @@ static void step_refused(struct probe_exhaustive *exhaustive, const struct probe
 {
     struct search *search = exhaustive->search;
     if (!search->result->error_text)
-        search->result->error_text = arena_strdup(search->arena, strerror(event->sys_errno));
+        search->result->error_text = arena_strdup(search->arena, refusal_text(event->sys_errno, &search->settings.src));
     if (event->probe < search->record_count)
         give_up(search, exhaustive_record_at(search, event->probe));
     round_wake_at(&exhaustive->round, 0);

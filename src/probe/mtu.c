@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "probe/refusal.h"
 #include "probe/round.h"
 #include "probe/trace.h"
 
@@ -334,7 +335,7 @@ static void step_refused(struct probe_mtu *mtu, uint32_t probe, int sys_errno)
         note_bad(mtu, mtu->sizes[probe], false);
         mtu->result->is_local = true;
     } else if (!mtu->result->error_text) {
-        mtu->result->error_text = arena_strdup(mtu->arena, strerror(sys_errno));
+        mtu->result->error_text = arena_strdup(mtu->arena, refusal_text(sys_errno, &mtu->settings.src));
     }
     round_wake_at(&mtu->round, 0);
 }

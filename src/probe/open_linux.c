@@ -14,6 +14,8 @@
 #include "base/sock.h"
 #include "probe/match.h"
 
+#define SPARE_DESCRIPTORS 16u
+
 static const int families[2] = {AF_INET, AF_INET6};
 
 const struct probe_sockets probe_sockets_none = {.send = {-1, -1},
@@ -23,16 +25,23 @@ const struct probe_sockets probe_sockets_none = {.send = {-1, -1},
                                                  .route = {-1, -1},
                                                  .quiet = {[0 ... PROBE_QUIET_PORTS - 1] = -1}};
 
+/* Why the last socket could not be had. */
+static int say_why(struct error *err)
+{
+    if (errno == EMFILE)
+        return error_sys(err, errno, "", "raw sockets need more descriptors than this process may have (ulimit -n)");
+    if (errno == EPERM || errno == EACCES)
+        return error_sys(err, errno, "", "raw sockets need CAP_NET_RAW (run as root, or give the program that capability)");
+    return error_sys(err, errno, "", "a raw socket cannot be opened");
+}
+
 /* *ret_fd stays -1 when the machine lacks the family. */
 static int open_one(int family, int protocol, int *ret_fd, struct error *err)
 {
     int fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
     *ret_fd = fd;
-    if (fd < 0) {
-        if (errno == EAFNOSUPPORT || errno == EPROTONOSUPPORT)
-            return 0;
-        return error_sys(err, errno, "", "raw sockets need CAP_NET_RAW (run as root, or give the program that capability)");
-    }
+    if (fd < 0)
+        return errno == EAFNOSUPPORT || errno == EPROTONOSUPPORT ? 0 : say_why(err);
     /* Without CAP_NET_ADMIN the system's ceiling applies; what is then dropped is seen and told. */
     int size = PROBE_RCVBUF_BYTES;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
@@ -57,11 +66,13 @@ static int open_family(unsigned i, struct probe_sockets *sockets, struct error *
         rc = open_one(families[i], IPPROTO_TCP, &sockets->tcp[i], err);
     if (!rc)
         rc = open_one(families[i], IPPROTO_UDP, &sockets->udp[i], err);
+    if (rc)
+        return rc;
     sockets->route[i] = socket(families[i], SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    return rc;
+    return sockets->route[i] < 0 ? say_why(err) : 0;
 }
 
-/* A port for both families, or for the only one there is. -1 = taken, or none to be had. */
+/* A port for both families, or for the only one there is. -1 = taken, or none to be had, which errno tells. */
 static int open_quiet(bool has_ip6, uint16_t port)
 {
     struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
@@ -82,7 +93,26 @@ static int open_quiet(bool has_ip6, uint16_t port)
         bind(fd, &any.sa, sock_len(&any)) == 0 && listen(fd, 1) == 0)
         return fd;
     (void)close(fd);
+    errno = EADDRINUSE;
     return -1;
+}
+
+/* Where descriptors are few some are left for what else the process needs: it goes without sessions rather. */
+static void open_all_quiet(struct probe_sockets *sockets)
+{
+    unsigned count = 0;
+    for (uint16_t port = PROBE_PORT_LOW; count < PROBE_QUIET_PORTS && port < MATCH_PORT_LOW; port++) {
+        sockets->quiet[count] = open_quiet(sockets->send[1] >= 0, port);
+        if (sockets->quiet[count] >= 0) {
+            count++;
+        } else if (errno == EMFILE || errno == ENFILE) {
+            for (unsigned i = 0; i < SPARE_DESCRIPTORS && count > 0; i++) {
+                (void)close(sockets->quiet[--count]);
+                sockets->quiet[count] = -1;
+            }
+            return;
+        }
+    }
 }
 
 static int open_here(struct probe_sockets *ret_sockets, struct error *err)
@@ -97,11 +127,7 @@ static int open_here(struct probe_sockets *ret_sockets, struct error *err)
         probe_close(&sockets);
         return rc;
     }
-    uint16_t port = PROBE_PORT_LOW;
-    for (unsigned i = 0; i < PROBE_QUIET_PORTS && port < MATCH_PORT_LOW; port++) {
-        sockets.quiet[i] = open_quiet(sockets.send[1] >= 0, port);
-        i += sockets.quiet[i] >= 0;
-    }
+    open_all_quiet(&sockets);
     *ret_sockets = sockets;
     return rc;
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/limit.h"
+#include "probe/refusal.h"
 #include "probe/round.h"
 #include "probe/session.h"
 
@@ -345,7 +346,7 @@ static bool step_session(struct probe_ping *ping, int64_t now)
         result->session = PROBE_SESSION_NO_SACK;
     if (result->session == PROBE_SESSION_UNSENT) {
         result->probes[0].status = PROBE_PING_REFUSED;
-        result->error_text = arena_strdup(ping->arena, strerror(ping->session->sys_errno));
+        result->error_text = arena_strdup(ping->arena, refusal_text(ping->session->sys_errno, &ping->settings.src));
     } else if (result->session == PROBE_SESSION_SILENT) {
         count_syns(ping);
     }
@@ -545,7 +546,7 @@ static void step(struct probe_round *round, const struct probe_event *event)
     case PROBE_EVENT_REFUSED:
         probe->status = PROBE_PING_REFUSED;
         if (!ping->result->error_text)
-            ping->result->error_text = arena_strdup(ping->arena, strerror(event->sys_errno));
+            ping->result->error_text = arena_strdup(ping->arena, refusal_text(event->sys_errno, &ping->settings.src));
         ping->has_news = true;
         round_wake_at(round, 0); /* it may be the end */
         break;

@@ -249,7 +249,7 @@ static void refusals_of_our_kernel_are_not_sent(void **state)
     run(&world);
     assert_int_equal(world.result.sent, 0);
     assert_int_equal(world.result.refused, 3);
-    assert_string_equal(world.result.error_text, "Network is unreachable");
+    assert_non_null(strstr(world.result.error_text, "Network is unreachable"));
     assert_true(world.result.end_ns - world.result.start_ns < 200 * CLOCK_MS);
     world.settings.count = 1;
     run(&world);

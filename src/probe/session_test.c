@@ -423,7 +423,7 @@ static void a_kernel_that_refuses(void **state)
     assert_int_equal(world.result->session, PROBE_SESSION_UNSENT);
     assert_int_equal(world.result->sent, 0);
     assert_int_equal(world.result->refused, 1);
-    assert_string_equal(world.result->error_text, "Network is unreachable");
+    assert_non_null(strstr(world.result->error_text, "Network is unreachable"));
     close_world(&world);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "probe/refusal.h"
 
 #define WAIT_NS CLOCK_S
 #define ESTIMATE_NS (250 * CLOCK_MS) /* for the answer that tells the distance; later it still helps */
@@ -492,7 +493,7 @@ static void step_answer(struct probe_trace *trace, const struct probe_answer *an
 static void step_refused(struct probe_trace *trace, int sys_errno)
 {
     if (!trace->result->error_text)
-        trace->result->error_text = arena_strdup(trace->arena, strerror(sys_errno));
+        trace->result->error_text = arena_strdup(trace->arena, refusal_text(sys_errno, &trace->settings.src));
     round_wake_at(&trace->round, 0);
 }
 

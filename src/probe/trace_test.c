@@ -516,7 +516,7 @@ static void refusal_is_a_result(void **state)
     open_world(&world, NULL);
     world.fake->refuse = EPERM;
     run(&world);
-    assert_string_equal(world.result->error_text, "Operation not permitted");
+    assert_non_null(strstr(world.result->error_text, "Operation not permitted"));
     assert_int_equal(world.result->sent, 0);
     assert_int_equal(world.result->flows[0].hop_count, 0);
     assert_true(world.result->end_ns - world.result->start_ns < 20 * CLOCK_MS);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "probe/dispersion.h"
+#include "probe/refusal.h"
 #include "probe/round.h"
 #include "probe/session.h"
 
@@ -385,7 +386,7 @@ static bool step_session(struct probe_train *train, int64_t now)
         end_as(train, PROBE_TRAIN_NO_SACK);
         return false;
     case SESSION_UNSENT:
-        train->result->error_text = arena_strdup(train->arena, strerror(train->session->sys_errno));
+        train->result->error_text = arena_strdup(train->arena, refusal_text(train->session->sys_errno, &train->settings.src));
         end_as(train, PROBE_TRAIN_UNSENT);
         return false;
     case SESSION_REFUSED:
@@ -461,7 +462,7 @@ static void step(struct probe_round *round, const struct probe_event *event)
         break;
     case PROBE_EVENT_REFUSED:
         if (!train->result->error_text)
-            train->result->error_text = arena_strdup(train->arena, strerror(event->sys_errno));
+            train->result->error_text = arena_strdup(train->arena, refusal_text(event->sys_errno, &train->settings.src));
         break;
     case PROBE_EVENT_ANSWER:
         step_answer(train, event->answer);

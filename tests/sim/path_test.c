@@ -355,7 +355,7 @@ static void source_must_be_ours(void **state)
     world_open(&world, CHAIN, NULL);
     assert_int_equal(sock_parse_ip("198.18.1.77", &world.trace.src), 0);
     (void)world_trace(&world, APP);
-    assert_string_equal(world.trace_result->error_text, "Invalid argument");
+    assert_non_null(strstr(world.trace_result->error_text, "the source address is none of this machine"));
     assert_int_equal(world.trace_result->sent, 0);
     assert_int_equal(sock_parse_ip("198.18.1.2", &world.trace.src), 0);
     assert_all(world_trace(&world, APP), PROBE_TRACE_REACHED, R1 " " R2 " " R3 " " APP);
