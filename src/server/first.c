@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "server/auth.h"
 #include "server/object.h"
+#include "server/seal.h"
 
 #define PATH_BYTES 4096
 
@@ -154,6 +155,8 @@ int first_open(struct server *server, struct error *err)
         rc = store_open(url, &server->store, err);
     if (!rc)
         rc = load_key(server, err);
+    if (!rc)
+        rc = seal_load(path_of(config, "seal-keys", path), &server->seal, err);
     struct field_list groups = {0};
     if (!rc)
         rc = make_roles(server, &arena, err);

@@ -7,6 +7,7 @@
  *   api-token     a bearer token of the administrator for programs of this machine, new at each start
  *   run.json      where the running server is: {"url", "local", "pid", "version"}
  *   key           seals cursors
+ *   seal-keys     seal the secrets that are kept (seal.h)
  */
 #ifndef OCULI_SERVER_FIRST_H
 #define OCULI_SERVER_FIRST_H

@@ -20,6 +20,7 @@
 #include "server/openapi.h"
 #include "server/plan.h"
 #include "server/request.h"
+#include "server/seal.h"
 #include "server/server.h"
 
 #define HOUSEKEEPING_S 3600
@@ -156,6 +157,7 @@ static int serve(struct server *server, struct arena *arena, struct error *err)
     http_stop(server->http);
     api_stop(server);
     store_close(server->store);
+    seal_free(server->seal);
     loop_free(server->loop);
     return rc;
 }

@@ -21,6 +21,7 @@ struct latest;
 struct paths_cache;
 struct plan;
 struct presence;
+struct seal;
 struct stream;
 
 struct server_counters {
@@ -37,6 +38,7 @@ struct server {
     struct http *http;
     struct route_set routes;
     unsigned char key[32]; /* seals cursors; new at each start of the data directory, kept in it */
+    struct seal *seal;         /* of secrets that are kept */
     struct rate api_rate, instant_rate;
     struct rate_by_key login_rate;
     struct server_counters counters;
