@@ -193,14 +193,25 @@ static void dispatch(struct loop *loop, const struct epoll_event *event)
     watch->fn(watch->user, fd, events);
 }
 
+/* Nobody reads the count: epoll tells of each expiry once, and setting the timer anew clears it. */
 static void on_timer_fd(void *user, int fd, unsigned events)
 {
+    (void)fd;
     (void)events;
     struct loop *loop = user;
-    uint64_t count;
-    if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
-        return;
     loop->armed_ns = 0; /* the timers themselves run at the end of the step */
+}
+
+static int watch_timer(struct loop *loop, struct error *err)
+{
+    int rc = loop_add(loop, loop->timer_fd, LOOP_READ, on_timer_fd, loop, err);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    if (rc)
+        return rc;
+    event.data.u64 = event_key(loop->timer_fd, loop->watches[loop->timer_fd].generation);
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, loop->timer_fd, &event) != 0)
+        return error_sys(err, errno, "", "cannot watch the timer");
+    return 0;
 }
 
 static void on_wake_fd(void *user, int fd, unsigned events)
@@ -320,7 +331,7 @@ int loop_new(struct loop **ret_loop, struct error *err)
     if (loop->epoll_fd < 0 || loop->timer_fd < 0 || loop->wake_fd < 0)
         rc = error_sys(err, errno, "", "cannot make an event loop");
     if (!rc)
-        rc = loop_add(loop, loop->timer_fd, LOOP_READ, on_timer_fd, loop, err);
+        rc = watch_timer(loop, err);
     if (!rc)
         rc = loop_add(loop, loop->wake_fd, LOOP_READ, on_wake_fd, loop, err);
     if (rc) {

@@ -52,7 +52,7 @@ struct probe_engine {
 
     struct probe_io_packet packets[BATCH]; /* waiting to be sent; owners beside them */
     struct sent owners[BATCH];
-    uint8_t (*bytes)[PACKET_MAX_BYTES];
+    uint8_t (*bytes)[PROBE_IO_HEADROOM + PACKET_MAX_BYTES];
     size_t packet_count;
     struct sent *sent;         /* by token */
     uint32_t next_token;
@@ -228,7 +228,7 @@ static void flush(struct probe_engine *engine)
     if (engine->packet_count == 0)
         return;
     for (size_t i = 0; i < engine->packet_count; i++)
-        engine->packets[i].bytes = engine->bytes[i];
+        engine->packets[i].bytes = engine->bytes[i] + PROBE_IO_HEADROOM;
     size_t done = engine->io->ops->send(engine->io, engine->packets, engine->packet_count);
     size_t left = engine->packet_count - done;
     engine->is_full = left > 0;
@@ -237,7 +237,7 @@ static void flush(struct probe_engine *engine)
     for (size_t i = 0; i < left && done > 0; i++) {
         engine->packets[i] = engine->packets[done + i];
         engine->owners[i] = engine->owners[done + i];
-        memcpy(engine->bytes[i], engine->bytes[done + i], engine->packets[i].size);
+        memcpy(engine->bytes[i] + PROBE_IO_HEADROOM, engine->bytes[done + i] + PROBE_IO_HEADROOM, engine->packets[i].size);
     }
     engine->packet_count = left;
 }
@@ -290,7 +290,7 @@ bool flow_send(struct probe_flow *flow, const struct probe_send *send)
         .tos = send->tos,
         .ip_id = match_ip_id(&flow->match, send->offset),
         .flow_label = flow->label,
-        .size = (uint16_t)build(flow, send, engine->bytes[at]),
+        .size = (uint16_t)build(flow, send, engine->bytes[at] + PROBE_IO_HEADROOM),
         .token = engine->next_token,
     };
     engine->owners[at] = (struct sent){flow->round, flow->round->serial, send->probe};

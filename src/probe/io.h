@@ -21,6 +21,7 @@
 #include "probe/open.h"
 
 #define PROBE_IO_NEVER INT64_MAX
+#define PROBE_IO_HEADROOM 40u /* an IPv6 header */
 
 struct loop;
 
@@ -36,7 +37,7 @@ struct probe_io_packet {
     uint32_t flow_label;  /* IPv6, 20 bits */
     uint16_t size;
     uint32_t token;       /* comes back with the transmit stamp */
-    const uint8_t *bytes; /* valid during the call */
+    const uint8_t *bytes; /* valid during the call; on the PROBE_IO_HEADROOM bytes before them the side may write its header */
     int64_t sent_ns;      /* set by the side: its clock just before the packet was handed over */
     int error;            /* set by the side: 0 = the kernel took it, else an errno value */
 };

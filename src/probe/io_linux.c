@@ -12,7 +12,7 @@
  * Stamps wake nobody: they are read whenever something else does, and always before the answers are.
  *
  * Drops: SO_MEMINFO tells the same counter that SO_RXQ_OVFL attaches to packets, and tells it also when no further
- * packet comes.
+ * packet comes. It is asked only when the buffer may have been full.
  *
  * An ear whose protocol has not been sent for a while hears nothing (a filter that refuses all), so that an idle agent
  * costs nothing on a machine that gets other people's answers.
@@ -22,8 +22,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/errqueue.h>
-#include <linux/filter.h>
-#include <linux/icmpv6.h>
 #include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -35,6 +33,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "probe/filter_linux.h"
 #include "probe/packet.h"
 #include "probe/stamp.h"
 
@@ -48,6 +47,7 @@
 #define MEMINFO_BUFFER 1    /* SK_MEMINFO_RCVBUF */
 #define MEMINFO_DROPS 8 /* SK_MEMINFO_DROPS of linux/sock_diag.h */
 #define PACKET_MEMORY 20480u /* that a packet takes of a receive buffer at most, at 9000 bytes */
+#define MERGED_MEMORY (256u << 10) /* that segments take which the kernel has merged into one, at most */
 #define MEMINFO_COUNT 9
 
 #define BATCH 64u
@@ -79,7 +79,26 @@ struct ear {
     int64_t last_send_ns; /* of what may be answered here */
     uint64_t dropped;
     uint32_t drop_counter; /* the kernel's, which wraps */
-    uint32_t drained;      /* packets read since that was looked at */
+    uint32_t drained;      /* packets read since that was looked at, or was known to stand still */
+    uint32_t buffer;       /* bytes */
+    bool is_empty;         /* the last read left nothing */
+};
+
+struct outgoing {
+    struct mmsghdr messages[BATCH];
+    struct iovec vectors[BATCH];
+    union sock_addr names[BATCH];
+    _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL_BYTES];
+};
+
+/* Prepared once; then only what the kernel has written on is restored. An IPv4 packet tells itself where it comes from. */
+struct incoming {
+    struct mmsghdr messages[2][BATCH]; /* without and with names */
+    unsigned used[2];
+    struct iovec vectors[BATCH];
+    union sock_addr names[BATCH];
+    _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL_BYTES];
+    uint8_t bytes[BATCH][PACKET_MAX_BYTES + 60];
 };
 
 struct io_linux {
@@ -95,12 +114,8 @@ struct io_linux {
     size_t quiet_count;
     unsigned stamp_at, receive_at; /* the socket read next */
     unsigned without;
-    struct mmsghdr messages[BATCH];
-    struct iovec vectors[BATCH][2];
-    union sock_addr names[BATCH];
-    _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL_BYTES];
-    uint8_t headers[BATCH][IP6_HEADER_BYTES];
-    uint8_t bytes[BATCH][PACKET_MAX_BYTES + 60];
+    struct outgoing out;
+    struct incoming in;
 };
 
 static struct io_linux *linux_of(const struct probe_io *io)
@@ -143,69 +158,17 @@ static bool linux_has_family(const struct probe_io *io, int family)
     return linux_of(io)->mouths[family == AF_INET6].fd >= 0;
 }
 
-/* --- filters ------------------------------------------------------------------------------------------------------- */
-
-static int attach(int fd, struct sock_filter *code, size_t count)
-{
-    struct sock_fprog program = {.len = (unsigned short)count, .filter = code};
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-}
-
-/* Only what can answer a probe: echo replies and errors. On the loopback interface our own requests come by too. */
-static int hear_icmp(const struct ear *ear)
-{
-    struct sock_filter answers4[] = {
-        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = length of the IPv4 header */
-        BPF_STMT(BPF_LD | BPF_B | BPF_IND, 0),  /* A = ICMP type */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 3, 3, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 11, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 12, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, 0xffff),
-    };
-    if (ear->family == AF_INET)
-        return attach(ear->fd, answers4, sizeof answers4 / sizeof answers4[0]);
-    int none = 0;
-    (void)setsockopt(ear->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
-    struct icmp6_filter filter;
-    memset(&filter, 0xff, sizeof filter); /* a bit set = refused */
-    static const unsigned answers6[] = {1, 2, 3, 4, 129};
-    for (size_t i = 0; i < sizeof answers6 / sizeof answers6[0]; i++)
-        filter.data[answers6[i] / 32] &= ~(1u << answers6[i] % 32);
-    return setsockopt(ear->fd, IPPROTO_ICMPV6, ICMPV6_FILTER, &filter, sizeof filter);
-}
-
-/* Only what goes to our ports. A filter sees IPv4 packets with their header, IPv6 packets without. */
-static int hear_ports(const struct ear *ear)
-{
-    struct sock_filter ports4[] = {
-        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = length of the IPv4 header */
-        BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),  /* A = destination port */
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, PROBE_PORT_LOW, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0xffff),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-    };
-    struct sock_filter ports6[] = {
-        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 2),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, PROBE_PORT_LOW, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0xffff),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-    };
-    return ear->family == AF_INET ? attach(ear->fd, ports4, sizeof ports4 / sizeof ports4[0])
-                                  : attach(ear->fd, ports6, sizeof ports6 / sizeof ports6[0]);
-}
+/* --- listening ------------------------------------------------------------------------------------------------------ */
 
 static int hear(struct ear *ear)
 {
     ear->is_deaf = false;
-    return ear->protocol == IPPROTO_TCP || ear->protocol == IPPROTO_UDP ? hear_ports(ear) : hear_icmp(ear);
+    return filter_answers(ear->fd, ear->family, ear->protocol);
 }
 
 static void deafen(struct ear *ear)
 {
-    struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
-    ear->is_deaf = attach(ear->fd, nothing, 1) == 0;
+    ear->is_deaf = filter_everything(ear->fd) == 0;
 }
 
 /* --- transmit stamps ------------------------------------------------------------------------------------------------ */
@@ -295,19 +258,35 @@ static bool read_stamp(const struct mouth *mouth, struct msghdr *message, struct
     return true;
 }
 
-static unsigned prepare_receive(struct io_linux *self, size_t room)
+static void prepare_incoming(struct incoming *in)
 {
-    unsigned count = room < BATCH ? (unsigned)room : BATCH;
-    for (unsigned i = 0; i < count; i++) {
-        self->vectors[i][0] = (struct iovec){self->bytes[i], sizeof self->bytes[i]};
-        self->messages[i].msg_hdr = (struct msghdr){.msg_name = &self->names[i],
-                                                    .msg_namelen = sizeof self->names[i],
-                                                    .msg_iov = self->vectors[i],
-                                                    .msg_iovlen = 1,
-                                                    .msg_control = self->control[i],
-                                                    .msg_controllen = CONTROL_BYTES};
+    for (unsigned i = 0; i < BATCH; i++) {
+        in->vectors[i] = (struct iovec){in->bytes[i], sizeof in->bytes[i]};
+        for (unsigned k = 0; k < 2; k++)
+            in->messages[k][i].msg_hdr = (struct msghdr){.msg_name = k ? &in->names[i] : NULL,
+                                                         .msg_iov = &in->vectors[i],
+                                                         .msg_iovlen = 1,
+                                                         .msg_control = in->control[i]};
     }
-    return count;
+    in->used[0] = in->used[1] = BATCH;
+}
+
+/* Reads at most `room` messages, less than *ret_asked when there were no more; they are in in->messages[has_names]. */
+static int receive(struct incoming *in, int fd, bool has_names, int flags, size_t room, unsigned *ret_asked)
+{
+    unsigned asked = room < BATCH ? (unsigned)room : BATCH;
+    for (unsigned i = 0; i < in->used[has_names]; i++) {
+        struct msghdr *message = &in->messages[has_names][i].msg_hdr;
+        message->msg_namelen = has_names ? sizeof in->names[i] : 0;
+        message->msg_controllen = CONTROL_BYTES;
+        message->msg_flags = 0;
+    }
+    in->used[has_names] = 0;
+    int n = recvmmsg(fd, in->messages[has_names], asked, flags | MSG_DONTWAIT, NULL);
+    if (n > 0)
+        in->used[has_names] = (unsigned)n;
+    *ret_asked = asked;
+    return n;
 }
 
 static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size_t room)
@@ -317,14 +296,14 @@ static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size
         struct mouth *mouth = &self->mouths[self->stamp_at];
         if (mouth->fd < 0 || mouth->unstamped == 0)
             continue;
-        unsigned asked = prepare_receive(self, room);
-        int n = recvmmsg(mouth->fd, self->messages, asked, MSG_ERRQUEUE | MSG_DONTWAIT, NULL);
+        unsigned asked;
+        int n = receive(&self->in, mouth->fd, false, MSG_ERRQUEUE, room, &asked);
         if (n <= 0)
             continue;
         (void)read_clocks(self);
         size_t count = 0;
         for (int i = 0; i < n; i++) {
-            if (read_stamp(mouth, &self->messages[i].msg_hdr, &out[count])) {
+            if (read_stamp(mouth, &self->in.messages[0][i].msg_hdr, &out[count])) {
                 out[count].tx_ns = stamp_to_mono(&self->clock, out[count].tx_ns);
                 count++;
             }
@@ -343,7 +322,7 @@ static size_t linux_stamps(struct probe_io *io, struct probe_io_stamp *out, size
 /* --- sending --------------------------------------------------------------------------------------------------------- */
 
 /* The kernel fills in the checksum, and the source when it is 0. */
-static size_t put_ip4(uint8_t *p, const struct probe_io_packet *packet)
+static void put_ip4(uint8_t *p, const struct probe_io_packet *packet)
 {
     memset(p, 0, IP4_HEADER_BYTES);
     p[0] = 0x45;
@@ -356,10 +335,9 @@ static size_t put_ip4(uint8_t *p, const struct probe_io_packet *packet)
     if (sock_is_set(&packet->src))
         memcpy(p + 12, &packet->src.in4.sin_addr, 4);
     memcpy(p + 16, &packet->dst.in4.sin_addr, 4);
-    return IP4_HEADER_BYTES;
 }
 
-static size_t put_ip6(uint8_t *p, const struct probe_io_packet *packet)
+static void put_ip6(uint8_t *p, const struct probe_io_packet *packet)
 {
     memset(p, 0, IP6_HEADER_BYTES);
     p[0] = (uint8_t)(0x60 | packet->tos >> 4);
@@ -371,7 +349,6 @@ static size_t put_ip6(uint8_t *p, const struct probe_io_packet *packet)
     if (sock_is_set(&packet->src))
         memcpy(p + 8, &packet->src.in6.sin6_addr, 16);
     memcpy(p + 24, &packet->dst.in6.sin6_addr, 16);
-    return IP6_HEADER_BYTES;
 }
 
 static void put_options(const struct mouth *mouth, const struct probe_io_packet *packet, struct msghdr *message)
@@ -387,21 +364,25 @@ static void put_options(const struct mouth *mouth, const struct probe_io_packet 
         put_control(message, SOL_SOCKET, SCM_TS_OPT_ID, &packet->token, sizeof packet->token);
 }
 
-static void prepare_send(struct io_linux *self, const struct mouth *mouth, const struct probe_io_packet *packet, unsigned i)
+/* The header goes right before the packet: one piece costs the kernel less than two. */
+static void prepare_send(struct outgoing *out, const struct mouth *mouth, const struct probe_io_packet *packet, unsigned i)
 {
-    union sock_addr *name = &self->names[i];
+    union sock_addr *name = &out->names[i];
     *name = packet->dst;
     sock_set_port(name, 0);
-    uint8_t *header = self->headers[i];
-    self->vectors[i][0] =
-        (struct iovec){header, mouth->family == AF_INET6 ? put_ip6(header, packet) : put_ip4(header, packet)};
-    self->vectors[i][1] = (struct iovec){(void *)(uintptr_t)packet->bytes, packet->size};
-    struct msghdr *message = &self->messages[i].msg_hdr;
+    size_t header = mouth->family == AF_INET6 ? IP6_HEADER_BYTES : IP4_HEADER_BYTES;
+    uint8_t *bytes = (uint8_t *)(uintptr_t)packet->bytes - header;
+    if (mouth->family == AF_INET6)
+        put_ip6(bytes, packet);
+    else
+        put_ip4(bytes, packet);
+    out->vectors[i] = (struct iovec){bytes, header + packet->size};
+    struct msghdr *message = &out->messages[i].msg_hdr;
     *message = (struct msghdr){.msg_name = name,
                                .msg_namelen = sock_len(name),
-                               .msg_iov = self->vectors[i],
-                               .msg_iovlen = 2,
-                               .msg_control = self->control[i]};
+                               .msg_iov = &out->vectors[i],
+                               .msg_iovlen = 1,
+                               .msg_control = out->control[i]};
     put_options(mouth, packet, message);
 }
 
@@ -421,9 +402,9 @@ static bool is_before_counting(int sys_errno)
 static size_t send_run(struct io_linux *self, struct mouth *mouth, struct probe_io_packet *packets, size_t count)
 {
     for (unsigned i = 0; i < count; i++)
-        prepare_send(self, mouth, &packets[i], i);
+        prepare_send(&self->out, mouth, &packets[i], i);
     int64_t now = clock_mono_ns(&clock_real);
-    int n = sendmmsg(mouth->fd, self->messages, (unsigned)count, MSG_DONTWAIT);
+    int n = sendmmsg(mouth->fd, self->out.messages, (unsigned)count, MSG_DONTWAIT);
     int failure = n < 0 ? errno : 0;
     if (failure == EINVAL && mouth->has_tx_stamps && mouth->own_ids == OWN_IDS_UNKNOWN) {
         /* Either this kernel does not know the control message, or the packet is bad: without it we shall see. */
@@ -519,18 +500,19 @@ static void read_reply_control(struct msghdr *message, struct probe_io_reply *re
 /* False when it is not a packet we can use. */
 static bool read_reply(struct io_linux *self, const struct ear *ear, unsigned i, int64_t now, struct probe_io_reply *reply)
 {
-    size_t size = self->messages[i].msg_len;
-    *reply = (struct probe_io_reply){.bytes = self->bytes[i], .size = size, .protocol = ear->protocol};
-    read_reply_control(&self->messages[i].msg_hdr, reply);
+    struct mmsghdr *message = &self->in.messages[ear->family == AF_INET6][i];
+    size_t size = message->msg_len;
+    *reply = (struct probe_io_reply){.bytes = self->in.bytes[i], .size = size, .protocol = ear->protocol};
+    read_reply_control(&message->msg_hdr, reply);
     reply->is_estimated = reply->rx_ns == 0;
     reply->rx_ns = reply->is_estimated ? now : stamp_to_mono(&self->clock, reply->rx_ns);
     if (ear->family == AF_INET6) {
-        reply->src = self->names[i];
+        reply->src = self->in.names[i];
         sock_set_port(&reply->src, 0);
         return true;
     }
     struct packet_ip ip;
-    if (packet_parse_ip(AF_INET, self->bytes[i], size, &ip) != 0 || ip.is_fragment)
+    if (packet_parse_ip(AF_INET, self->in.bytes[i], size, &ip) != 0 || ip.is_fragment)
         return false;
     reply->src = ip.src;
     reply->protocol = ip.protocol;
@@ -548,8 +530,9 @@ static size_t linux_receive(struct probe_io *io, struct probe_io_reply *out, siz
         struct ear *ear = &self->ears[self->receive_at];
         if (ear->fd < 0 || ear->is_deaf)
             continue;
-        unsigned asked = prepare_receive(self, room);
-        int n = recvmmsg(ear->fd, self->messages, asked, MSG_DONTWAIT, NULL);
+        unsigned asked;
+        int n = receive(&self->in, ear->fd, ear->family == AF_INET6, 0, room, &asked);
+        ear->is_empty = n < 0 ? errno == EAGAIN : (unsigned)n < asked;
         if (n <= 0)
             continue;
         ear->drained += (uint32_t)n;
@@ -569,23 +552,37 @@ static size_t linux_receive(struct probe_io *io, struct probe_io_reply *out, siz
     return 0;
 }
 
+static void look_for_drops(struct ear *ear)
+{
+    uint32_t info[MEMINFO_COUNT] = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(ear->fd, SOL_SOCKET, SO_MEMINFO, info, &size) != 0)
+        return;
+    /* Raw sockets of IPv6 count packets with a wrong checksum, too, which the network damaged: where the buffer
+     * cannot have been full since the last look it was those. */
+    uint64_t most = info[MEMINFO_ALLOCATED] + (uint64_t)ear->drained * PACKET_MEMORY;
+    if (ear->family == AF_INET || most >= info[MEMINFO_BUFFER])
+        ear->dropped += info[MEMINFO_DROPS] - ear->drop_counter;
+    ear->drop_counter = info[MEMINFO_DROPS];
+    ear->buffer = info[MEMINFO_BUFFER];
+}
+
+/* All that was queued since the buffer was last empty has been read: nothing was dropped when that had room, and the kernel
+ * need not be asked. In IPv6 it is, because what was damaged is to be told from what comes later. */
+static bool cannot_have_dropped(const struct ear *ear)
+{
+    return ear->family == AF_INET && ear->is_empty && ((uint64_t)ear->drained + 1) * MERGED_MEMORY < ear->buffer;
+}
+
 static uint64_t linux_dropped(struct probe_io *io)
 {
     struct io_linux *self = linux_of(io);
     uint64_t sum = 0;
     for (unsigned i = 0; i < EARS; i++) {
         struct ear *ear = &self->ears[i];
-        uint32_t info[MEMINFO_COUNT] = {0};
-        socklen_t size = sizeof info;
-        if (ear->fd >= 0 && !ear->is_deaf && getsockopt(ear->fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0) {
-            /* Raw sockets of IPv6 count packets with a wrong checksum, too, which the network damaged: where the buffer
-             * cannot have been full since the last look it was those. */
-            uint64_t most = info[MEMINFO_ALLOCATED] + (uint64_t)ear->drained * PACKET_MEMORY;
-            if (ear->family == AF_INET || most >= info[MEMINFO_BUFFER])
-                ear->dropped += info[MEMINFO_DROPS] - ear->drop_counter;
-            ear->drained = 0;
-            ear->drop_counter = info[MEMINFO_DROPS];
-        }
+        if (ear->fd >= 0 && !ear->is_deaf && !cannot_have_dropped(ear))
+            look_for_drops(ear);
+        ear->drained = 0;
         sum += ear->dropped;
     }
     return sum;
@@ -607,6 +604,18 @@ static void on_ready(void *user, int fd, unsigned events)
     self->io.wake(self->io.user);
 }
 
+/* A descriptor that the loop does not know costs nothing when a packet comes; one it ignores costs a call-back. */
+static void watch(struct io_linux *self, struct ear *ear, bool is_wanted)
+{
+    if (is_wanted == ear->is_watched)
+        return;
+    if (!is_wanted)
+        loop_remove(self->loop, ear->fd);
+    else if (loop_add(self->loop, ear->fd, LOOP_READ, on_ready, self, NULL) != 0)
+        return;
+    ear->is_watched = is_wanted;
+}
+
 static void linux_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
 {
     struct io_linux *self = linux_of(io);
@@ -618,9 +627,7 @@ static void linux_wait(struct probe_io *io, int64_t due_ns, bool wants_input)
             continue;
         if (!ear->is_deaf && (is_idle || now - ear->last_send_ns > DEAF_AFTER_NS))
             deafen(ear);
-        bool watch = wants_input && !ear->is_deaf;
-        if (watch != ear->is_watched && loop_change(self->loop, ear->fd, watch ? LOOP_READ : 0) == 0)
-            ear->is_watched = watch;
+        watch(self, ear, wants_input && !ear->is_deaf);
     }
     if (due_ns == PROBE_IO_NEVER)
         loop_timer_stop(self->loop, &self->timer);
@@ -687,7 +694,7 @@ static int prepare_mouth(struct io_linux *self, struct mouth *mouth, struct erro
     return 0;
 }
 
-static int prepare_ear(struct io_linux *self, struct ear *ear, struct error *err)
+static int prepare_ear(struct ear *ear, struct error *err)
 {
     static const int on = 1;
     unsigned flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
@@ -700,7 +707,8 @@ static int prepare_ear(struct io_linux *self, struct ear *ear, struct error *err
     if (hear(ear) != 0)
         return error_sys(err, errno, "", "cannot filter the packets of a raw socket");
     deafen(ear);
-    return loop_add(self->loop, ear->fd, 0, on_ready, self, err);
+    look_for_drops(ear);
+    return 0;
 }
 
 static void take_quiet(struct io_linux *self, const struct probe_sockets *sockets)
@@ -750,17 +758,16 @@ int io_linux_new(struct loop *loop, struct probe_sockets *sockets, unsigned with
     }
     for (unsigned i = 0; i < EARS && !rc; i++) {
         if (self->ears[i].fd >= 0)
-            rc = prepare_ear(self, &self->ears[i], err);
+            rc = prepare_ear(&self->ears[i], err);
     }
     if (rc) { /* the descriptors are still the caller's */
-        for (unsigned i = 0; i < EARS; i++)
-            loop_remove(loop, self->ears[i].fd);
         mem_free(self->mouths[0].tokens);
         mem_free(self->mouths[1].tokens);
         mem_free(self);
         return rc;
     }
     take_quiet(self, sockets);
+    prepare_incoming(&self->in);
     (void)read_clocks(self);
     *sockets = probe_sockets_none;
     *ret_io = &self->io;
