@@ -447,6 +447,17 @@ static int set_link_addresses(struct lab_reader *r, struct lab_link *link)
     return 0;
 }
 
+static int read_cross(struct lab_reader *r, uint64_t *ret_bps, bool *ret_is_poisson, uint16_t *ret_bytes)
+{
+    int64_t bytes = 1500;
+    int rc = lab_lex_bit_rate(&r->lex, "cross", ret_bps, r->err);
+    *ret_is_poisson = lab_lex_take(&r->lex, "poisson");
+    if (rc == 0 && lab_lex_take(&r->lex, "size"))
+        rc = lab_lex_count(&r->lex, "size", 20, 9216, &bytes, r->err);
+    *ret_bytes = (uint16_t)bytes;
+    return rc;
+}
+
 /* Reads the value of the attribute `word` into *side. */
 static int read_side(struct lab_reader *r, const char *word, struct lab_side *side)
 {
@@ -480,14 +491,8 @@ static int read_side(struct lab_reader *r, const char *word, struct lab_side *si
     }
     if (strcmp(word, "rate") == 0)
         return lab_lex_bit_rate(&r->lex, word, &side->rate_bps, r->err);
-    if (strcmp(word, "cross") == 0) {
-        rc = lab_lex_bit_rate(&r->lex, word, &side->cross_bps, r->err);
-        side->is_cross_poisson = lab_lex_take(&r->lex, "poisson");
-        if (rc == 0 && lab_lex_take(&r->lex, "size"))
-            rc = lab_lex_count(&r->lex, "size", 20, 9216, &value, r->err);
-        side->cross_bytes = value > 0 ? (uint16_t)value : 1500;
-        return rc;
-    }
+    if (strcmp(word, "cross") == 0)
+        return read_cross(r, &side->cross_bps, &side->is_cross_poisson, &side->cross_bytes);
     if (strcmp(word, "queue") == 0)
         return lab_lex_duration(&r->lex, word, &side->queue_ns, r->err);
     return lab_reader_fail(r, E_UNKNOWN, "'%s' is no attribute of a link", word);
@@ -599,7 +604,8 @@ int lab_attribute_node_effect(struct lab_reader *r, struct lab_node *node)
 
 int lab_attribute_link_effect(struct lab_reader *r, struct lab_link **links, size_t count)
 {
-    static const char *const words[] = {"down", "loss", "delay", "jitter", "duplicate", "reorder", "corrupt", NULL};
+    static const char *const words[] = {"down", "loss", "delay", "jitter", "duplicate", "reorder", "corrupt", "cross",
+                                        NULL};
     if (!lab_lex_peek(&r->lex))
         return lab_reader_fail(r, E_REQUIRED, "what happens to the link? such as: down, loss 40%%, delay +70ms");
     for (const char *word; (word = lab_lex_word(&r->lex)) != NULL;) {
@@ -609,10 +615,14 @@ int lab_attribute_link_effect(struct lab_reader *r, struct lab_link **links, siz
         struct lab_effect effect = {.kind = (enum lab_effect_kind)kind};
         const char *value = lab_lex_peek(&r->lex);
         effect.is_added = value && *value == '+';
+        if (effect.kind == LAB_EFFECT_CROSS && effect.is_added)
+            return lab_reader_fail(r, E_INVALID, "cross: '%s': other people's packets replace what there is", value);
         unsigned sides = 3;
         int rc = 0;
         if (effect.kind == LAB_EFFECT_DELAY || effect.kind == LAB_EFFECT_JITTER)
             rc = lab_lex_duration(&r->lex, word, &effect.ns, r->err);
+        else if (effect.kind == LAB_EFFECT_CROSS)
+            rc = read_cross(r, &effect.bps, &effect.is_poisson, &effect.bytes);
         else if (effect.kind != LAB_EFFECT_DOWN)
             rc = lab_lex_share(&r->lex, word, &effect.share, r->err);
         if (rc == 0)

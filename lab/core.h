@@ -20,6 +20,8 @@ struct lab_port_state_now {
     int64_t busy_until_ns;           /* a link with a rate */
     int64_t cross_at_ns;             /* when the next of other people's packets comes; INT64_MIN = not begun */
     uint64_t cross_rest;             /* of its interval, in parts of a nanosecond */
+    uint64_t cross_bps;              /* where a fault changes it: of those that come now, */
+    int64_t cross_until_ns;          /* and until when that has been followed; 0 = not begun */
     uint64_t cross_carried, cross_dropped, cross_passed; /* passed: long gone, and not looked at one by one */
     struct rng cross_rng;
     uint64_t carried;

@@ -11,6 +11,8 @@
 
 #include "base/clock.h"
 
+#define TURNS 4096u /* of faults, between two packets */
+
 /* A link as it is now, faults included. */
 static struct lab_side side_now(const struct lab_net *net, uint32_t port, int64_t now_ns)
 {
@@ -36,6 +38,11 @@ static struct lab_side side_now(const struct lab_net *net, uint32_t port, int64_
             break;
         case LAB_EFFECT_CORRUPT:
             side.corrupt = e->share + (e->is_added ? side.corrupt : 0);
+            break;
+        case LAB_EFFECT_CROSS:
+            side.cross_bps = e->bps;
+            side.cross_bytes = e->bytes;
+            side.is_cross_poisson = e->is_poisson;
             break;
         case LAB_EFFECT_DOWN:
         case LAB_EFFECT_SILENT:
@@ -143,6 +150,55 @@ static void let_others_in(struct lab_port_state_now *now, const struct lab_side 
     }
 }
 
+/* When a fault changes other people's packets the next time after from_ns; before_ns when not before. */
+static int64_t next_change(const struct lab_net *net, uint32_t port, int64_t from_ns, int64_t before_ns)
+{
+    int64_t first = before_ns;
+    for (const struct lab_effect *e = net->s->links[port / 2].effects; e; e = e->next) {
+        if (e->kind != LAB_EFFECT_CROSS || !(e->sides & 1u << (port & 1)))
+            continue;
+        int64_t wall = lab_fault_next_ns(&net->s->faults[e->fault], lab_net_wall(net, from_ns), net->start_wall_ns);
+        if (wall != INT64_MAX && wall - net->wall_offset_ns < first)
+            first = wall - net->wall_offset_ns;
+    }
+    return first;
+}
+
+static bool has_changing_cross(const struct lab_net *net, uint32_t port)
+{
+    const struct lab_effect *e = net->s->links[port / 2].effects;
+    while (e && (e->kind != LAB_EFFECT_CROSS || !(e->sides & 1u << (port & 1))))
+        e = e->next;
+    return e;
+}
+
+/* The same where faults change what comes: from change to change. */
+static void let_others_in_by_turns(struct lab_net *net, uint32_t port, int64_t now_ns)
+{
+    struct lab_port_state_now *now = &net->ports[port];
+    int64_t memory_ns = lab_port_side(net->s, port)->queue_ns * 4 + CLOCK_S;
+    int64_t at = now->cross_until_ns;
+    if (at == 0 || now_ns - at > memory_ns * 2)
+        at = now_ns - memory_ns;
+    for (unsigned turn = 0; at < now_ns; turn++) {
+        if (turn == TURNS) /* faults that come and go all the time: only how it is now */
+            at = now_ns - 1;
+        struct lab_side side = side_now(net, port, at);
+        int64_t until = next_change(net, port, at, now_ns);
+        if (side.cross_bps != now->cross_bps) {
+            now->cross_at_ns = at;
+            now->cross_rest = 0;
+            if (side.is_cross_poisson && side.cross_bps > 0)
+                next_other(now, &side);
+        }
+        now->cross_bps = side.cross_bps;
+        if (side.cross_bps > 0)
+            let_others_in(now, &side, until < now_ns ? until - 1 : until);
+        at = until;
+    }
+    now->cross_until_ns = now_ns;
+}
+
 enum lab_reason lab_link_cross(struct lab_net *net, struct lab_packet *packet, uint32_t port, int64_t *now_ns)
 {
     struct lab_port_state_now *now = &net->ports[port];
@@ -156,7 +212,9 @@ enum lab_reason lab_link_cross(struct lab_net *net, struct lab_packet *packet, u
         return LAB_REASON_LINK_DOWN;
     int64_t begin = *now_ns;
     if (side->rate_bps > 0) {
-        if (side->cross_bps > 0)
+        if (has_changing_cross(net, port))
+            let_others_in_by_turns(net, port, begin);
+        else if (side->cross_bps > 0)
             let_others_in(now, side, begin);
         if (now->busy_until_ns > begin)
             begin = now->busy_until_ns;

@@ -156,6 +156,39 @@ static void other_traffic_is_exact(void **state)
     test_net_close(&t);
 }
 
+/* One half of each second belongs to others: then packets share the link, and wait; else they do not. */
+static void faults_let_other_traffic_in(void **state)
+{
+    (void)state;
+    static const char *const nets[] = {
+        PIPE("") "every 1s for 500ms { link r1 r2 cross 60mbit size 1000 from r1 }\n",
+        PIPE("cross 10mbit from r1") "every 1s for 500ms { link r1 r2 cross 90mbit poisson from r1 }\n"};
+    for (int i = 0; i < 2; i++) {
+        struct test_net t;
+        test_net_open(&t, nets[i]);
+        const struct lab_port_state_now *now = &t.truth->net->ports[2];
+        int64_t second = lab_net_wall(t.truth->net, t.now_ns) / CLOCK_S;
+        double rates[2];
+        for (int half = 0; half < 2; half++) {
+            /* The train begins a second later, in a half second that has just begun. */
+            test_net_run_until(&t, (second + 10 + half * 10) * CLOCK_S + half * 500 * CLOCK_MS + CLOCK_MS -
+                                       t.truth->net->wall_offset_ns);
+            rates[half] = train(&t, 2000, 80);
+        }
+        is_near(rates[0], 80 * 100.0 / (80 + (i == 0 ? 60 : 90)), i == 0 ? 0.01 : 0.05);
+        is_near(rates[1], 80, 0.01);
+        assert_int_equal(t.truth->net->ports[3].cross_carried, 0);
+        uint64_t before = now->cross_carried;
+        for (unsigned k = 0; k < 400; k++) { /* the others come for half of four seconds */
+            test_net_run_until(&t, t.now_ns + 10 * CLOCK_MS);
+            test_net_udp(&t, 0, ME, FAR, 64, 5000, 9000, 10);
+        }
+        double expected = i == 0 ? 2 * 60e6 / 8000 : 2 * (90e6 + 10e6) / 12000;
+        is_near((double)(now->cross_carried - before), expected, i == 0 ? 0.02 : 0.05);
+        test_net_close(&t);
+    }
+}
+
 static void a_full_link_drops(void **state)
 {
     (void)state;
@@ -309,7 +342,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest checks[] = {
         cmocka_unit_test(a_queue_serves_in_the_order_of_time),  cmocka_unit_test(the_way_of_a_probe_is_whole),
         cmocka_unit_test(a_pair_is_spread_by_the_narrow_link),  cmocka_unit_test(other_traffic_takes_its_share),
-        cmocka_unit_test(other_traffic_is_exact),               cmocka_unit_test(a_full_link_drops),
+        cmocka_unit_test(other_traffic_is_exact),               cmocka_unit_test(faults_let_other_traffic_in),
+        cmocka_unit_test(a_full_link_drops),
         cmocka_unit_test(packets_may_be_large),                 cmocka_unit_test(what_is_told_of_the_mtu_may_be_wrong),
         cmocka_unit_test(all_interfaces_are_known),             cmocka_unit_test(flows_meet_all_interfaces_and_no_others),
     };

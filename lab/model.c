@@ -186,6 +186,15 @@ static void sort_networks(struct lab_scenario *s)
     }
 }
 
+/* At any time. */
+static bool has_cross(const struct lab_scenario *s, uint32_t port)
+{
+    bool has = lab_port_side(s, port)->cross_bps > 0;
+    for (const struct lab_effect *e = s->links[port / 2].effects; e && !has; e = e->next)
+        has = e->kind == LAB_EFFECT_CROSS && e->sides & 1u << (port & 1);
+    return has;
+}
+
 int lab_model_finish(struct lab_scenario *s, struct error *err)
 {
     if (s->vantage_count == 0)
@@ -199,7 +208,7 @@ int lab_model_finish(struct lab_scenario *s, struct error *err)
             return error_set(err, E_REQUIRED, s->title, "'%s' has no link", node->name);
     }
     for (uint32_t p = 0; p < s->link_count * 2; p++)
-        if (lab_port_side(s, p)->cross_bps > 0 && lab_port_side(s, p)->rate_bps == 0)
+        if (has_cross(s, p) && lab_port_side(s, p)->rate_bps == 0)
             return error_set(err, E_REQUIRED, s->title, "the link from %s to %s has cross traffic and no rate",
                              s->nodes[lab_port_from(s, p)].name, s->nodes[lab_port_to(s, p)].name);
     int rc = collect_names(s, err);

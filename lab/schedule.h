@@ -26,6 +26,7 @@ enum lab_effect_kind {
     LAB_EFFECT_DUPLICATE,
     LAB_EFFECT_REORDER,
     LAB_EFFECT_CORRUPT,
+    LAB_EFFECT_CROSS,
     LAB_EFFECT_SILENT,
     LAB_EFFECT_RATE,
 };
@@ -38,6 +39,9 @@ struct lab_effect {
     bool is_added;  /* to what holds otherwise; else it replaces it */
     double share;   /* loss and the like, or a rate */
     int64_t ns;     /* delay, jitter */
+    uint64_t bps;   /* of cross traffic */
+    uint16_t bytes; /* of its packets */
+    bool is_poisson;
 };
 
 bool lab_fault_is_on(const struct lab_fault *fault, int64_t wall_ns, int64_t start_wall_ns);

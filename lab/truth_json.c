@@ -162,7 +162,7 @@ static void put_side(const struct lab_truth *truth, struct buf *json, uint32_t p
     put_count(json, "mtu", side->mtu, false);
     if (side->rate_bps > 0)
         put_count(json, "rateBps", side->rate_bps, false);
-    if (side->cross_bps > 0) {
+    if (side->cross_bps > 0 || now->cross_carried > 0) {
         put_count(json, "crossBps", side->cross_bps, false);
         put_count(json, "crossCarried", now->cross_carried, false);
         put_count(json, "crossDropped", now->cross_dropped, false);
