@@ -55,8 +55,36 @@ static void what_never_left_makes_no_limit(void **state)
     }
 }
 
+/* The end of the round cuts the search short, in the middle of it: the size that arrived last is no path MTU. */
+static void a_search_cut_short_knows_no_mtu(void **state)
+{
+    (void)state;
+    struct search search = {0};
+    struct probe_engine *engine;
+    struct probe_mtu_settings settings;
+    struct probe_mtu *mtu;
+    struct arena arena;
+    struct fake *fake = fake_new(answer_small, NULL);
+    arena_init(&arena, 1 << 20);
+    assert_int_equal(probe_engine_new(&fake->io, &(struct probe_engine_settings){.seed = 7}, &engine, NULL), 0);
+    probe_mtu_defaults(&settings);
+    assert_int_equal(sock_parse_ip("192.0.2.1", &settings.dst), 0);
+    assert_int_equal(probe_mtu_start(engine, &settings, &arena, on_done, &search, &mtu, NULL), 0);
+    fake_run(fake, fake->now_ns + 100 * CLOCK_MS, &search.is_done); /* the small one was answered, the large one not yet */
+    assert_false(search.is_done);
+    probe_mtu_finish(mtu);
+    assert_true(search.is_done);
+    assert_true(search.result->sent >= 2);
+    assert_int_equal(search.result->mtu, 0);
+    assert_false(search.result->is_limit);
+    probe_engine_free(engine);
+    fake_free(fake);
+    arena_done(&arena);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(what_never_left_makes_no_limit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_never_left_makes_no_limit),
+                                       cmocka_unit_test(a_search_cut_short_knows_no_mtu)};
     return cmocka_run_group_tests_name("path MTU", tests, NULL, NULL);
 }

@@ -309,6 +309,35 @@ static void answers_that_take_seconds(void **state)
     clear(&scene);
 }
 
+/* What the network damaged it has lost. Our kernel throws it away, and counts it in IPv6 as if it had had no room for it. */
+static void damaged_packets_are_lost_by_the_network(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "198.18.10.11", "2001:db8:a::10", "2001:db8:a::11", NULL};
+    struct scene scene = play("damaged.lab", targets, "--fixed-packet-rate 50", false, NULL);
+    for (size_t i = 0; i < scene.count; i++) {
+        truth_check_stream(scene.results[i], scene.truth, targets[i], MEDIAN_US);
+        assert_true(harness_number(scene.results[i], "network.loss") > 8);
+        assert_true(json_is_false(harness_at(scene.results[i], "network.oculi.overloaded")));
+    }
+    clear(&scene);
+}
+
+/* Our kernel learns from the first search how small a path is, and must not stand in the way of the next. */
+static void a_path_mtu_is_found_again(void **state)
+{
+    (void)state;
+    const char *const targets[] = {"198.18.10.10", "198.18.10.10", "2001:db8:a::10", "2001:db8:a::10", NULL};
+    struct scene scene = play("narrow.lab", targets, "--fixed-packet-rate 100", true, NULL);
+    for (size_t i = 0; i < scene.count; i++) {
+        assert_int_equal(harness_number(scene.results[i], "pathVis.oculi.mtu.bytes"), 1300);
+        assert_string_equal(harness_string(scene.results[i], "pathVis.oculi.mtu.limit"), "router");
+        assert_string_equal(harness_string(scene.results[i], "pathVis.oculi.mtu.limitedBy"),
+                            i < 2 ? "198.51.100.2" : "2001:db8:f::2");
+    }
+    clear(&scene);
+}
+
 /* --- every scenario that is shipped ------------------------------------------------------------------------------- */
 
 /* Packets are lost or answers held back on the way, so that hops may stay silent which did answer. A quotation of 28
@@ -391,6 +420,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(diamonds), cmocka_unit_test(a_diamond_that_sprays_packets),
         cmocka_unit_test(silent_routers), cmocka_unit_test(ends),
         cmocka_unit_test(tunnels), cmocka_unit_test(oddities), cmocka_unit_test(answers_that_take_seconds),
+        cmocka_unit_test(damaged_packets_are_lost_by_the_network), cmocka_unit_test(a_path_mtu_is_found_again),
         cmocka_unit_test(every_shipped_scenario),
     };
     const char *obstacle = harness_obstacle();
