@@ -70,6 +70,7 @@ struct tcp_conn {
     uint64_t in_order;          /* bytes */
     uint32_t hole;              /* the acknowledgement that duplicate_acks counts */
     uint32_t duplicate_acks, compressed, quick;
+    struct tcp_block duplicate; /* came while an acknowledgement was waiting, which tells of it; left = right: none */
 };
 
 struct lab_tcp {
@@ -307,11 +308,17 @@ void lab_tcp_reset_for(const struct lab_packet *packet, struct lab_tcp_header *r
     make_reset(&seg, ret);
 }
 
+static const struct tcp_block *waiting_duplicate(const struct tcp_conn *conn)
+{
+    return conn->duplicate.left != conn->duplicate.right ? &conn->duplicate : NULL;
+}
+
 /* The acknowledgement that this segment draws goes out now, and stands for those that were waiting too. */
 static enum lab_tcp_answer ack_now(struct turn *turn, const struct tcp_block *duplicate)
 {
     struct tcp_conn *conn = turn->conn;
-    make_ack(conn, duplicate, turn->now_ns, turn->ret);
+    make_ack(conn, duplicate ? duplicate : waiting_duplicate(conn), turn->now_ns, turn->ret);
+    conn->duplicate = (struct tcp_block){0, 0};
     if (conn->compressed > 0) {
         lab_truth_also(turn->net->truth, turn->packet->mark.probe, conn->mark.probe);
         stop_timer(turn->net->tcp, conn);
@@ -352,6 +359,8 @@ static enum lab_tcp_answer ack_out_of_order(struct turn *turn, const struct tcp_
         return ack_now(turn, duplicate);
     }
     bool is_first = conn->compressed++ == 0;
+    if (duplicate)
+        conn->duplicate = *duplicate;
     if (!is_first)
         lab_truth_also(turn->net->truth, turn->packet->mark.probe, conn->mark.probe);
     conn->mark = turn->packet->mark;
@@ -635,6 +644,7 @@ bool lab_tcp_timer(struct lab_net *net, int64_t now_ns, struct lab_tcp_unasked *
         return make_again(net, conn, now_ns, &ret->header);
     }
     conn->compressed = 0;
-    make_ack(conn, NULL, now_ns, &ret->header);
+    make_ack(conn, waiting_duplicate(conn), now_ns, &ret->header);
+    conn->duplicate = (struct tcp_block){0, 0};
     return true;
 }

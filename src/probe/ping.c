@@ -468,8 +468,9 @@ static bool is_too_fast(const struct probe_ping *ping)
 
 static void step_session_answer(struct probe_ping *ping, const struct probe_answer *answer)
 {
-    uint32_t number = 0;
+    uint32_t number = 0, copies = ping->session->copies;
     enum session_news news = session_take(ping->session, answer, &number);
+    ping->result->duplicates += ping->session->copies - copies;
     struct probe_ping_probe *probe = &ping->result->probes[number];
     ping->result->has_odd_blocks = ping->session->has_odd_blocks;
     switch (news) {
@@ -619,6 +620,7 @@ static int open_session(struct probe_ping *ping, struct error *err)
     ping->session->src = settings->src;
     ping->session->dst = settings->dst;
     ping->session->stride = (uint16_t)settings->payload_bytes;
+    ping->session->planned = (uint16_t)settings->count;
     ping->session->tos = (uint8_t)(settings->dscp << 2);
     return session_open(ping->session, &ping->round, 0, 0, err);
 }

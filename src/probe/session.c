@@ -13,10 +13,11 @@
 #define SYN_WINDOW 64240u
 #define NUDGE_REACH 1024u /* a block about a nudge begins so near before the hole; others are of shifted numbers */
 #define WINDOW (SYN_WINDOW >> SCALE)
-#define NUDGE_FIRST 3u         /* after this many probes: the first three are answered at once, and they make sure that
-                                  a target which waits for data before it opens the session has opened it */
+#define NUDGE_FIRST 3u         /* after this many probes at the latest: the first three are answered at once, and they make
+                                  sure that a target which waits for data before it opens the session has opened it */
 #define NUDGE_EVERY 7u         /* one lost nudge does no harm */
 #define NUDGES_AGAIN 4u        /* unanswered ones: from then on no more than usual */
+#define NUDGES_PLAIN 2u        /* that were answered by nothing new: the target does not name them */
 #define NUDGE_AFTER_NS (5 * CLOCK_MS) /* a probe: on its heels it would share the probe's answer, if that was delayed */
 #define MOST_SCALE 14u         /* RFC 7323 section 2.3 */
 #define RESETS 2u              /* a reset is not answered, and one may be lost */
@@ -32,9 +33,35 @@ static void set(uint64_t *bits, uint32_t i)
     bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
-static uint32_t ts_now(const struct session *session)
+/* --- lanes -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t lane_bytes(const struct session *session, uint32_t rows)
 {
-    return session->ts_first + (uint32_t)(probe_engine_mono_ns(session->flow.round->engine) / CLOCK_MS);
+    return rows * session->stride + 1; /* with the hole behind it */
+}
+
+/* As many lanes as there are to be, and as few rows as all probes need; if the window does not take them, what holds most. */
+static void plan(struct session *session)
+{
+    uint32_t room = session->window > 1 ? session->window - 1 : 0; /* behind the first hole */
+    session->lanes = session->planned ? 0 : 1;
+    session->rows = session->planned ? 0 : SESSION_PROBES;
+    for (uint32_t rows = 1; session->planned && rows * session->stride <= room; rows++) {
+        uint32_t lanes = (room + 1) / lane_bytes(session, rows); /* behind the last there need not be a hole */
+        lanes = lanes < SESSION_LANES ? lanes : SESSION_LANES;
+        if (lanes * rows > session->lanes * session->rows) {
+            session->lanes = lanes;
+            session->rows = rows;
+        }
+        if (lanes * rows >= session->planned)
+            break;
+    }
+}
+
+/* Where a probe is, from base + 2 on. */
+static uint32_t place_of(const struct session *session, uint32_t probe)
+{
+    return probe % session->lanes * lane_bytes(session, session->rows) + probe / session->lanes * session->stride;
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */
@@ -55,7 +82,7 @@ static bool send_piece(struct session *session, const struct piece *piece)
                                  .has_timestamps = is_syn || session->has_timestamps,
                                  .payload_size = piece->bytes};
     if (segment.has_timestamps) {
-        segment.ts_value = ts_now(session);
+        segment.ts_value = session->ts_first;
         segment.ts_echo = session->ts_recent;
     }
     if (is_syn) {
@@ -102,16 +129,29 @@ static void send_syn(struct session *session, int64_t now_ns)
         session->tries--;
 }
 
-/* Whether a nudge follows now: it is time for one, or the last has got lost. */
-static bool wants_nudge(const struct session *session, int64_t now_ns)
+/* How long the answer to a nudge may take. */
+static int64_t patience_ns(const struct session *session)
 {
-    int64_t patience = session->is_first_try ? 2 * session_handshake_ns(session) : RETRY_NS;
-    if (session->nudges == NUDGE_PLAIN || session->sent < NUDGE_FIRST)
-        return false;
-    if ((session->sent - NUDGE_FIRST) % NUDGE_EVERY == 0)
-        return true;
-    return session->nudges_out > 0 && session->nudges_out < NUDGES_AGAIN &&
-           now_ns - session->nudge_ns > patience;
+    return session->is_first_try ? 2 * session_handshake_ns(session) : RETRY_NS;
+}
+
+/* Streams begin one probe earlier, so that there is time for another should it get lost; trains want their bursts free. */
+static uint32_t first_nudge_after(const struct session *session)
+{
+    return session->planned ? NUDGE_FIRST - 1 : NUDGE_FIRST;
+}
+
+static bool is_nudge_time(const struct session *session)
+{
+    uint32_t first = first_nudge_after(session);
+    return session->sent >= first && (session->sent - first) % NUDGE_EVERY == 0;
+}
+
+/* The last has got lost; or it is the first and has not been answered in time for the probes that would be delayed. */
+static bool is_nudge_missing(const struct session *session, int64_t now_ns)
+{
+    bool is_due = (session->planned && session->sent == NUDGE_FIRST) || now_ns - session->nudge_ns > patience_ns(session);
+    return is_due && session->sent >= NUDGE_FIRST && session->nudges_out > 0 && session->nudges_out < NUDGES_AGAIN;
 }
 
 static void send_nudge(struct session *session, int64_t now_ns)
@@ -121,6 +161,7 @@ static void send_nudge(struct session *session, int64_t now_ns)
         return;
     session->owes_ack = false;
     session->nudges_out++;
+    session->first_nudge_ns = session->nudges_sent++ == 0 ? now_ns : session->first_nudge_ns;
     session->nudge_ns = now_ns;
 }
 
@@ -148,13 +189,19 @@ int64_t session_due_ns(const struct session *session)
     return session->state == SESSION_OPENING ? session->retry_ns : PROBE_IO_NEVER;
 }
 
+bool session_has_room(const struct session *session, uint32_t bytes)
+{
+    return session->sent < SESSION_PROBES && session->sent < session->lanes * session->rows &&
+           1 + place_of(session, session->sent) + bytes <= session->window; /* the first hole, too */
+}
+
 uint32_t session_room(const struct session *session, uint32_t bytes)
 {
-    uint32_t used = 1 + session->sent * session->stride; /* the hole, too */
-    if (session->window < used + bytes || session->sent >= SESSION_PROBES)
-        return 0;
-    uint32_t fit = 1 + (session->window - used - bytes) / session->stride;
-    return fit < SESSION_PROBES - session->sent ? fit : SESSION_PROBES - session->sent;
+    uint32_t most = session->lanes * session->rows, fit = session->sent;
+    most = most < SESSION_PROBES ? most : SESSION_PROBES;
+    while (fit < most && 1 + place_of(session, fit) + bytes <= session->window)
+        fit++;
+    return fit - session->sent;
 }
 
 bool session_send(struct session *session, uint32_t number, uint8_t ttl, uint16_t bytes)
@@ -162,7 +209,7 @@ bool session_send(struct session *session, uint32_t number, uint8_t ttl, uint16_
     assert(session->state == SESSION_OPEN && session->sent < SESSION_PROBES && number < SESSION_OWN);
     assert(bytes > 0 && bytes <= session->stride);
     struct piece probe = {.offset = 2 + session->sent,
-                          .seq = session->flow.match.base + 2 + session->sent * session->stride,
+                          .seq = session->flow.match.base + 2 + place_of(session, session->sent),
                           .number = number,
                           .flags = PACKET_ACK | PACKET_PSH,
                           .ttl = ttl,
@@ -174,8 +221,10 @@ bool session_send(struct session *session, uint32_t number, uint8_t ttl, uint16_
     }
     session->owes_ack = false;
     int64_t now_ns = probe_engine_mono_ns(session->flow.round->engine);
-    if (!session->owes_nudge && wants_nudge(session, now_ns)) {
+    bool is_missing = !is_nudge_time(session) && is_nudge_missing(session, now_ns);
+    if (!session->owes_nudge && session->nudges != NUDGE_PLAIN && (is_missing || is_nudge_time(session))) {
         session->owes_nudge = true;
+        session->is_nudge_again = is_missing;
         session->nudge_ns = now_ns + NUDGE_AFTER_NS;
     }
     return true;
@@ -231,7 +280,8 @@ static enum session_news take_syn_ack(struct session *session, const struct prob
     session->owes_ack = true;
     session->retry_ns = session->syn_ack_ns + RETRY_NS;
     take_window(session, tcp);
-    if (session_room(session, session->stride) == 0)
+    plan(session);
+    if (!session_has_room(session, session->stride))
         return SESSION_NOTHING; /* proxies that complete the handshake first open the window later */
     session->state = SESSION_OPEN;
     return SESSION_OPENED;
@@ -250,7 +300,8 @@ static enum session_news take_opening(struct session *session, const struct prob
         return take_syn_ack(session, answer);
     if (session->syn_ack_ns != 0 && is_ours) {
         take_window(session, tcp);
-        if (session_room(session, session->stride) == 0)
+        plan(session);
+        if (!session_has_room(session, session->stride))
             return SESSION_NOTHING;
         session->state = SESSION_OPEN;
         return SESSION_OPENED;
@@ -264,7 +315,7 @@ static enum session_news take_opening(struct session *session, const struct prob
 
 /* --- answers to probes -------------------------------------------------------------------------------------------- */
 
-/* Probes [first, end) whose first byte a block covers; the block is within what was sent. */
+/* Probes first, first + lanes, ... below end: those whose first byte a block covers. None: first = end. */
 struct range {
     uint32_t first, end;
 };
@@ -272,12 +323,16 @@ struct range {
 /* False: the block names what was never sent, or is turned inside out. */
 static bool read_block(const struct session *session, uint32_t left, uint32_t right, struct range *ret_range)
 {
-    uint32_t base = session->flow.match.base + 2;
-    uint32_t from = left - base, to = right - base, most = session->sent * session->stride;
-    if (from >= most || to > most || to <= from)
+    uint32_t base = session->flow.match.base + 2, stride = session->stride, lanes = session->lanes;
+    uint32_t from = left - base, to = right - base;
+    if (lanes == 0 || from >= lanes * lane_bytes(session, session->rows) || to <= from)
         return false;
-    *ret_range = (struct range){(from + session->stride - 1) / session->stride,
-                                (to + session->stride - 1) / session->stride};
+    uint32_t lane = from / lane_bytes(session, session->rows), start = lane * lane_bytes(session, session->rows);
+    uint32_t rows = lane < session->sent ? (session->sent - lane - 1) / lanes + 1 : 0; /* of the lane, sent */
+    if (from - start >= rows * stride || to - start > rows * stride)
+        return false;
+    ret_range->first = (from - start + stride - 1) / stride * lanes + lane;
+    ret_range->end = (to - start + stride - 1) / stride * lanes + lane;
     return true;
 }
 
@@ -285,36 +340,73 @@ static bool read_block(const struct session *session, uint32_t left, uint32_t ri
 static uint32_t note_arrived(struct session *session, struct range range)
 {
     uint32_t latest = SESSION_PROBES;
-    for (uint32_t i = range.first; i < range.end; i++) {
+    for (uint32_t i = range.first; i < range.end; i += session->lanes) {
+        if (i >= session->highest)
+            session->highest = i + 1;
         if (is_set(session->arrived, i))
             continue;
         set(session->arrived, i);
         latest = i;
     }
-    if (range.first < range.end && range.end > session->highest)
-        session->highest = range.end;
     return latest;
 }
 
-static enum session_news answer_probe(struct session *session, uint32_t probe, uint32_t *ret_probe)
+static enum session_news answer_probe(struct session *session, uint32_t probe, const struct packet_tcp *tcp,
+                                      uint32_t *ret_probe)
 {
     *ret_probe = probe;
     if (is_set(session->answered, probe))
         return SESSION_AGAIN;
     set(session->answered, probe);
+    session->last_answered = (uint16_t)probe;
+    session->lane_answered[probe % SESSION_LANES] = (uint16_t)probe;
+    session->lane_ts[probe % SESSION_LANES] = tcp->ts_value;
     return SESSION_ANSWER;
 }
 
-/* Nothing in it is new. */
-static enum session_news take_known(struct session *session, struct range first, uint32_t *ret_probe)
+/* What tells nothing new, no copy being named, is a copy that was made on the way back and has the same time stamp; or it was
+ * drawn by something else, for example by a SYN of ours that was late (RFC 5961 section 4.2), and tells of the latest. */
+static bool is_drawn_otherwise(const struct session *session, uint32_t probe, const struct packet_tcp *tcp)
 {
-    uint32_t latest = first.end - 1;
-    if (is_set(session->answered, latest) && session->nudges != NUDGE_NAMED && session->nudges_out > 0) {
-        session->nudges = NUDGE_PLAIN; /* the answer to a nudge, which does not say so */
-        session->nudges_out = 0;
+    return tcp->has_timestamps && probe == session->last_answered &&
+           (int32_t)(tcp->ts_value - session->lane_ts[probe % SESSION_LANES]) > 0;
+}
+
+/* What told nothing new until now were copies, then. */
+static void note_named(struct session *session)
+{
+    session->nudges = NUDGE_NAMED;
+    session->nudges_out = 0;
+    session->owes_nudge = session->owes_nudge && !session->is_nudge_again;
+    session->copies += session->doubtful;
+    session->doubtful = 0;
+}
+
+/* It may be the answer to a nudge of a target that does not say so. */
+static void note_plain(struct session *session)
+{
+    int64_t now_ns = probe_engine_mono_ns(session->flow.round->engine);
+    session->plain_nudges++;
+    if (session->nudges != NUDGE_UNKNOWN || session->plain_nudges < NUDGES_PLAIN ||
+        now_ns - session->first_nudge_ns < patience_ns(session))
+        return;
+    session->nudges = NUDGE_PLAIN;
+    session->nudges_out = 0;
+}
+
+/* Nothing in it is new. */
+static enum session_news take_known(struct session *session, uint32_t latest, const struct packet_tcp *tcp,
+                                    uint32_t *ret_probe)
+{
+    bool is_answered = is_set(session->answered, latest);
+    bool may_be_nudge = is_answered && session->nudges != NUDGE_NAMED && session->plain_nudges < session->nudges_sent;
+    bool is_otherwise = is_answered && is_drawn_otherwise(session, latest, tcp);
+    if (may_be_nudge && (is_otherwise || !tcp->has_timestamps)) {
+        session->doubtful += !is_otherwise;
+        note_plain(session);
         return SESSION_NOTHING;
     }
-    return answer_probe(session, latest, ret_probe);
+    return is_otherwise ? SESSION_NOTHING : answer_probe(session, latest, tcp, ret_probe);
 }
 
 static enum session_news take_blocks(struct session *session, const struct packet_tcp *tcp, uint32_t *ret_probe)
@@ -338,17 +430,17 @@ static enum session_news take_blocks(struct session *session, const struct packe
     if (tcp->payload_size > 0 || (tcp->flags & PACKET_FIN))
         return SESSION_NOTHING; /* was due for another reason */
     if (is_nudge) { /* a byte that the target had had */
-        session->nudges = NUDGE_NAMED;
-        session->nudges_out = 0;
+        note_named(session);
         return SESSION_NOTHING;
     }
     if (count == 0 || ranges[0].first == ranges[0].end)
         return SESSION_NOTHING;
-    bool is_dsack = count > 1 && ranges[0].first >= ranges[1].first && ranges[0].end <= ranges[1].end;
+    bool is_dsack = count > 1 && ranges[0].first % session->lanes == ranges[1].first % session->lanes &&
+                    ranges[0].first >= ranges[1].first && ranges[0].end <= ranges[1].end;
     if (is_dsack) /* it came twice */
-        return answer_probe(session, ranges[0].end - 1, ret_probe);
-    return fresh != SESSION_PROBES ? answer_probe(session, fresh, ret_probe)
-                                      : take_known(session, ranges[0], ret_probe);
+        return answer_probe(session, ranges[0].end - session->lanes, tcp, ret_probe);
+    return fresh != SESSION_PROBES ? answer_probe(session, fresh, tcp, ret_probe)
+                                   : take_known(session, ranges[0].end - session->lanes, tcp, ret_probe);
 }
 
 /* What the target sends is acknowledged in order and thrown away. */
@@ -378,7 +470,7 @@ static enum session_news take_segment(struct session *session, const struct prob
     /* The hole was never filled: who acknowledges more is not speaking of this session. */
     if (!(tcp->flags & PACKET_ACK) || !is_in_window || tcp->ack != session->flow.match.base + 1)
         return SESSION_NOTHING;
-    if (tcp->has_timestamps && ahead == 0)
+    if (tcp->has_timestamps && ahead == 0 && (int32_t)(tcp->ts_value - session->ts_recent) > 0)
         session->ts_recent = tcp->ts_value;
     take_window(session, tcp);
     bool was_open = session->state == SESSION_OPEN;
@@ -419,6 +511,7 @@ static enum session_news take_error(struct session *session, const struct probe_
 int session_open(struct session *session, struct probe_round *round, uint32_t number, uint64_t seed, struct error *err)
 {
     assert(session->state == SESSION_NEW && session->stride > 0 && session->stride <= SESSION_MAX_STRIDE);
+    assert(session->planned <= SESSION_PROBES);
     session->flow.match.protocol = PROBE_TCP;
     session->flow.match.is_session = true;
     session->flow.match.src = session->src;

@@ -5,14 +5,25 @@
  * is left out for good, and every probe is data behind that hole. Data out of order is acknowledged at once (RFC 5681
  * section 4.2) with blocks that tell what has come (SACK, RFC 2018), and nothing of it ever reaches the application.
  *
- *     sequence number   base        base + 1   base + 2 + i x stride
- *                       SYN, nudge  the hole   probe i
+ *     sequence number   base        base + 1   base + 2 ...
+ *                       SYN, nudge  the hole   the lanes
  *
- * so that a router's quotation of probe i gives offset 2 + i of the flow (match.h) when the stride is 1.
+ * Which probe has drawn an acknowledgement is what its first block tells: the block "which triggered this ACK" (RFC 2018
+ * section 4). Were the probes one behind the other, that block would be all that has come, and on a path that reorders or
+ * loses acknowledgements nobody could say which byte of it was the last. So the probes go in turn to SESSION_LANES lanes
+ * with a byte between them that is never sent:
+ *
+ *     lane 0   probes 0, 16, 32 ...   a hole of one byte   lane 1   probes 1, 17, 33 ...   a hole of one byte   ...
+ *
+ * The block of a probe holds nobody else who is under way, unless packets overtake 15 later ones. The target keeps no
+ * more than one buffer for each lane, since what touches is merged.
+ *
+ * All segments have the same time stamp (RFC 7323): with a clock that runs, one that was overtaken by a nudge would be too
+ * old for the target (section 5.3, PAWS), and be answered by an acknowledgement that tells nothing.
  *
  * The nudge: Linux delays acknowledgements of data behind a hole from the fourth on, by 0.1 to 1.1 ms ("compressed"). A
  * segment that carries a byte which it has had puts it into a mode in which it answers at once, for 16 answers. Such a
- * segment (the form of a keep-alive, RFC 9293 section 3.8.4) follows the third probe and every seventh after it, and more
+ * segment (the form of a keep-alive, RFC 9293 section 3.8.4) follows the second probe and every seventh after it, and more
  * when it goes unanswered. Its answer names the byte in a D-SACK block (RFC 2883) and so is told from a probe's. To a
  * target that does not do that no nudge is sent again.
  *
@@ -20,7 +31,7 @@
  * covers and that no acknowledgement had covered, else the latest the first block covers. Other probes that it covers have
  * arrived, and their own answers may still come, or have been lost on the way back.
  *
- * With timestamps (RFC 7323) agreed every segment carries them. What the target sends is acknowledged and thrown away. At
+ * With timestamps agreed every segment carries them. What the target sends is acknowledged and thrown away. At
  * the end the session is reset, so that nothing of it stays at the target.
  *
  * A session is a part of a round: it is stepped in the round's TIMER events, is told of those events that carry its own
@@ -35,6 +46,7 @@
 #define SESSION_TRIES 3u                        /* SYNs, a second apart */
 #define SESSION_OWN 0x80000000u                 /* numbers of events from here on belong to the session */
 #define SESSION_MAX_STRIDE 1400u
+#define SESSION_LANES 16u
 
 enum session_state {
     SESSION_NEW,         /* session_open has not been called, or has failed */
@@ -52,6 +64,7 @@ struct session {
     /* The caller's, before session_open. */
     union sock_addr src, dst; /* src unset = the system's choice */
     uint16_t stride;          /* sequence numbers of a probe, hence its most bytes: 1..SESSION_MAX_STRIDE */
+    uint16_t planned;         /* probes, 1..SESSION_PROBES; 0 = not known: all in one lane */
     uint8_t tos;
 
     /* To be read. */
@@ -63,6 +76,7 @@ struct session {
     bool has_odd_blocks;      /* blocks came that name what was never sent: something on the way rewrites sequence numbers
                                  but not those */
     uint32_t plain_acks;      /* acknowledgements that came without any block that is ours though probes were out */
+    uint32_t copies;          /* acknowledgements that told nothing new and turned out to be copies, not answers to nudges */
     uint32_t tries;           /* SYNs sent */
     int64_t syn_tx_ns[SESSION_TRIES];
     int sys_errno;            /* why our kernel did not take a SYN */
@@ -77,12 +91,18 @@ struct session {
     uint32_t window;          /* bytes behind base + 1 that the target takes */
     uint8_t scale;
     bool has_scale;
-    bool owes_ack, owes_nudge, owes_reset;
+    bool owes_ack, owes_nudge, owes_reset, is_nudge_again;
     uint32_t reset_seq;
     enum { NUDGE_UNKNOWN, NUDGE_NAMED, NUDGE_PLAIN } nudges; /* how the target answers them */
-    uint32_t nudges_out;
+    uint32_t nudges_out, nudges_sent;
+    uint32_t doubtful;        /* copies, unless they turn out to be answers to nudges */
+    uint32_t plain_nudges;    /* acknowledgements that may be such answers */
+    uint16_t last_answered, lane_answered[SESSION_LANES];
+    uint32_t lane_ts[SESSION_LANES]; /* time stamp of the answer */
+    uint32_t lanes, rows;     /* rows: probes of a lane */
     uint32_t highest;         /* 1 + the latest probe that has arrived */
     int64_t nudge_ns;         /* when the last was sent, or the one it owes is due */
+    int64_t first_nudge_ns;
     uint64_t arrived[MATCH_FLOW_PROBES / 64], answered[MATCH_FLOW_PROBES / 64];
 };
 
@@ -113,6 +133,7 @@ int64_t session_due_ns(const struct session *session);
 
 /* How many probes of `bytes` the target's window still takes. */
 uint32_t session_room(const struct session *session, uint32_t bytes);
+bool session_has_room(const struct session *session, uint32_t bytes); /* for one */
 
 /* Sends probe number session->sent (1..stride bytes), in an open session with room. Its events carry `number`, which must be
  * below SESSION_OWN. False when the transmit buffer is full: nothing was sent, try again at the next wake-up. */

@@ -19,6 +19,7 @@ int trace_session_open(struct probe_trace *trace, struct trace_flow *flow, struc
     session->src = trace->settings.src;
     session->dst = trace->settings.dst;
     session->stride = 1;
+    session->planned = PROBES;
     session->tos = (uint8_t)(trace->settings.dscp << 2);
     int rc = session_open(session, &trace->round, number, seed ? str_hash(&number, sizeof number, seed) : 0, err);
     if (rc)
@@ -73,7 +74,7 @@ bool trace_session_send(struct trace_flow *flow, uint32_t number, uint32_t offse
     struct session *session = flow->session;
     uint32_t probe = session->sent;
     assert(probe < PROBES);
-    if (session_room(session, 1) == 0 || !session_send(session, number, ttl, 1))
+    if (!session_has_room(session, 1) || !session_send(session, number, ttl, 1))
         return false;
     flow->offsets[probe] = (uint16_t)offset;
     return true;
