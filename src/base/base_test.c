@@ -150,6 +150,8 @@ static void encodings_go_both_ways(void **state)
         assert_memory_equal(bytes, back, n);
     }
     assert_int_equal(str_unbase64url("a+b", back, sizeof back), -E_INVALID);
+    assert_int_equal(str_unbase64url("AB", back, sizeof back), -E_INVALID);    /* bits left over */
+    assert_int_equal(str_unbase64url("AAAAA", back, sizeof back), -E_INVALID); /* a digit left over */
 }
 
 static void times_are_read_and_written(void **state)

@@ -235,7 +235,8 @@ int str_unbase64url(const char *text, void *dst, size_t size)
             p[n++] = (unsigned char)(bits >> count & 255);
         }
     }
-    return (int)n;
+    /* Each text has one meaning and each meaning one text: no digit left over, no bit set that belongs to no byte. */
+    return count >= 6 || (bits & ((1u << count) - 1)) != 0 ? -E_INVALID : (int)n;
 }
 
 uint64_t str_hash(const void *bytes, size_t size, uint64_t seed)

@@ -36,6 +36,8 @@ struct store_backend {
     int (*remove)(struct store *store, const char *kind, uint64_t id, bool is_purge, struct error *err);
     int (*list)(struct store *store, const char *kind, uint64_t aid, const char *lookup, uint64_t after_id, size_t max,
                 store_object_fn *fn, void *user, struct error *err);
+    int (*list_back)(struct store *store, const char *kind, uint64_t aid, uint64_t before_id, size_t max,
+                     store_object_fn *fn, void *user, struct error *err);
     int (*append)(struct store *store, const struct store_round *rounds, size_t count, size_t *ret_new, bool *is_new,
                   struct error *err);
     int (*rounds)(struct store *store, const struct store_query *query, store_round_fn *fn, void *user,

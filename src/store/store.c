@@ -188,6 +188,15 @@ int store_list(struct store *store, const char *kind, uint64_t aid, const char *
     return store->backend->list(store, kind, aid, lookup, after_id, max, fn, user, err);
 }
 
+int store_list_back(struct store *store, const char *kind, uint64_t aid, uint64_t before_id, size_t max,
+                    store_object_fn *fn, void *user, struct error *err)
+{
+    if (aid > INT64_MAX)
+        return 0;
+    return store->backend->list_back(store, kind, aid, before_id && before_id < INT64_MAX ? before_id : INT64_MAX, max,
+                                     fn, user, err);
+}
+
 int store_append(struct store *store, const struct store_round *rounds, size_t count, size_t *ret_new, bool *is_new,
                  struct error *err)
 {

@@ -84,6 +84,9 @@ int store_purge(struct store *store, const char *kind, uint64_t id, struct error
 typedef bool store_object_fn(void *user, const struct store_object *object);
 int store_list(struct store *store, const char *kind, uint64_t aid, const char *lookup, uint64_t after_id, size_t max,
                store_object_fn *fn, void *user, struct error *err);
+/* The same from the newest id down: only ids below before_id (0 = all). */
+int store_list_back(struct store *store, const char *kind, uint64_t aid, uint64_t before_id, size_t max,
+                    store_object_fn *fn, void *user, struct error *err);
 
 /* --- results ------------------------------------------------------------------------------------------------------ */
 

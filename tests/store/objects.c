@@ -203,6 +203,32 @@ static bool list_within(void *user, const struct store_object *object)
     return true;
 }
 
+static void assert_back(struct fixture *f, uint64_t aid, uint64_t before, size_t max, size_t stop, const char *expected)
+{
+    struct listing l = {.stop_after = stop};
+    assert_int_equal(store_list_back(f->store, "test", aid, before, max, list_one, &l, NULL), 0);
+    assert_string_equal(l.text, expected);
+}
+
+static void lists_go_back_from_the_newest(void **state)
+{
+    struct fixture *f = *state;
+    assert_back(f, 0, 0, 0, 0, "");
+    for (uint64_t i = 0; i < 6; i++)
+        (void)conform_put(f, "test", 1 + i % 2, NULL, NULL, "");
+    (void)conform_put(f, "agent", 1, NULL, NULL, "");
+    assert_int_equal(store_delete(f->store, "test", 4, NULL), 0);
+    assert_back(f, 0, 0, 0, 0, "6:- 5:- 3:- 2:- 1:- ");
+    assert_back(f, 0, 5, 0, 0, "3:- 2:- 1:- ");
+    assert_back(f, 0, 5, 2, 0, "3:- 2:- ");
+    assert_back(f, 0, 0, 0, 1, "6:- ");
+    assert_back(f, 2, 0, 0, 0, "6:- 2:- ");
+    assert_back(f, 1, 3, 9, 0, "1:- ");
+    assert_back(f, 1, 1, 0, 0, "");
+    assert_back(f, 0, UINT64_MAX, 1, 0, "6:- ");
+    assert_back(f, UINT64_MAX, 0, 0, 0, "");
+}
+
 static void a_callback_may_read_the_store(void **state)
 {
     struct fixture *f = *state;
@@ -314,6 +340,7 @@ const struct CMUnitTest conform_objects[] = {
     CONFORM_CHECK(purged_objects_leave_nothing),
     CONFORM_CHECK(a_stale_version_is_a_conflict),
     CONFORM_CHECK(lists_are_in_id_order_and_filtered),
+    CONFORM_CHECK(lists_go_back_from_the_newest),
     CONFORM_CHECK(a_callback_may_read_the_store),
     CONFORM_CHECK(a_rollback_undoes_everything),
     CONFORM_CHECK(a_refusal_does_not_break_the_transaction),

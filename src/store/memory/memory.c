@@ -248,6 +248,23 @@ static int memory_list(struct store *store, const char *name, uint64_t aid, cons
     return 0;
 }
 
+static int memory_list_back(struct store *store, const char *name, uint64_t aid, uint64_t before_id, size_t max,
+                            store_object_fn *fn, void *user, struct error *err)
+{
+    (void)err;
+    struct kind *kind = find_kind(memory_of(store), name);
+    size_t told = 0;
+    for (size_t i = kind ? kind->count : 0; i > 0 && (!max || told < max); i--) {
+        const struct thing *thing = &kind->things[i - 1];
+        if (i >= before_id || !is_living(thing) || (aid && thing->newest->object.aid != aid))
+            continue;
+        told++;
+        if (!fn(user, &thing->newest->object))
+            break;
+    }
+    return 0;
+}
+
 /* --- results ------------------------------------------------------------------------------------------------------ */
 
 static struct kept *kept_new(const struct store_round *round)
@@ -532,6 +549,7 @@ const struct store_backend store_memory = {
     .find = memory_find,
     .remove = memory_remove,
     .list = memory_list,
+    .list_back = memory_list_back,
     .append = memory_append,
     .rounds = memory_rounds,
     .round_ids = memory_round_ids,

@@ -179,6 +179,20 @@ int sqlite_remove(struct store *store, const char *kind, uint64_t id, bool is_pu
     return rc;
 }
 
+static int tell_rows(struct sqlite_store *s, enum sqlite_statement which, sqlite3_stmt *statement, store_object_fn *fn,
+                     void *user, struct error *err)
+{
+    int step;
+    while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct store_object object = row_object(statement);
+        if (!fn(user, &object))
+            break;
+    }
+    int rc = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : sqlite_fail(s, err, "listing objects");
+    sqlite_give(s, which, statement);
+    return rc;
+}
+
 int sqlite_list(struct store *store, const char *kind, uint64_t aid, const char *lookup, uint64_t after_id, size_t max,
                 store_object_fn *fn, void *user, struct error *err)
 {
@@ -190,13 +204,18 @@ int sqlite_list(struct store *store, const char *kind, uint64_t aid, const char 
         return -E_CORRUPT;
     bind_text(statement, 4, kind);
     bind_text(statement, 5, lookup);
-    int step;
-    while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct store_object object = row_object(statement);
-        if (!fn(user, &object))
-            break;
-    }
-    int rc = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : sqlite_fail(s, err, "listing objects");
-    sqlite_give(s, which, statement);
-    return rc;
+    return tell_rows(s, which, statement, fn, user, err);
+}
+
+int sqlite_list_back(struct store *store, const char *kind, uint64_t aid, uint64_t before_id, size_t max,
+                     store_object_fn *fn, void *user, struct error *err)
+{
+    struct sqlite_store *s = sqlite_of(store);
+    enum sqlite_statement which = aid ? SQL_OBJECT_BACK_ACCOUNT : SQL_OBJECT_BACK;
+    int64_t limit = max && max < INT64_MAX ? (int64_t)max : -1;
+    sqlite3_stmt *statement = sqlite_take(s, which, err, SQL_INTEGERS((int64_t)aid, (int64_t)before_id, limit));
+    if (!statement)
+        return -E_CORRUPT;
+    bind_text(statement, 4, kind);
+    return tell_rows(s, which, statement, fn, user, err);
 }

@@ -77,6 +77,10 @@ static const char *const sql[SQL_STATEMENT_COUNT] = {
                                 " AND id > ?2 AND kind = ?4 AND ?5 IS NULL ORDER BY id LIMIT ?3",
     [SQL_OBJECT_LIST_LOOKUP] = "SELECT " OBJECT_COLUMNS " FROM object INDEXED BY object_lookup WHERE lookup = ?5"
                                " AND kind = ?4 AND id > ?2 AND (?1 = 0 OR aid = ?1) ORDER BY id LIMIT ?3",
+    [SQL_OBJECT_BACK] = "SELECT " OBJECT_COLUMNS " FROM object WHERE id < ?2 AND kind = ?4 AND ?1 = ?1"
+                        " ORDER BY id DESC LIMIT ?3",
+    [SQL_OBJECT_BACK_ACCOUNT] = "SELECT " OBJECT_COLUMNS " FROM object INDEXED BY object_account WHERE aid = ?1"
+                                " AND id < ?2 AND kind = ?4 ORDER BY id DESC LIMIT ?3",
     [SQL_OBJECT_COUNT] = "SELECT count(*) FROM object",
     [SQL_ROUND_INSERT] = "INSERT INTO round (hour, test_id, round_id, agent_id, start_s, end_s, test_version,"
                          " fingerprint, body_id, metrics) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -396,6 +400,7 @@ const struct store_backend store_sqlite = {
     .find = sqlite_find,
     .remove = sqlite_remove,
     .list = sqlite_list,
+    .list_back = sqlite_list_back,
     .append = sqlite_append,
     .rounds = sqlite_rounds,
     .round_ids = sqlite_round_ids,

@@ -38,6 +38,8 @@ enum sqlite_statement {
     SQL_OBJECT_LIST,
     SQL_OBJECT_LIST_ACCOUNT,
     SQL_OBJECT_LIST_LOOKUP,
+    SQL_OBJECT_BACK,
+    SQL_OBJECT_BACK_ACCOUNT,
     SQL_OBJECT_COUNT,
     SQL_ROUND_INSERT,
     SQL_BODY_INSERT,
@@ -122,6 +124,8 @@ int sqlite_find(struct store *store, const char *kind, uint64_t aid, const char 
 int sqlite_remove(struct store *store, const char *kind, uint64_t id, bool is_purge, struct error *err);
 int sqlite_list(struct store *store, const char *kind, uint64_t aid, const char *lookup, uint64_t after_id, size_t max,
                 store_object_fn *fn, void *user, struct error *err);
+int sqlite_list_back(struct store *store, const char *kind, uint64_t aid, uint64_t before_id, size_t max,
+                     store_object_fn *fn, void *user, struct error *err);
 int sqlite_append(struct store *store, const struct store_round *rounds, size_t count, size_t *ret_new, bool *is_new,
                   struct error *err);
 int sqlite_rounds(struct store *store, const struct store_query *query, store_round_fn *fn, void *user,
