@@ -37,6 +37,7 @@ struct request {
     json_t *body;                /* JSON body, ours to free; NULL when the route takes none */
     void *record;                /* the body read through route->request */
     struct field_list tests;     /* struct object_test of the account group, once something asked for all of them */
+    struct field_list tags;      /* of the account group, once something asked for them (api/tags.c) */
     uint64_t number;             /* request id */
     void *waiting;               /* the waiter's own */
     void (*gone)(struct request *request);   /* the request ends while waiting or streaming */

@@ -20,6 +20,7 @@
 #include "wire/field.h"
 
 struct request;
+struct resource;
 
 /* Answers through request.h and returns 0, or returns -E_xxx, which becomes a problem document. */
 typedef int route_fn(struct request *request, struct error *err);
@@ -49,6 +50,7 @@ struct route {
     unsigned flags;
     const char *const *expand;  /* words expand takes, or NULL */
     const char *const *queries; /* further query parameters, for the document, or NULL */
+    const struct resource *resource; /* resource.h; NULL for routes of another make */
 };
 
 /* permission comes third and has no default: a route that names none does not compile. */

@@ -163,10 +163,15 @@ void field_set_preset(const struct field *f, void *value)
     }
 }
 
+void field_default(const struct field *field, void *record)
+{
+    field_set_preset(field, field_at(field, record));
+}
+
 void field_defaults(const struct field_table *table, void *record)
 {
     for (size_t i = 0; i < table->count; i++)
-        field_set_preset(&table->fields[i], field_at(&table->fields[i], record));
+        field_default(&table->fields[i], record);
 }
 
 const struct field *field_find_near(const struct field_table *table, const char *name, size_t length, size_t *hint)

@@ -157,6 +157,7 @@ struct field_table {
 
 /* Sets every field to its preset, or to absent. */
 void field_defaults(const struct field_table *table, void *record);
+void field_default(const struct field *field, void *record); /* one field of it */
 
 enum field_mode {
     FIELD_CREATE, /* REQUIRED fields must be given; unknown names are errors */

@@ -17,7 +17,7 @@ describe("v7", () => {
   test("who I am", async () => {
     const body = expectV7(await server.get("/v7/users/current"), "GET", "/users/current", 200);
     expect(body.email).toBe("admin@oculi.local");
-    expect(body.accountGroupRoles[0].roles[0].name).toBe("Organization Admin");
+    expect(body.allAccountGroupRoles[0].name).toBe("Organization Admin");
     expect(selfLink(body)).toBe(`${server.url}/v7/users/current`);
   });
   test("account groups: list, create, get; names are unique", async () => {

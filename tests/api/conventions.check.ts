@@ -51,7 +51,7 @@ describe("paths and methods", () => {
     expect(patch.headers.get("allow")!.split(", ").sort()).toEqual(["GET", "POST"]);
   });
   test("what v7 has and this version does not offer is 501, for every such operation", async () => {
-    const probes = ["/v7/alerts", "/v7/dashboards", "/v7/tests/http-server", "/v7/users", "/v7/tags", "/v7/endpoint/agents"];
+    const probes = ["/v7/alerts", "/v7/dashboards", "/v7/tests/http-server", "/v7/streams", "/v7/endpoint/agents"];
     for (const path of probes) expectProblem(await server.get(path), 501);
     expectProblem(await server.get("/v7/alerts", { token: null }), 401);
   });

@@ -13,7 +13,8 @@ extern const struct route *const api_tables[]; /* for route_set_init */
 
 extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_account_routes[],
     api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
-    api_view_routes[];
+    api_view_routes[],
+    api_tag_routes[];
 
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);
@@ -64,6 +65,25 @@ extern const struct field_table api_test_table;
 
 /* Tests in which the agent takes part, in its account group. */
 int api_tests_of_agent(struct request *request, uint64_t agent_id, struct field_list *ret_tests, struct error *err);
+
+/* --- tags ----------------------------------------------------------------------------------------------------------- */
+
+enum api_tagged { API_TAGGED_TEST, API_TAGGED_AGENT };
+
+struct api_tag {
+    const char *uuid, *key, *value;
+    uint64_t number; /* as a label */
+};
+
+/* The tags on an object: struct api_tag. */
+int api_tags_of(struct request *request, enum api_tagged what, uint64_t id, struct field_list *ret_tags,
+                struct error *err);
+/* Makes these (const char * UUIDs) the object's tags and no others; none when it goes. Within the caller's transaction.
+ * -E_INVALID: there is no such tag. */
+int api_tags_set(struct request *request, enum api_tagged what, uint64_t id, const struct field_list *uuids,
+                 struct error *err);
+/* The tag with that number, as labels are known by. -E_INVALID. */
+int api_tags_number(struct request *request, const char *number, const char **ret_uuid, struct error *err);
 
 /* --- news for plans, event streams and caches ------------------------------------------------------------------------ */
 
