@@ -39,6 +39,7 @@ struct loop {
     loop_fn *wake_fn;
     void *wake_user;
     bool is_stopping;
+    struct loop_counts counts;
 };
 
 int64_t loop_now_ns(const struct loop *loop)
@@ -280,6 +281,16 @@ void loop_wake(struct loop *loop)
         return; /* the counter is full: a wake-up is pending anyway */
 }
 
+static void count_step(struct loop *loop, int64_t took_ns)
+{
+    struct loop_counts *counts = &loop->counts;
+    counts->steps++;
+    counts->busy_ns += (uint64_t)took_ns;
+    counts->slow += took_ns > LOOP_SLOW_NS;
+    if ((uint64_t)took_ns > counts->longest_ns)
+        counts->longest_ns = (uint64_t)took_ns;
+}
+
 int loop_step(struct loop *loop, int64_t timeout_ns)
 {
     int64_t now = loop_now_ns(loop);
@@ -297,10 +308,17 @@ int loop_step(struct loop *loop, int64_t timeout_ns)
     int n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, wait_ms);
     if (n < 0 && errno != EINTR)
         return error_sys(NULL, errno, "", "epoll_wait");
+    int64_t start = loop_now_ns(loop);
     for (int i = 0; i < n && !loop->is_stopping; i++)
         dispatch(loop, &events[i]);
     run_timers(loop);
+    count_step(loop, loop_now_ns(loop) - start);
     return 0;
+}
+
+const struct loop_counts *loop_counts(const struct loop *loop)
+{
+    return &loop->counts;
 }
 
 int loop_run(struct loop *loop)

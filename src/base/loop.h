@@ -59,6 +59,15 @@ int loop_run(struct loop *loop);
 int loop_step(struct loop *loop, int64_t timeout_ns);
 void loop_stop(struct loop *loop);
 
+/* How long callbacks kept others waiting: a step is all that was ready at once. */
+struct loop_counts {
+    uint64_t steps, busy_ns;
+    uint64_t slow;       /* steps of more than LOOP_SLOW_NS */
+    uint64_t longest_ns; /* of all steps */
+};
+#define LOOP_SLOW_NS (10 * INT64_C(1000000))
+const struct loop_counts *loop_counts(const struct loop *loop);
+
 int64_t loop_now_ns(const struct loop *loop); /* monotonic, read afresh */
 
 #endif

@@ -91,9 +91,13 @@ struct known_test {
     bool is_assigned; /* the settings of that version name the agent */
 };
 
-struct taking {
+#define STEP_ROUNDS 32 /* appended at once, and between two looks at the clock */
+
+struct intake_work {
     struct intake *intake;
     uint64_t agent_id, aid;
+    const struct message_batch *batch;
+    size_t next; /* round of the batch */
     struct arena *arena;
     int64_t now_s;
     struct known_test *known;
@@ -101,7 +105,10 @@ struct taking {
     struct store_round *rounds; /* those that are good */
     uint64_t *runs;             /* run of each, 0 = scheduled */
     const struct measure_type **types;
+    bool *is_new;
     size_t count;
+    size_t appended, told; /* of count */
+    size_t fresh;
     size_t refused[INTAKE_REFUSALS];
 };
 
@@ -115,146 +122,144 @@ static bool names_agent(const struct object_test *test, uint64_t agent_id)
     return false;
 }
 
-static int learn_test(struct taking *taking, struct known_test *known, struct error *err)
+static int learn_test(struct intake_work *work, struct known_test *known, struct error *err)
 {
     struct object_test test;
-    struct store *store = taking->intake->store;
+    struct store *store = work->intake->store;
     known->refusal = INTAKE_NO_TEST;
-    int rc = object_get(store, &object_test_kind, known->test_id, 0, taking->arena, &test, err);
-    if (rc || test.head.aid != taking->aid)
+    int rc = object_get(store, &object_test_kind, known->test_id, 0, work->arena, &test, err);
+    if (rc || test.head.aid != work->aid)
         return rc == -E_NOT_FOUND ? 0 : rc;
     known->interval_s = test.interval_s;
     if (test.head.version != known->version) {
         known->refusal = INTAKE_NO_VERSION;
-        rc = object_get(store, &object_test_kind, known->test_id, known->version, taking->arena, &test, err);
+        rc = object_get(store, &object_test_kind, known->test_id, known->version, work->arena, &test, err);
         if (rc)
             return rc == -E_NOT_FOUND ? 0 : rc;
     }
     known->type = measure_type_find(test.type);
-    known->is_assigned = names_agent(&test, taking->agent_id);
+    known->is_assigned = names_agent(&test, work->agent_id);
     known->refusal = known->type ? -1 : INTAKE_MALFORMED;
     return 0;
 }
 
-static int know_test(struct taking *taking, const struct message_round *round, const struct known_test **ret_known,
+static int know_test(struct intake_work *work, const struct message_round *round, const struct known_test **ret_known,
                      struct error *err)
 {
-    for (size_t i = taking->known_count; i-- > 0;) {
-        if (taking->known[i].test_id == round->test_id && taking->known[i].version == round->test_version) {
-            *ret_known = &taking->known[i];
+    for (size_t i = work->known_count; i-- > 0;) {
+        if (work->known[i].test_id == round->test_id && work->known[i].version == round->test_version) {
+            *ret_known = &work->known[i];
             return 0;
         }
     }
-    struct known_test *known = &taking->known[taking->known_count++];
+    struct known_test *known = &work->known[work->known_count++];
     *known = (struct known_test){.test_id = round->test_id, .version = round->test_version};
     *ret_known = known;
-    return learn_test(taking, known, err);
+    return learn_test(work, known, err);
 }
 
 /* A run that asked this agent lets it report although the test does not name it. */
-static int run_allows(struct taking *taking, const struct message_round *round, bool *ret_allowed, struct error *err)
+static int run_allows(struct intake_work *work, const struct message_round *round, bool *ret_allowed, struct error *err)
 {
     struct object_run run;
     *ret_allowed = false;
     if (!round->run_id)
         return 0;
-    int rc = object_get(taking->intake->store, &object_run_kind, round->run_id, 0, taking->arena, &run, err);
+    int rc = object_get(work->intake->store, &object_run_kind, round->run_id, 0, work->arena, &run, err);
     const uint64_t *agents = run.agents.items;
     for (size_t i = 0; !rc && i < run.agents.count; i++)
-        *ret_allowed |= agents[i] == taking->agent_id && run.test_id == round->test_id && run.head.aid == taking->aid;
+        *ret_allowed |= agents[i] == work->agent_id && run.test_id == round->test_id && run.head.aid == work->aid;
     return rc == -E_NOT_FOUND ? 0 : rc;
 }
 
 /* *ret_refusal is why the round is refused, or -1 when it is good. */
-static int check_round(struct taking *taking, const struct message_round *round, const struct known_test **ret_known,
+static int check_round(struct intake_work *work, const struct message_round *round, const struct known_test **ret_known,
                        int *ret_refusal, struct error *err)
 {
     *ret_refusal = INTAKE_MALFORMED;
     if (!round->test_id || field_check(&message_round_table, round, NULL))
         return 0;
-    int rc = know_test(taking, round, ret_known, err);
+    int rc = know_test(work, round, ret_known, err);
     if (rc)
         return rc;
     const struct known_test *known = *ret_known;
     bool is_allowed = known->is_assigned;
     if (known->refusal < 0 && !is_allowed)
-        rc = run_allows(taking, round, &is_allowed, err);
+        rc = run_allows(work, round, &is_allowed, err);
     int64_t ahead_s = known->interval_s > INTAKE_AHEAD_S ? known->interval_s : INTAKE_AHEAD_S;
     if (known->refusal >= 0)
         *ret_refusal = known->refusal;
     else if (!is_allowed)
         *ret_refusal = INTAKE_NOT_YOURS;
-    else if (round->round_id < taking->now_s - INTAKE_OLDEST_S)
+    else if (round->round_id < work->now_s - INTAKE_OLDEST_S)
         *ret_refusal = INTAKE_TOO_OLD;
-    else if (round->round_id > taking->now_s + ahead_s)
+    else if (round->round_id > work->now_s + ahead_s)
         *ret_refusal = INTAKE_IN_FUTURE;
     else
         *ret_refusal = -1;
     return rc;
 }
 
-static int take_round(struct taking *taking, const struct message_round *round, struct error *err)
+static int take_round(struct intake_work *work, const struct message_round *round, struct error *err)
 {
     const struct known_test *known = NULL;
     struct results_paths paths;
     int refusal;
-    int rc = check_round(taking, round, &known, &refusal, err);
+    int rc = check_round(work, round, &known, &refusal, err);
     if (rc)
         return rc;
     struct store_round kept = {
         .test_id = round->test_id,
-        .agent_id = taking->agent_id,
+        .agent_id = work->agent_id,
         .round_id = round->round_id,
         .start_s = round->start_ns / CLOCK_S,
         .end_s = round->end_ns / CLOCK_S,
         .test_version = round->test_version,
     };
     if (refusal < 0)
-        rc = results_pack(known->type, round->parts.items, round->parts.count, taking->arena, &kept, &paths, err);
+        rc = results_pack(known->type, round->parts.items, round->parts.count, work->arena, &kept, &paths, err);
     if (rc == -E_LIMIT)
         return rc; /* the batch is too much for one request, not the round for us */
     if (rc)
         refusal = INTAKE_MALFORMED;
     if (refusal >= 0) {
-        taking->refused[refusal]++;
+        work->refused[refusal]++;
         return 0;
     }
-    known_paths_judge(taking->intake->paths, known->type, &paths, &kept);
-    taking->types[taking->count] = known->type;
-    taking->runs[taking->count] = round->run_id;
-    taking->rounds[taking->count++] = kept;
+    known_paths_judge(work->intake->paths, known->type, &paths, &kept);
+    work->types[work->count] = known->type;
+    work->runs[work->count] = round->run_id;
+    work->rounds[work->count++] = kept;
     return 0;
 }
 
 /* --- keeping ------------------------------------------------------------------------------------------------------ */
 
-static int keep(struct taking *taking, size_t *ret_new, bool *is_new, struct error *err)
+/* Appends what was packed since the last time. */
+static int append(struct intake_work *work, struct error *err)
 {
-    struct intake *intake = taking->intake;
-    *ret_new = 0;
-    if (!taking->count)
+    struct intake *intake = work->intake;
+    size_t fresh = 0, first = work->appended;
+    if (first == work->count)
         return 0;
-    int rc = store_begin(intake->store, err);
-    if (rc)
-        return rc;
-    rc = store_append(intake->store, taking->rounds, taking->count, ret_new, is_new, err);
-    for (size_t i = 0; !rc && i < taking->count; i++) {
-        if (taking->runs[i])
-            rc = plan_run_reported(intake->plan, taking->runs[i], taking->agent_id, err);
+    int rc = store_append(intake->store, work->rounds + first, work->count - first, &fresh, work->is_new + first, err);
+    for (size_t i = first; !rc && i < work->count; i++) {
+        if (work->runs[i])
+            rc = plan_run_reported(intake->plan, work->runs[i], work->agent_id, err);
     }
     if (rc)
-        store_rollback(intake->store);
-    else
-        rc = store_commit(intake->store, err);
-    return rc;
+        return rc;
+    work->appended = work->count;
+    work->fresh += fresh;
+    return 0;
 }
 
 /* Somebody will look at the paths soon: the names are there by then. */
-static void expect_names(const struct taking *taking, const struct measure_type *type, const struct store_round *round)
+static void expect_names(const struct intake_work *work, const struct measure_type *type, const struct store_round *round)
 {
     struct results_round result;
     struct arena arena;
-    if (!about_asks_names(taking->intake->about))
+    if (!about_asks_names(work->intake->about))
         return;
     arena_init(&arena, 4 * LIMIT_RESULT_BYTES);
     int rc = results_unpack(type, round, &arena, &result, NULL);
@@ -263,71 +268,122 @@ static void expect_names(const struct taking *taking, const struct measure_type 
         const struct measure_path_vis *paths =
             part->table == &measure_path_vis_table ? results_part(&result, part) : NULL;
         if (paths)
-            about_expect(taking->intake->about, paths);
+            about_expect(work->intake->about, paths);
     }
     arena_done(&arena);
 }
 
 /* What follows a commit cannot fail the batch any more: the rounds are kept, whoever watches is told. */
-static void tell(struct taking *taking, const bool *is_new)
+void intake_tell(struct intake_work *work)
 {
-    struct intake *intake = taking->intake;
-    for (size_t i = 0; i < taking->count; i++) {
-        const struct store_round *round = &taking->rounds[i];
-        if (taking->runs[i])
-            (void)plan_run_changed(intake->plan, taking->runs[i], NULL);
-        if (!is_new[i])
+    struct intake *intake = work->intake;
+    for (; work->told < work->appended; work->told++) {
+        size_t i = work->told;
+        const struct store_round *round = &work->rounds[i];
+        if (work->runs[i])
+            (void)plan_run_changed(intake->plan, work->runs[i], NULL);
+        if (!work->is_new[i])
             continue;
-        latest_add(intake->latest, taking->types[i], round);
-        expect_names(taking, taking->types[i], round);
-        stream_round(intake->stream, taking->aid, round->test_id, round->round_id, round->agent_id);
+        latest_add(intake->latest, work->types[i], round);
+        expect_names(work, work->types[i], round);
+        stream_round(intake->stream, work->aid, round->test_id, round->round_id, round->agent_id);
     }
 }
 
-static int prepare(struct taking *taking, size_t count, struct error *err)
+/* --- a batch ------------------------------------------------------------------------------------------------------ */
+
+int intake_begin(struct intake *intake, uint64_t agent_id, uint64_t aid, const struct message_batch *batch,
+                 struct arena *arena, struct intake_work **ret_work, struct error *err)
 {
-    taking->known = arena_alloc_array(taking->arena, count + 1, sizeof *taking->known);
-    taking->rounds = arena_alloc_array(taking->arena, count + 1, sizeof *taking->rounds);
-    taking->runs = arena_alloc_array(taking->arena, count + 1, sizeof *taking->runs);
-    taking->types = arena_alloc_array(taking->arena, count + 1, sizeof *taking->types);
-    if (!taking->known || !taking->rounds || !taking->runs || !taking->types)
+    size_t count = batch->rounds.count;
+    if (batch->agent_id != agent_id)
+        return error_set(err, E_INVALID, "agentId", "the batch is another agent's");
+    if (count > LIMIT_BATCH_ROUNDS)
+        return error_set(err, E_LIMIT, "rounds", "at most %u rounds in a batch", LIMIT_BATCH_ROUNDS);
+    struct intake_work *work = arena_alloc(arena, sizeof *work);
+    if (work) {
+        *work = (struct intake_work){.intake = intake,
+                                     .agent_id = agent_id,
+                                     .aid = aid,
+                                     .batch = batch,
+                                     .arena = arena,
+                                     .now_s = clock_wall_ns(intake->clock) / CLOCK_S};
+        work->known = arena_alloc_array(arena, count + 1, sizeof *work->known);
+        work->rounds = arena_alloc_array(arena, count + 1, sizeof *work->rounds);
+        work->runs = arena_alloc_array(arena, count + 1, sizeof *work->runs);
+        work->types = arena_alloc_array(arena, count + 1, sizeof *work->types);
+        work->is_new = arena_alloc_array(arena, count + 1, sizeof *work->is_new);
+    }
+    if (!work || !work->known || !work->rounds || !work->runs || !work->types || !work->is_new)
         return error_set(err, E_LIMIT, "rounds", "the batch does not fit the memory of this request");
+    *ret_work = work;
     return 0;
+}
+
+int intake_step(struct intake_work *work, int64_t until_ns, bool *ret_is_over, struct error *err)
+{
+    const struct message_round *rounds = work->batch->rounds.items;
+    size_t count = work->batch->rounds.count;
+    int rc = 0;
+    while (!rc && work->next < count) {
+        size_t end = count - work->next < STEP_ROUNDS ? count : work->next + STEP_ROUNDS;
+        while (!rc && work->next < end)
+            rc = take_round(work, &rounds[work->next++], err);
+        if (!rc)
+            rc = append(work, err);
+        if (clock_mono_ns(&clock_real) >= until_ns)
+            break;
+    }
+    *ret_is_over = work->next == count;
+    return rc;
+}
+
+void intake_keep(struct intake *intake)
+{
+    known_paths_keep(intake->paths);
+}
+
+void intake_drop(struct intake *intake)
+{
+    known_paths_drop(intake->paths);
+}
+
+void intake_end(const struct intake_work *work, struct message_receipt *ret_receipt)
+{
+    struct intake_counts *counts = &work->intake->counts;
+    size_t duplicates = work->count - work->fresh;
+    counts->batches++;
+    counts->accepted += work->fresh;
+    counts->duplicates += duplicates;
+    for (size_t i = 0; i < INTAKE_REFUSALS; i++)
+        counts->refused[i] += work->refused[i];
+    *ret_receipt = (struct message_receipt){.accepted = (int64_t)work->fresh,
+                                            .duplicates = (int64_t)duplicates,
+                                            .refused = (int64_t)(work->batch->rounds.count - work->count)};
 }
 
 int intake_take(struct intake *intake, uint64_t agent_id, uint64_t aid, const struct message_batch *batch,
                 struct arena *arena, struct message_receipt *ret_receipt, struct error *err)
 {
-    const struct message_round *rounds = batch->rounds.items;
-    size_t count = batch->rounds.count, fresh;
-    bool is_new[LIMIT_BATCH_ROUNDS];
-    if (batch->agent_id != agent_id)
-        return error_set(err, E_INVALID, "agentId", "the batch is another agent's");
-    if (count > LIMIT_BATCH_ROUNDS)
-        return error_set(err, E_LIMIT, "rounds", "at most %u rounds in a batch", LIMIT_BATCH_ROUNDS);
-    struct taking taking = {.intake = intake,
-                            .agent_id = agent_id,
-                            .aid = aid,
-                            .arena = arena,
-                            .now_s = clock_wall_ns(intake->clock) / CLOCK_S};
-    int rc = prepare(&taking, count, err);
-    for (size_t i = 0; !rc && i < count; i++)
-        rc = take_round(&taking, &rounds[i], err);
-    if (!rc)
-        rc = keep(&taking, &fresh, is_new, err);
+    struct intake_work *work;
+    bool is_over;
+    int rc = intake_begin(intake, agent_id, aid, batch, arena, &work, err);
+    if (rc)
+        return rc;
+    rc = store_begin(intake->store, err);
+    if (rc)
+        return rc;
+    rc = intake_step(work, INT64_MAX, &is_over, err);
+    if (rc)
+        store_rollback(intake->store);
+    else
+        rc = store_commit(intake->store, err);
     if (rc) {
-        known_paths_drop(intake->paths);
+        intake_drop(intake);
         return rc;
     }
-    known_paths_keep(intake->paths);
-    intake->counts.batches++;
-    intake->counts.accepted += fresh;
-    intake->counts.duplicates += taking.count - fresh;
-    for (size_t i = 0; i < INTAKE_REFUSALS; i++)
-        intake->counts.refused[i] += taking.refused[i];
-    *ret_receipt = (struct message_receipt){.accepted = (int64_t)fresh,
-                                            .duplicates = (int64_t)(taking.count - fresh),
-                                            .refused = (int64_t)(count - taking.count)};
-    tell(&taking, is_new);
+    intake_keep(intake);
+    intake_end(work, ret_receipt);
+    intake_tell(work);
     return 0;
 }

@@ -58,6 +58,22 @@ void intake_set_about(struct intake *intake, struct about *about);
 int intake_take(struct intake *intake, uint64_t agent_id, uint64_t aid, const struct message_batch *batch,
                 struct arena *arena, struct message_receipt *ret_receipt, struct error *err);
 
+/*
+ * The same in steps, for who takes many batches and must not be held up (gather.h): in a transaction of the caller's,
+ * begin and step batches; after its commit intake_keep, then intake_tell of every batch stepped in it; after a rollback
+ * intake_drop. One batch may be stepped in several transactions. The work lives in the arena, batch in the caller.
+ */
+struct intake_work;
+int intake_begin(struct intake *intake, uint64_t agent_id, uint64_t aid, const struct message_batch *batch,
+                 struct arena *arena, struct intake_work **ret_work, struct error *err);
+/* Takes rounds until it is until_ns (monotonic), at least a few. -E_LIMIT: this batch is too much; other errors are the
+ * store's. */
+int intake_step(struct intake_work *work, int64_t until_ns, bool *ret_is_over, struct error *err);
+void intake_keep(struct intake *intake);
+void intake_tell(struct intake_work *work);
+void intake_drop(struct intake *intake);
+void intake_end(const struct intake_work *work, struct message_receipt *ret_receipt); /* counts it as committed */
+
 /* The test is gone: so is what is known of its paths. */
 void intake_forget_test(struct intake *intake, uint64_t test_id);
 

@@ -16,6 +16,7 @@
 #include "store/store.h"
 
 struct about;
+struct gather;
 struct intake;
 struct latest;
 struct paths_cache;
@@ -46,6 +47,7 @@ struct server {
     struct plan *plan;
     struct latest *latest;
     struct intake *intake;
+    struct gather *gather;     /* batches on their way into it */
     struct paths_cache *paths;
     struct about *about;       /* what is known of addresses */
     struct presence *presence; /* which agents are there */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "server/about.h"
+#include "server/gather.h"
 #include "server/intake.h"
 #include "server/latest.h"
 #include "server/paths.h"
@@ -33,6 +34,11 @@ static void on_presence_due(void *user)
     struct server *server = user;
     presence_check(server->presence);
     loop_timer_start(server->loop, &server->presence_timer, loop_now_ns(server->loop) + PRESENCE_EVERY_S * CLOCK_S);
+}
+
+static void on_gathered(void *user)
+{
+    api_stream_told(user);
 }
 
 static int open_about(struct server *server, struct error *err)
@@ -68,6 +74,8 @@ int api_start(struct server *server, struct error *err)
     if (!rc)
         rc = intake_open(server->store, server->plan, server->latest, server->stream, server->clock, &server->intake, err);
     if (!rc)
+        rc = gather_open(server->intake, server->store, server->loop, on_gathered, server, &server->gather, err);
+    if (!rc)
         intake_set_about(server->intake, server->about);
     return rc;
 }
@@ -78,6 +86,7 @@ void api_stop(struct server *server)
         return;
     loop_timer_stop(server->loop, &server->stream_timer);
     loop_timer_stop(server->loop, &server->presence_timer);
+    gather_close(server->gather);
     if (server->intake)
         intake_close(server->intake);
     if (server->plan)

@@ -6,6 +6,7 @@
 #include "base/limit.h"
 #include "server/about.h"
 #include "server/api/api.h"
+#include "server/gather.h"
 #include "server/intake.h"
 #include "server/presence.h"
 #include "server/stream.h"
@@ -53,6 +54,37 @@ static void put_intake(struct buf *out, const struct intake_counts *counts)
     }
 }
 
+static void put_gather(struct buf *out, const struct gather_counts *counts)
+{
+    put_metric(out, "batches_waiting", "gauge", "Batches that have come and have no receipt yet.");
+    put_value(out, "batches_waiting", "", (double)counts->waiting);
+    put_metric(out, "intake_slices_total", "counter", "Transactions of intake.");
+    put_value(out, "intake_slices_total", "", (double)counts->slices);
+    put_metric(out, "intake_slice_seconds_total", "counter", "Time in them.");
+    put_value(out, "intake_slice_seconds_total", "", (double)counts->slice_ns / 1e9);
+    put_metric(out, "intake_slice_longest_seconds", "gauge", "The longest of them.");
+    put_value(out, "intake_slice_longest_seconds", "", (double)counts->longest_slice_ns / 1e9);
+    put_metric(out, "store_flushes_total", "counter", "Times that intake waited for the disk.");
+    put_value(out, "store_flushes_total", "", (double)counts->flushes);
+    put_metric(out, "store_flush_seconds_total", "counter", "How long it waited.");
+    put_value(out, "store_flush_seconds_total", "", (double)counts->flush_ns / 1e9);
+    put_metric(out, "store_flush_longest_seconds", "gauge", "The longest wait.");
+    put_value(out, "store_flush_longest_seconds", "", (double)counts->longest_flush_ns / 1e9);
+}
+
+/* What everybody waits for: how long the one thread that serves was busy with one thing. */
+static void put_loop(struct buf *out, const struct loop_counts *counts)
+{
+    put_metric(out, "loop_steps_total", "counter", "Turns of the event loop.");
+    put_value(out, "loop_steps_total", "", (double)counts->steps);
+    put_metric(out, "loop_busy_seconds_total", "counter", "Time in them.");
+    put_value(out, "loop_busy_seconds_total", "", (double)counts->busy_ns / 1e9);
+    put_metric(out, "loop_slow_steps_total", "counter", "Turns that took more than 10 ms.");
+    put_value(out, "loop_slow_steps_total", "", (double)counts->slow);
+    put_metric(out, "loop_longest_step_seconds", "gauge", "The longest turn since the start.");
+    put_value(out, "loop_longest_step_seconds", "", (double)counts->longest_ns / 1e9);
+}
+
 static void put_about(struct buf *out, const struct about *about)
 {
     struct about_counts counts;
@@ -93,6 +125,8 @@ static int get_metrics(struct request *request, struct error *err)
     put_metric(&out, "logins_refused_total", "counter", "Sign-ins refused.");
     put_value(&out, "logins_refused_total", "", (double)counters->logins_refused);
     put_intake(&out, intake_counts(server->intake));
+    put_gather(&out, gather_counts(server->gather));
+    put_loop(&out, loop_counts(server->loop));
     put_about(&out, server->about);
     put_metric(&out, "agents_online", "gauge", "Agents that spoke in the last minutes.");
     put_value(&out, "agents_online", "", (double)presence_count(server->presence));

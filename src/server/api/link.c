@@ -10,7 +10,7 @@
 #include "server/auth.h"
 #include "server/change.h"
 #include "server/body.h"
-#include "server/intake.h"
+#include "server/gather.h"
 #include "server/plan.h"
 #include "server/presence.h"
 #include "wire/message.h"
@@ -187,23 +187,53 @@ static int get_plan(struct request *request, struct error *err)
 
 /* --- results ----------------------------------------------------------------------------------------------------------------- */
 
+struct upload {
+    struct gather_batch batch; /* first */
+    struct request *request;
+};
+
+static int read_upload(struct gather_batch *batch, struct arena *arena, struct message_batch *ret_batch,
+                       struct error *err)
+{
+    struct request *request = ((struct upload *)batch)->request;
+    int rc = body_take(request, &message_batch_table, ret_batch, arena, err);
+    if (!rc && ret_batch->clock_offset_ns != FIELD_NO_I64)
+        presence_set_clock(request->server->presence, batch->agent_id, ret_batch->clock_offset_ns / 1000);
+    return rc;
+}
+
+static void on_upload_ended(struct gather_batch *batch, int rc, const struct message_receipt *receipt,
+                            const struct error *err)
+{
+    struct request *request = ((struct upload *)batch)->request;
+    if (rc)
+        request_answer_error(request, rc, err);
+    else
+        request_answer_cbor(request, 200, &message_receipt_table, receipt);
+    http_resume(request->http);
+}
+
+static void on_upload_gone(struct request *request)
+{
+    gather_cancel(request->server->gather, request->waiting);
+}
+
+/* Read and taken when its turn comes, answered when it is on the disk. */
 static int take_results(struct request *request, struct error *err)
 {
     struct server *server = request->server;
-    struct message_batch batch;
-    struct message_receipt receipt;
-    int rc = body_read(request, &message_batch_table, &batch, err);
-    if (rc)
-        return rc;
+    struct upload *upload = arena_alloc(request->arena, sizeof *upload);
+    if (!upload)
+        return error_set(err, E_LIMIT, "", "no memory to wait");
+    *upload = (struct upload){.batch = {.agent_id = request->agent.head.id,
+                                        .aid = request->agent.head.aid,
+                                        .read = read_upload,
+                                        .ended = on_upload_ended},
+                              .request = request};
     presence_seen(server->presence, request->agent.head.aid, request->agent.head.id);
-    if (batch.clock_offset_ns != FIELD_NO_I64)
-        presence_set_clock(server->presence, request->agent.head.id, batch.clock_offset_ns / 1000);
-    rc = intake_take(server->intake, request->agent.head.id, request->agent.head.aid, &batch, request->arena, &receipt,
-                     err);
-    api_stream_told(server);
-    if (rc)
-        return rc;
-    request_answer_cbor(request, 200, &message_receipt_table, &receipt);
+    request->waiting = &upload->batch;
+    request_wait(request, on_upload_gone);
+    gather_submit(server->gather, &upload->batch);
     return 0;
 }
 
