@@ -36,6 +36,7 @@
 #include "probe/filter_linux.h"
 #include "probe/packet.h"
 #include "probe/stamp.h"
+#include "probe/warm_linux.h"
 
 #ifndef SCM_TS_OPT_ID
 #define SCM_TS_OPT_ID 81 /* Linux 6.13 */
@@ -768,6 +769,7 @@ int io_linux_new(struct loop *loop, struct probe_sockets *sockets, unsigned with
     }
     take_quiet(self, sockets);
     prepare_incoming(&self->in);
+    warm_up_stamps();
     (void)read_clocks(self);
     *sockets = probe_sockets_none;
     *ret_io = &self->io;
