@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "lab/test_net.h"
 
 #define ME "198.18.1.2"
@@ -132,9 +133,9 @@ static void quotes_come_back_as_told(void **state)
             assert_int_equal(test_icmp_type(p), 11);
             const uint8_t *quote = p->bytes + 28;
             assert_int_equal(lab_checksum(quote, 20, 0), 0);
-            assert_int_equal(test_u32(quote + 24), 1000);
+            assert_int_equal(bytes_get32(quote + 24), 1000);
             sums[ttl - 1] = u16(quote + 36);
-            assert_int_equal(test_u32(quote + 12) == 0xc6120102, ttl == 1 || cases[i].is_address);
+            assert_int_equal(bytes_get32(quote + 12) == 0xc6120102, ttl == 1 || cases[i].is_address);
             assert_int_equal(u16(quote + 20) == 4000, ttl == 1 || cases[i].is_port);
         }
         assert_int_equal(sums[0] == sums[1], cases[i].is_checksum);
@@ -179,8 +180,8 @@ static struct test_tcp open_connection(struct test_net *t)
     const struct lab_packet *p = next(t);
     assert_non_null(p);
     assert_int_equal(p->bytes[33], SYN | ACK);
-    assert_int_equal(test_u32(p->bytes + 28), 1001);
-    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1001, .ack = test_u32(p->bytes + 24) + 1, .flags = ACK};
+    assert_int_equal(bytes_get32(p->bytes + 28), 1001);
+    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1001, .ack = bytes_get32(p->bytes + 24) + 1, .flags = ACK};
     test_net_tcp(t, 0, ME, APP, &tcp);
     assert_null(next(t));
     return tcp;
@@ -199,18 +200,18 @@ static void sequence_numbers_are_randomized(void **state)
         data.seq = 1002;
         test_net_tcp(&t, 0, ME, APP, &data);
         const struct lab_packet *p = next(&t);
-        assert_int_equal(test_u32(p->bytes + 28), 1001);
+        assert_int_equal(bytes_get32(p->bytes + 28), 1001);
         assert_int_equal(p->bytes[42], 5);
-        assert_int_equal(test_u32(p->bytes + 44) == 1002, way != 1);
-        assert_int_equal(test_u32(p->bytes + 48) == 1003, way != 1);
+        assert_int_equal(bytes_get32(p->bytes + 44) == 1002, way != 1);
+        assert_int_equal(bytes_get32(p->bytes + 48) == 1003, way != 1);
         data.seq = 1001; /* the numbers fit: the hole is filled */
         test_net_tcp(&t, 0, ME, APP, &data);
-        assert_int_equal(test_u32(next(&t)->bytes + 28), 1003);
+        assert_int_equal(bytes_get32(next(&t)->bytes + 28), 1003);
         data.seq = 1010;
         for (uint8_t ttl = 2; ttl <= 3; ttl++) {
             data.ttl = ttl;
             test_net_tcp(&t, 0, ME, APP, &data);
-            assert_int_equal(test_u32(next(&t)->bytes + 28 + 24) == 1010, ttl == 2 || way == 2);
+            assert_int_equal(bytes_get32(next(&t)->bytes + 28 + 24) == 1010, ttl == 2 || way == 2);
         }
         test_net_close(&t);
     }
@@ -338,14 +339,14 @@ static void a_proxy_answers_for_the_target(void **state)
     assert_int_equal(p->bytes[33], SYN | ACK);
     assert_string_equal(test_source(p), APP);
     assert_int_equal(due - sent, 13 * CLOCK_MS);
-    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1002, .ack = test_u32(p->bytes + 24) + 1,
+    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1002, .ack = bytes_get32(p->bytes + 24) + 1,
                             .flags = ACK, .payload = 1};
     sent = t.now_ns;
     test_net_tcp(&t, 0, ME, APP, &tcp);
     test_net_run_until(&t, t.now_ns + 50 * CLOCK_MS);
     p = test_net_take(&t, &due);
     assert_int_equal(due - sent, 6 * CLOCK_MS); /* faster than the handshake */
-    assert_int_equal(test_u32(p->bytes + 28), 1001);
+    assert_int_equal(bytes_get32(p->bytes + 28), 1001);
     test_net_echo(&t, 0, ME, APP, 64, 1, 1, 8); /* not its business */
     assert_int_equal(test_icmp_type(next(&t)), 3);
     struct buf json;
@@ -369,7 +370,7 @@ static void a_proxy_hands_over(void **state)
     const struct lab_packet *p = test_net_take(&t, &due);
     assert_int_equal(p->bytes[33], SYN | ACK);
     assert_int_equal(due - sent, 6 * CLOCK_MS); /* of the proxy */
-    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1001, .ack = test_u32(p->bytes + 24) + 1, .flags = ACK};
+    tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1001, .ack = bytes_get32(p->bytes + 24) + 1, .flags = ACK};
     test_net_tcp(&t, 0, ME, APP, &tcp);
     assert_null(next(&t)); /* the destination's handshake is the proxy's business */
     for (uint32_t i = 0; i < 5; i++) {
@@ -382,10 +383,10 @@ static void a_proxy_hands_over(void **state)
         assert_non_null(p);
         assert_true(lab_packet_is_intact(p));
         assert_int_equal(due - sent, 20 * CLOCK_MS); /* of the destination */
-        assert_int_equal(test_u32(p->bytes + 24), tcp.ack);
-        assert_int_equal(test_u32(p->bytes + 28), 1001);
-        assert_int_equal(test_u32(p->bytes + 44), 1002);
-        assert_int_equal(test_u32(p->bytes + 48), 1003 + i);
+        assert_int_equal(bytes_get32(p->bytes + 24), tcp.ack);
+        assert_int_equal(bytes_get32(p->bytes + 28), 1001);
+        assert_int_equal(bytes_get32(p->bytes + 44), 1002);
+        assert_int_equal(bytes_get32(p->bytes + 48), 1003 + i);
     }
     tcp = (struct test_tcp){.source_port = 4000, .port = 80, .seq = 1001, .flags = LAB_TCP_RST};
     test_net_tcp(&t, 0, ME, APP, &tcp);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/file.h"
 #include "lab/test_net.h"
 #include "lab/truth_core.h"
@@ -224,7 +225,7 @@ static void packets_may_be_large(void **state)
     test_net_run(&t);
     p = test_net_take(&t, NULL);
     assert_int_equal(test_icmp_code(p), 4);
-    assert_int_equal(test_u32(p->bytes + 24), 9000);
+    assert_int_equal(bytes_get32(p->bytes + 24), 9000);
     lab_net_input(t.net, 0, bytes, sizeof bytes, t.now_ns);
     test_net_close(&t);
 }
@@ -250,7 +251,7 @@ static void what_is_told_of_the_mtu_may_be_wrong(void **state)
         const struct lab_packet *p = test_net_take(&t, NULL);
         assert_int_equal(p != NULL, cases[i].told >= 0);
         if (p)
-            assert_int_equal(test_u32(p->bytes + 24), cases[i].told);
+            assert_int_equal(bytes_get32(p->bytes + 24), cases[i].told);
         test_net_echo(&t, 0, ME, "198.18.20.1", 64, 1, 1, 10); /* other errors are told */
         test_net_run(&t);
         assert_int_equal(test_icmp_code(test_net_take(&t, NULL)), 1);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "lab/test_net.h"
 
 #define ME "198.18.1.2"
@@ -51,7 +52,7 @@ static void read_labels(const struct lab_packet *p, struct seen *seen)
     assert_int_equal(ext[7], 1);
     seen->label_count = (unsigned)(object - 4) / 4;
     for (unsigned i = 0; i < seen->label_count; i++)
-        seen->labels[i] = test_u32(ext + 8 + i * 4);
+        seen->labels[i] = bytes_get32(ext + 8 + i * 4);
     /* What the short packet did not fill is zero. */
     size_t quoted = p->is_v4 ? 28 + 20 : 48 + 20;
     for (size_t i = quoted; i < 128; i++)
@@ -202,7 +203,7 @@ static void old_routers_leave_the_length_zero(void **state)
     assert_int_equal(icmp[5], 0);
     assert_int_equal(p->size, 20 + 8 + 128 + 12);
     assert_int_equal(lab_checksum(icmp + 8 + 128, 12, 0), 0);
-    assert_int_equal(test_u32(icmp + 8 + 128 + 8), entry(16001, 0, 1, 1));
+    assert_int_equal(bytes_get32(icmp + 8 + 128 + 8), entry(16001, 0, 1, 1));
     test_net_close(&t);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "lab/test_net.h"
 
 #define ME "198.18.1.2"
@@ -292,10 +293,10 @@ static void a_packet_too_big_is_told_the_mtu(void **state)
     const struct lab_packet *p = test_net_take(&t, NULL);
     assert_int_equal(test_icmp_type(p), 3);
     assert_int_equal(test_icmp_code(p), 4);
-    assert_int_equal(test_u32(p->bytes + p->l4 + 4), 1400);
+    assert_int_equal(bytes_get32(p->bytes + p->l4 + 4), 1400);
     p = test_net_take(&t, NULL);
     assert_int_equal(test_icmp_type(p), 2);
-    assert_int_equal(test_u32(p->bytes + p->l4 + 4), 1400);
+    assert_int_equal(bytes_get32(p->bytes + p->l4 + 4), 1400);
     assert_true(p->size <= 1280);
     all_are_intact(&t);
     test_net_close(&t);
@@ -402,7 +403,7 @@ static void a_firewall_answers_as_told(void **state)
     p = test_net_take(&t, NULL);
     assert_int_equal(p->bytes[p->l4 + 13], LAB_TCP_RST | LAB_TCP_ACK);
     assert_string_equal(test_source(p), APP);
-    assert_int_equal(test_u32(p->bytes + p->l4 + 8), 101);
+    assert_int_equal(bytes_get32(p->bytes + p->l4 + 8), 101);
     syn.port = 81;
     test_net_tcp(&t, 0, ME, APP, &syn);
     test_net_udp(&t, 0, ME, APP, 64, 1, 2, 4);

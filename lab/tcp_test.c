@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "lab/test_net.h"
 
 #define ME "198.18.1.2"
@@ -55,14 +56,14 @@ static void read_option(const uint8_t *o, struct answer *a)
     case 5:
         a->block_count = (o[1] - 2u) / 8;
         for (unsigned i = 0; i < a->block_count; i++) {
-            a->blocks[i][0] = test_u32(o + 2 + i * 8);
-            a->blocks[i][1] = test_u32(o + 6 + i * 8);
+            a->blocks[i][0] = bytes_get32(o + 2 + i * 8);
+            a->blocks[i][1] = bytes_get32(o + 6 + i * 8);
         }
         break;
     case 8:
         a->has_timestamps = true;
-        a->ts_value = test_u32(o + 2);
-        a->ts_echo = test_u32(o + 6);
+        a->ts_value = bytes_get32(o + 2);
+        a->ts_echo = bytes_get32(o + 6);
         break;
     default:
         fail_msg("option %u", o[0]);
@@ -84,7 +85,7 @@ static bool talk(struct test_net *t, const char *to, const struct test_tcp *tcp,
     assert_int_equal(lab_packet_port(p, false), tcp->port);
     assert_int_equal(lab_packet_port(p, true), tcp->source_port);
     const uint8_t *l4 = p->bytes + p->l4;
-    *a = (struct answer){.flags = l4[13], .seq = test_u32(l4 + 4), .ack = test_u32(l4 + 8)};
+    *a = (struct answer){.flags = l4[13], .seq = bytes_get32(l4 + 4), .ack = bytes_get32(l4 + 8)};
     for (size_t at = 20, end = (size_t)(l4[12] >> 4) * 4; at < end; at += l4[at] == 1 ? 1 : l4[at + 1])
         if (l4[at] != 1)
             read_option(l4 + at, a);
@@ -304,8 +305,8 @@ static void a_handshake_is_tried_again_until_it_is_ended(void **state)
         struct test_tcp tcp = {.source_port = 4000, .port = 80, .seq = 1000, .flags = SYN};
         test_net_tcp(&t, 0, ME, HOST, &tcp);
         test_net_run_until(&t, begin + 2 * CLOCK_S);
-        uint32_t isn = test_u32(t.kept[0]->packet.bytes + 24);
-        assert_int_equal(test_u32(t.kept[1]->packet.bytes + 24), isn);
+        uint32_t isn = bytes_get32(t.kept[0]->packet.bytes + 24);
+        assert_int_equal(bytes_get32(t.kept[1]->packet.bytes + 24), isn);
         tcp.seq = 1001;
         tcp.flags = way == 1 ? RST : ACK;
         tcp.ack = way == 1 ? 0 : isn + 1;

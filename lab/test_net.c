@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 
 static void keep(void *user, unsigned vantage, const void *bytes, size_t size, int64_t due_ns)
@@ -70,23 +71,6 @@ const struct lab_packet *test_net_take(struct test_net *t, int64_t *ret_due_ns)
 
 /* --- packets of a host, made by other code than the net's ----------------------------------------------------------- */
 
-static void put16(uint8_t *p, unsigned x)
-{
-    p[0] = (uint8_t)(x >> 8);
-    p[1] = (uint8_t)x;
-}
-
-static void put32(uint8_t *p, uint32_t x)
-{
-    put16(p, x >> 16);
-    put16(p + 2, x & 0xffff);
-}
-
-uint32_t test_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static uint32_t plain_sum(const uint8_t *p, size_t size)
 {
     uint32_t sum = 0;
@@ -116,27 +100,27 @@ static void send_ip(struct test_net *t, unsigned vantage, const char *from, cons
     const uint8_t *src_bytes = lab_addr_bytes(&src, &addr_size), *dst_bytes = lab_addr_bytes(&dst, &addr_size);
     if (is_v4) {
         begin[0] = 0x45;
-        put16(begin + 2, (unsigned)(header + l4_size));
-        put16(begin + 4, 0x1234);
+        bytes_put16(begin + 2, (unsigned)(header + l4_size));
+        bytes_put16(begin + 4, 0x1234);
         begin[6] = 0x40;
         begin[8] = ttl;
         begin[9] = protocol;
         memcpy(begin + 12, src_bytes, 4);
         memcpy(begin + 16, dst_bytes, 4);
-        put16(begin + 10, plain_fold(plain_sum(begin, 20)));
+        bytes_put16(begin + 10, plain_fold(plain_sum(begin, 20)));
     } else {
         begin[0] = 0x60;
-        put16(begin + 4, (unsigned)l4_size);
+        bytes_put16(begin + 4, (unsigned)l4_size);
         begin[6] = protocol;
         begin[7] = ttl;
         memcpy(begin + 8, src_bytes, 16);
         memcpy(begin + 24, dst_bytes, 16);
     }
-    put16(l4 + at, 0);
+    bytes_put16(l4 + at, 0);
     uint32_t sum = plain_sum(l4, l4_size);
     if (protocol != LAB_IPPROTO_ICMP)
         sum += plain_sum(src_bytes, addr_size) + plain_sum(dst_bytes, addr_size) + protocol + (uint32_t)l4_size;
-    put16(l4 + at, plain_fold(sum));
+    bytes_put16(l4 + at, plain_fold(sum));
     lab_net_input(t->net, vantage, begin, header + l4_size, t->now_ns);
 }
 
@@ -152,11 +136,11 @@ void test_net_echo(struct test_net *t, unsigned vantage, const char *from, const
     uint8_t *icmp = bytes + 40;
     assert_true(payload <= LAB_PACKET_BYTES);
     icmp[0] = is_v6(to) ? 128 : 8;
-    put16(icmp + 4, id);
-    put16(icmp + 6, seq);
+    bytes_put16(icmp + 4, id);
+    bytes_put16(icmp + 6, seq);
     memset(icmp + 8, 0x5a, payload);
     if (payload >= 2)
-        put16(icmp + 8, 0xffffu - seq); /* keeps the checksum, and so the flow, the same for every probe */
+        bytes_put16(icmp + 8, 0xffffu - seq); /* keeps the checksum, and so the flow, the same for every probe */
     send_ip(t, vantage, from, to, is_v6(to) ? LAB_IPPROTO_ICMP6 : LAB_IPPROTO_ICMP, ttl, bytes, 8 + payload, 2);
 }
 
@@ -165,9 +149,9 @@ void test_net_udp(struct test_net *t, unsigned vantage, const char *from, const 
 {
     uint8_t bytes[LAB_PACKET_BYTES + 64] = {0};
     uint8_t *udp = bytes + 40;
-    put16(udp, source_port);
-    put16(udp + 2, port);
-    put16(udp + 4, (unsigned)(8 + payload));
+    bytes_put16(udp, source_port);
+    bytes_put16(udp + 2, port);
+    bytes_put16(udp + 4, (unsigned)(8 + payload));
     memset(udp + 8, 0xa5, payload);
     send_ip(t, vantage, from, to, LAB_IPPROTO_UDP, ttl, bytes, 8 + payload, 6);
 }
@@ -177,13 +161,13 @@ void test_net_tcp(struct test_net *t, unsigned vantage, const char *from, const 
     uint8_t bytes[LAB_PACKET_BYTES + 64] = {0};
     uint8_t *l4 = bytes + 40;
     assert_true(tcp->options_size % 4 == 0 && tcp->options_size <= 40);
-    put16(l4, tcp->source_port);
-    put16(l4 + 2, tcp->port);
-    put32(l4 + 4, tcp->seq);
-    put32(l4 + 8, tcp->ack);
+    bytes_put16(l4, tcp->source_port);
+    bytes_put16(l4 + 2, tcp->port);
+    bytes_put32(l4 + 4, tcp->seq);
+    bytes_put32(l4 + 8, tcp->ack);
     l4[12] = (uint8_t)((20 + tcp->options_size) / 4 << 4);
     l4[13] = tcp->flags;
-    put16(l4 + 14, 64240);
+    bytes_put16(l4 + 14, 64240);
     if (tcp->options_size > 0)
         memcpy(l4 + 20, tcp->options, tcp->options_size);
     memset(l4 + 20 + tcp->options_size, 'x', tcp->payload);

@@ -57,6 +57,5 @@ void test_net_tcp(struct test_net *t, unsigned vantage, const char *from, const 
 uint8_t test_icmp_type(const struct lab_packet *packet);
 uint8_t test_icmp_code(const struct lab_packet *packet);
 const char *test_source(const struct lab_packet *packet);
-uint32_t test_u32(const uint8_t *p);
 
 #endif

@@ -59,9 +59,9 @@ static void note_labels(struct watch *watch, struct watch_host *host, const stru
     arena_done(&scratch);
 }
 
-static void add_answer(struct watch *watch, uint32_t flow, const struct probe_trace_hop *hop)
+/* flow_bit: of the flow that the cell belongs to. */
+static void add_answer(struct watch *watch, struct watch_cell *cell, uint32_t flow_bit, const struct probe_trace_hop *hop)
 {
-    struct watch_cell *cell = &watch->flows[flow].cells[hop->ttl - 1];
     struct watch_host *host = host_at(watch, hop->ttl, &hop->addr);
     if (!host) {
         cell->sent += hop->sent;
@@ -70,8 +70,8 @@ static void add_answer(struct watch *watch, uint32_t flow, const struct probe_tr
     if (!cell->host)
         host->sent += cell->sent; /* what it left unanswered until now */
     else
-        cell->host->flows &= ~(2u << flow);
-    host->flows |= 2u << flow;
+        cell->host->flows &= ~flow_bit;
+    host->flows |= flow_bit;
     cell->host = host;
     cell->sent += hop->sent;
     cell->received += hop->received;
@@ -84,9 +84,8 @@ static void add_answer(struct watch *watch, uint32_t flow, const struct probe_tr
     note_labels(watch, host, hop);
 }
 
-static void add_silence(struct watch *watch, uint32_t flow, uint32_t ttl, uint8_t sent)
+static void add_silence(struct watch_cell *cell, uint8_t sent)
 {
-    struct watch_cell *cell = &watch->flows[flow].cells[ttl - 1];
     cell->sent += sent;
     if (cell->host)
         cell->host->sent += sent;
@@ -108,18 +107,17 @@ static void note_distance(struct watch_flow *own, const struct probe_trace_flow 
     own->last_at = own->target_at;
 }
 
-static void add_flow(struct watch *watch, uint32_t number, const struct probe_trace_flow *flow)
+static void add_flow(struct watch *watch, struct watch_flow *own, uint32_t bit, const struct probe_trace_flow *flow)
 {
-    struct watch_flow *own = &watch->flows[number];
     note_distance(own, flow);
     uint32_t end = own->last_at < flow->probed ? own->last_at : flow->probed;
     for (uint32_t ttl = 1; ttl <= end; ttl++) {
         const struct probe_trace_hop *hop = &flow->hops[ttl - 1];
         /* What is told beyond the end comes from the one who ended it. */
         if (ttl <= flow->hop_count && sock_is_set(&hop->addr))
-            add_answer(watch, number, hop);
+            add_answer(watch, &own->cells[ttl - 1], bit, hop);
         else
-            add_silence(watch, number, ttl, hop->sent);
+            add_silence(&own->cells[ttl - 1], hop->sent);
     }
 }
 
@@ -129,7 +127,7 @@ void watch_add(struct watch *watch, const struct probe_trace_result *result)
     watch->overloaded += result->overloaded;
     watch->length = 0;
     for (uint32_t i = 0; i < result->flow_count && i < watch->flow_count; i++) {
-        add_flow(watch, i, &result->flows[i]);
+        add_flow(watch, &watch->flows[i], 2u << i, &result->flows[i]);
         if (watch->flows[i].last_at > watch->length)
             watch->length = watch->flows[i].last_at;
     }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "probe/match.h"
 #include "probe/packet.h"
@@ -19,12 +20,6 @@ static union sock_addr ip(const char *text)
     return addr;
 }
 
-static void put16(uint8_t *p, unsigned value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
 /* An IPv4 header in front of size bytes; returns its length. */
 static size_t put_ip4(uint8_t *p, const char *src, const char *dst, uint8_t ttl, uint8_t tos, size_t size)
 {
@@ -32,8 +27,8 @@ static size_t put_ip4(uint8_t *p, const char *src, const char *dst, uint8_t ttl,
     memset(p, 0, 20);
     p[0] = 0x45;
     p[1] = tos;
-    put16(p + 2, (unsigned)size + 20);
-    put16(p + 4, 0xbeef);
+    bytes_put16(p + 2, (unsigned)size + 20);
+    bytes_put16(p + 4, 0xbeef);
     p[8] = ttl;
     p[9] = IPPROTO_ICMP;
     memcpy(p + 12, &a.in4.sin_addr, 4);
@@ -47,7 +42,7 @@ static size_t put_ip6(uint8_t *p, const char *src, const char *dst, uint8_t hops
     memset(p, 0, 40);
     p[0] = 0x60 | 0xb; /* traffic class 0xb8: EF */
     p[1] = 0x80;
-    put16(p + 4, (unsigned)size);
+    bytes_put16(p + 4, (unsigned)size);
     p[6] = next;
     p[7] = hops;
     memcpy(p + 8, &a.in6.sin6_addr, 16);
@@ -93,13 +88,13 @@ static size_t put_labels(uint8_t *p, const uint32_t *entries, size_t count)
     size_t size = 4 + 4 + 4 * count;
     memset(p, 0, size);
     p[0] = 0x20;
-    put16(p + 4, (unsigned)(4 + 4 * count));
+    bytes_put16(p + 4, (unsigned)(4 + 4 * count));
     p[6] = p[7] = 1;
     for (size_t i = 0; i < count; i++) {
-        put16(p + 8 + 4 * i, entries[i] >> 16);
-        put16(p + 10 + 4 * i, entries[i] & 0xffff);
+        bytes_put16(p + 8 + 4 * i, entries[i] >> 16);
+        bytes_put16(p + 10 + 4 * i, entries[i] & 0xffff);
     }
-    put16(p + 2, (uint16_t)~packet_fold(packet_sum(p, size, 0)));
+    bytes_put16(p + 2, (uint16_t)~packet_fold(packet_sum(p, size, 0)));
     return size;
 }
 
@@ -453,7 +448,7 @@ static void translation_is_named(void **state)
         size_t size = match_build(&flow, 3, 0, probe);
         size = put_error4(bytes, 11, 0, "192.0.2.1", probe, size);
         bytes[8 + 9] = cases[i].protocol == PROBE_UDP ? IPPROTO_UDP : IPPROTO_TCP;
-        put16(bytes + 8 + 4, match_ip_id(&flow, 3));
+        bytes_put16(bytes + 8 + 4, match_ip_id(&flow, 3));
         if (cases[i].at >= 0)
             bytes[8 + cases[i].at] ^= 3;
         struct packet_icmp icmp;

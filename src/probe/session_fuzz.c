@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "probe/engine.h"
 #include "probe/fake_io.h"
@@ -42,17 +43,6 @@ static uint32_t take_offset(struct script *script)
     return (uint32_t)(int32_t)(int16_t)(uint16_t)(high << 8 | take(script));
 }
 
-static uint32_t read32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
 /* Blocks relative to the session, then raw options; returns the bytes, a multiple of 4. */
 static size_t put_options(struct script *script, uint8_t *out)
 {
@@ -63,8 +53,8 @@ static size_t put_options(struct script *script, uint8_t *out)
         out[at++] = (uint8_t)(2 + 8 * blocks);
     }
     for (uint8_t i = 0; i < blocks; i++, at += 8) {
-        put32(out + at, script->base + take_offset(script));
-        put32(out + at + 4, script->base + take_offset(script));
+        bytes_put32(out + at, script->base + take_offset(script));
+        bytes_put32(out + at + 4, script->base + take_offset(script));
     }
     for (uint8_t raw = take(script) % 24; raw > 0 && at < OPTIONS; raw--)
         out[at++] = take(script);
@@ -79,15 +69,15 @@ static void answer(struct fake *fake, const struct probe_io_packet *packet)
     const uint8_t *sent = packet->bytes;
     assert(packet->protocol == IPPROTO_TCP && packet->size >= PACKET_TCP_HEADER_BYTES);
     if (sent[13] & PACKET_SYN)
-        script->base = read32(sent + 4);
+        script->base = bytes_get32(sent + 4);
     for (uint8_t count = take(script) % 4; count > 0 && script->size > 0; count--) {
         uint8_t bytes[PACKET_TCP_HEADER_BYTES + OPTIONS + 256] = {0};
         memcpy(bytes, sent + 2, 2);
         memcpy(bytes + 2, sent, 2);
         int64_t delay = take(script) * CLOCK_MS;
         bytes[13] = take(script);
-        put32(bytes + 4, take_offset(script));
-        put32(bytes + 8, script->base + 1 + (take(script) ? take_offset(script) : 0));
+        bytes_put32(bytes + 4, take_offset(script));
+        bytes_put32(bytes + 8, script->base + 1 + (take(script) ? take_offset(script) : 0));
         bytes[14] = take(script);
         size_t options = put_options(script, bytes + PACKET_TCP_HEADER_BYTES);
         bytes[12] = (uint8_t)((PACKET_TCP_HEADER_BYTES + options) << 2);

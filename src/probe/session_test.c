@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "probe/engine.h"
 #include "probe/fake_io.h"
@@ -54,12 +55,6 @@ struct world {
     bool has_timestamps_always;
 };
 
-static void put32(uint8_t *p, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
 struct reply {
     uint8_t flags;
     uint32_t seq, ack, dsack, payload;
@@ -74,8 +69,8 @@ static void send_reply(struct world *world, const struct probe_io_packet *packet
     size_t at = PACKET_TCP_HEADER_BYTES;
     memcpy(bytes, packet->bytes + 2, 2);
     memcpy(bytes + 2, packet->bytes, 2);
-    put32(bytes + 4, reply->seq);
-    put32(bytes + 8, reply->ack);
+    bytes_put32(bytes + 4, reply->seq);
+    bytes_put32(bytes + 8, reply->ack);
     bytes[13] = reply->flags;
     bytes[14] = (uint8_t)(reply->window >> 8);
     bytes[15] = (uint8_t)reply->window;
@@ -85,8 +80,8 @@ static void send_reply(struct world *world, const struct probe_io_packet *packet
     }
     if (!world->odd.has_no_timestamps) {
         memcpy(bytes + at, (uint8_t[]){1, 1, 8, 10}, 4);
-        put32(bytes + at + 4, 5000 + world->acks);
-        put32(bytes + at + 8, world->last.ts_value);
+        bytes_put32(bytes + at + 4, 5000 + world->acks);
+        bytes_put32(bytes + at + 8, world->last.ts_value);
         at += 12;
     }
     if (reply->has_sack) {
@@ -94,13 +89,13 @@ static void send_reply(struct world *world, const struct probe_io_packet *packet
         memcpy(bytes + at, (uint8_t[]){1, 1, 5, (uint8_t)(2 + 8 * (most + (reply->dsack != 0)))}, 4);
         at += 4;
         if (reply->dsack) {
-            put32(bytes + at, reply->dsack);
-            put32(bytes + at + 4, reply->dsack + 1);
+            bytes_put32(bytes + at, reply->dsack);
+            bytes_put32(bytes + at + 4, reply->dsack + 1);
             at += 8;
         }
         for (uint32_t i = 0; i < most; i++, at += 8) {
-            put32(bytes + at, world->blocks[i].left + world->odd.shift);
-            put32(bytes + at + 4, world->blocks[i].right + world->odd.shift);
+            bytes_put32(bytes + at, world->blocks[i].left + world->odd.shift);
+            bytes_put32(bytes + at + 4, world->blocks[i].right + world->odd.shift);
         }
     }
     bytes[12] = (uint8_t)(at << 2);

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
+
 static int tun_fd = -1;
 static _Atomic(odd_answer_fn *) answer_fn;
 static atomic_uint probe_count, echo_count;
@@ -43,12 +45,6 @@ uint16_t odd_checksum(const void *bytes, size_t size, uint32_t sum)
     return (uint16_t)~sum;
 }
 
-static void put16(uint8_t *p, uint16_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
 void odd_send(const uint8_t *packet, size_t size)
 {
     ssize_t written = write(tun_fd, packet, size);
@@ -65,29 +61,29 @@ static void send_icmp(const struct odd_probe *probe, const char *from, unsigned 
     if (probe->is_v6) {
         uint8_t pseudo[40] = {0};
         packet[0] = 0x60;
-        put16(packet + 4, (uint16_t)size);
+        bytes_put16(packet + 4, (uint16_t)size);
         packet[6] = 58;
         packet[7] = ttl;
         inet_pton(AF_INET6, from, packet + 8);
         memcpy(packet + 24, probe->packet + 8, 16);
         memcpy(packet + 40, icmp, size);
         memcpy(pseudo, packet + 8, 32);
-        put16(pseudo + 34, (uint16_t)size);
+        bytes_put16(pseudo + 34, (uint16_t)size);
         pseudo[39] = 58;
         uint32_t sum = (uint16_t)~odd_checksum(pseudo, sizeof pseudo, 0);
-        put16(packet + 42, odd_checksum(packet + 40, size, sum));
+        bytes_put16(packet + 42, odd_checksum(packet + 40, size, sum));
         odd_send(packet, 40 + size);
         return;
     }
     packet[0] = 0x45;
-    put16(packet + 2, (uint16_t)(20 + size));
+    bytes_put16(packet + 2, (uint16_t)(20 + size));
     packet[8] = ttl;
     packet[9] = 1;
     inet_pton(AF_INET, from, packet + 12);
     memcpy(packet + 16, probe->packet + 12, 4);
-    put16(packet + 10, odd_checksum(packet, 20, 0));
+    bytes_put16(packet + 10, odd_checksum(packet, 20, 0));
     memcpy(packet + 20, icmp, size);
-    put16(packet + 22, odd_checksum(packet + 20, size, 0));
+    bytes_put16(packet + 22, odd_checksum(packet + 20, size, 0));
     odd_send(packet, 20 + size);
 }
 
@@ -115,7 +111,7 @@ void odd_error(const struct odd_probe *probe, const struct odd_error *error)
     quote[probe->is_v6 ? 7 : 8] = error->quoted_ttl < 0 ? 1 : (uint8_t)error->quoted_ttl;
     if (!probe->is_v6) {
         quote[10] = quote[11] = 0;
-        put16(quote + 10, odd_checksum(quote, 20, 0));
+        bytes_put16(quote + 10, odd_checksum(quote, 20, 0));
     }
     if (error->rewrite)
         error->rewrite(quote, size);
