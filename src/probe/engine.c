@@ -19,7 +19,7 @@
 #define DROP_WINDOWS 16u
 #define TICK_MIN_NS CLOCK_MS
 #define TICK_MAX_NS (5 * CLOCK_MS)
-#define TICK_PACKETS 32        /* worth waking up for */
+#define TICK_PACKETS 64        /* worth waking up for */
 #define QUIET_PPS 400          /* up to this waking up for each costs little, and is sooner */
 #define RATE_WINDOW_NS (50 * CLOCK_MS)
 #define SENDS_PER_WAKE 256u    /* more at once would overrun the queues of this host and of slow links */

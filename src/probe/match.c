@@ -37,9 +37,10 @@ static void fill(const struct match_flow *flow, uint8_t *payload)
 
 void match_flow_init(struct match_flow *flow, uint16_t sum)
 {
-    uint8_t payload[PACKET_MAX_BYTES] = {0};
+    uint8_t payload[PACKET_MAX_BYTES]; /* cleared as far as it is used: it is large */
     uint8_t protocol = protocol_of(flow);
     assert(flow->payload_size + PACKET_TCP_HEADER_BYTES + 40 <= PACKET_MAX_BYTES);
+    memset(payload, 0, MATCH_TAG_BYTES);
     fill(flow, payload);
     uint32_t payload_sum = packet_sum(payload, flow->payload_size, 0);
     if (flow->protocol == PROBE_UDP) {
