@@ -3,6 +3,7 @@
 # engine, what that takes of a core and of memory; then the memory of one test with its samples.
 . "$(dirname "$0")/common"
 path 15 20 >"$work/lab"
+lab_options=--no-stamps # they would be taken at the expense of who sends
 target=198.18.64.1
 spend() { # COMMAND...: sets wall_s, cpu_s, rss_kb, tx
     eval "$(in_lab "$bench/spend_bench" --cpu 0 --interface lab0 --repeat "${runs:-1}" --output "$work/said" -- "$@")"

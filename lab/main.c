@@ -59,6 +59,7 @@ static const char usage[] =
     "  --mtu N           of the devices (default 1500)\n"
     "  --spin US         watch the clock so long before a packet is due (default 60)\n"
     "  --busy            never sleep: the most exact, and one core at 100 %\n"
+    "  --no-stamps       take no stamps of what is sent: less exact, but the sender does not pay for them\n"
     "  --nice N          ordinary scheduling at this priority (default: real-time, or -15 with --busy)\n"
     "  --ready-fd FD     write a line to this descriptor when packets flow (else \"ready\" on standard output\n"
     "                    when there is no COMMAND)\n";
@@ -66,7 +67,7 @@ static const char usage[] =
 struct run_options {
     const char *scenario, *prefix, *in, *truth, *hosts;
     int64_t seed, probes, mtu, spin_us, nice, ready_fd;
-    bool is_busy;
+    bool is_busy, is_unstamped;
     char **command;
 };
 
@@ -338,7 +339,7 @@ static int open_tuns(struct lab *lab, struct error *err)
     lab->tuns = mem_alloc_array(lab->s->vantage_count, sizeof *lab->tuns);
     for (uint32_t i = 0; i < lab->s->vantage_count && rc == 0; i++) {
         rc = lab_tun_open(&lab->tuns[i], lab->options.prefix, &lab->s->nodes[lab->s->vantages[i]],
-                          (uint16_t)lab->options.mtu, err);
+                          (uint16_t)lab->options.mtu, !lab->options.is_unstamped, err);
         if (rc == 0)
             lab->tun_count++;
     }
@@ -483,6 +484,7 @@ static int read_options(int argc, char **argv, struct run_options *o)
         {"--nice", NULL, &o->nice, -20, 19, NULL},
         {"--ready-fd", NULL, &o->ready_fd, 0, 1000000, NULL},
         {"--busy", NULL, NULL, 0, 0, &o->is_busy},
+        {"--no-stamps", NULL, NULL, 0, 0, &o->is_unstamped},
     };
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0) {

@@ -29,8 +29,9 @@ struct lab_tun {
     uint64_t stamped, unstamped;
 };
 
-/* Makes namespace, device, addresses and default routes of the node (a vantage). */
-int lab_tun_open(struct lab_tun *tun, const char *prefix, const struct lab_node *vantage, uint16_t mtu,
+/* Makes namespace, device, addresses and default routes of the node (a vantage). Stamps of what is sent make the delay exact
+ * and cost the sender time in the kernel. */
+int lab_tun_open(struct lab_tun *tun, const char *prefix, const struct lab_node *vantage, uint16_t mtu, bool has_stamps,
                  struct error *err);
 void lab_tun_close(struct lab_tun *tun); /* removes the namespace; safe on one that was never opened but zeroed */
 

@@ -302,7 +302,7 @@ static bool take_stamp(struct lab_tun *tun, const uint8_t *packet, size_t size, 
 
 /* --- the whole -------------------------------------------------------------------------------------------------------- */
 
-int lab_tun_open(struct lab_tun *tun, const char *prefix, const struct lab_node *vantage, uint16_t mtu,
+int lab_tun_open(struct lab_tun *tun, const char *prefix, const struct lab_node *vantage, uint16_t mtu, bool has_stamps,
                  struct error *err)
 {
     *tun = (struct lab_tun){.fd = -1, .ring_fd = -1, .stats_fd = -1};
@@ -323,7 +323,8 @@ int lab_tun_open(struct lab_tun *tun, const char *prefix, const struct lab_node 
     } else {
         rc = open_device(tun, vantage, mtu, err);
         if (rc == 0) {
-            open_ring(tun);
+            if (has_stamps)
+                open_ring(tun);
             tun->stats_fd = open("/proc/thread-self/net/dev", O_RDONLY | O_CLOEXEC);
         }
     }

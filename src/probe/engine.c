@@ -38,6 +38,12 @@ struct sent {
     uint32_t probe;
 };
 
+/* The time stands beside the round: thousands of rounds do not fit the cache, thousands of these do. */
+struct due {
+    int64_t at_ns;
+    struct probe_round *round;
+};
+
 struct probe_engine {
     struct probe_io *io;
     struct probe_engine_settings settings;
@@ -45,7 +51,7 @@ struct probe_engine {
     struct slab rounds;
     struct round_memory *memory; /* of all rounds */
     uint64_t serial;
-    struct probe_round **heap; /* 1-based */
+    struct due *heap; /* 1-based */
     size_t heap_count;
     struct flows flows;
     struct rng rng;
@@ -95,33 +101,33 @@ const struct probe_engine_stats *probe_engine_stats(const struct probe_engine *e
 
 /* --- who is due next: a binary heap ------------------------------------------------------------------------------- */
 
-static void heap_place(struct probe_engine *engine, struct probe_round *round, size_t at)
+static void heap_place(struct probe_engine *engine, struct due due, size_t at)
 {
-    engine->heap[at] = round;
-    round->position = at;
+    engine->heap[at] = due;
+    due.round->position = at;
 }
 
-static void heap_up(struct probe_engine *engine, struct probe_round *round, size_t at)
+static void heap_up(struct probe_engine *engine, struct due due, size_t at)
 {
-    for (; at > 1 && engine->heap[at / 2]->due_ns > round->due_ns; at /= 2)
+    for (; at > 1 && engine->heap[at / 2].at_ns > due.at_ns; at /= 2)
         heap_place(engine, engine->heap[at / 2], at);
-    heap_place(engine, round, at);
+    heap_place(engine, due, at);
 }
 
-static void heap_down(struct probe_engine *engine, struct probe_round *round, size_t at)
+static void heap_down(struct probe_engine *engine, struct due due, size_t at)
 {
     for (;;) {
         size_t child = at * 2;
         if (child > engine->heap_count)
             break;
-        if (child < engine->heap_count && engine->heap[child + 1]->due_ns < engine->heap[child]->due_ns)
+        if (child < engine->heap_count && engine->heap[child + 1].at_ns < engine->heap[child].at_ns)
             child++;
-        if (engine->heap[child]->due_ns >= round->due_ns)
+        if (engine->heap[child].at_ns >= due.at_ns)
             break;
         heap_place(engine, engine->heap[child], at);
         at = child;
     }
-    heap_place(engine, round, at);
+    heap_place(engine, due, at);
 }
 
 static void heap_remove(struct probe_engine *engine, struct probe_round *round)
@@ -130,10 +136,10 @@ static void heap_remove(struct probe_engine *engine, struct probe_round *round)
     if (at == 0)
         return;
     round->position = 0;
-    struct probe_round *last = engine->heap[engine->heap_count--];
-    if (last == round)
+    struct due last = engine->heap[engine->heap_count--];
+    if (last.round == round)
         return;
-    if (at > 1 && engine->heap[at / 2]->due_ns > last->due_ns)
+    if (at > 1 && engine->heap[at / 2].at_ns > last.at_ns)
         heap_up(engine, last, at);
     else
         heap_down(engine, last, at);
@@ -149,9 +155,9 @@ static void plan_wake(struct probe_engine *engine)
 {
     if (engine->is_awake)
         return; /* at its end */
-    int64_t due = engine->heap_count > 0 ? engine->heap[1]->due_ns : PROBE_IO_NEVER;
+    int64_t due = engine->heap_count > 0 ? engine->heap[1].at_ns : PROBE_IO_NEVER;
     int64_t earliest = engine->woken_ns + engine->tick_ns;
-    bool is_sharp = engine->heap_count > 0 && engine->heap[1]->is_sharp && due < earliest;
+    bool is_sharp = engine->heap_count > 0 && due < earliest && engine->heap[1].round->is_sharp;
     bool wants_input = engine->stats.rounds > 0;
     if (due < earliest || engine->packet_count > 0) /* a round that has ended may have left a farewell */
         due = earliest;
@@ -159,8 +165,8 @@ static void plan_wake(struct probe_engine *engine)
         due = earliest;
         wants_input = false;
     }
-    if (is_sharp && engine->heap[1]->due_ns < due)
-        due = engine->heap[1]->due_ns;
+    if (is_sharp && engine->heap[1].at_ns < due)
+        due = engine->heap[1].at_ns;
     engine->io->ops->wait(engine->io, due, wants_input);
 }
 
@@ -186,7 +192,7 @@ void round_wake_at(struct probe_round *round, int64_t due_ns)
     if (due_ns == PROBE_IO_NEVER)
         return;
     round->due_ns = due_ns;
-    heap_up(engine, round, ++engine->heap_count);
+    heap_up(engine, (struct due){due_ns, round}, ++engine->heap_count);
     plan_wake(engine);
 }
 
@@ -570,8 +576,8 @@ static void wake(void *user)
     read_stamps(engine);
     read_replies(engine);
     note_drops(engine);
-    while (engine->heap_count > 0 && engine->heap[1]->due_ns <= now && !engine->is_spent) {
-        struct probe_round *round = engine->heap[1];
+    while (engine->heap_count > 0 && engine->heap[1].at_ns <= now && !engine->is_spent) {
+        struct probe_round *round = engine->heap[1].round;
         uint64_t serial = round->serial;
         heap_remove(engine, round);
         round->step(round, &(struct probe_event){.kind = PROBE_EVENT_TIMER, .at_ns = now});

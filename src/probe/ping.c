@@ -96,6 +96,12 @@ static void count_status(struct probe_ping_result *result, const struct probe_pi
     }
 }
 
+/* Without a look at the result itself, which in a large engine is no longer in the cache. */
+static struct probe_ping_probe *probe_at(const struct probe_ping *ping, uint32_t number)
+{
+    return (struct probe_ping_probe *)(ping->result + 1) + number;
+}
+
 static void update_result(struct probe_ping *ping)
 {
     struct probe_ping_result *result = ping->result;
@@ -512,7 +518,7 @@ static void step_answer(struct probe_ping *ping, const struct probe_answer *answ
     }
     if (answer->offset >= ping->next)
         return;
-    struct probe_ping_probe *probe = &ping->result->probes[answer->offset];
+    struct probe_ping_probe *probe = probe_at(ping, answer->offset);
     if (probe->tx_ns == 0)
         return; /* an answer to what was not sent */
     if (answer->kind == PACKET_ECHO_REPLY || answer->tcp) {
@@ -535,7 +541,7 @@ static void step(struct probe_round *round, const struct probe_event *event)
             round_wake_at(round, 0);
         return;
     }
-    struct probe_ping_probe *probe = &ping->result->probes[event->probe];
+    struct probe_ping_probe *probe = probe_at(ping, event->probe);
     switch (event->kind) {
     case PROBE_EVENT_TIMER:
         step_timer(ping, event->at_ns);
@@ -660,7 +666,7 @@ int probe_ping_start(struct probe_engine *engine, const struct probe_ping_settin
     ping->result->start_ns = probe_engine_mono_ns(engine);
     ping->result->start_wall_ns = probe_engine_wall_ns(engine);
     ping->result->probe_count = settings->count;
-    ping->result->probes = (struct probe_ping_probe *)(result + 1);
+    ping->result->probes = probe_at(ping, 0);
     ping->due_ns = ping->result->start_ns;
     rc = settings->mode == PROBE_PING_SACK ? open_session(ping, err) : open_flow(ping, err);
     if (rc) {
