@@ -139,12 +139,14 @@ int resource_get(struct request *request, struct error *err)
     return rc ? rc : answer(request, 200, record, err);
 }
 
-/* Links of an answer that comes back as a request say nothing. */
+/* An answer may come back as a request: its links and its id say nothing there. */
 static int read_over(struct request *request, const struct field_table *table, const json_t *json, enum field_mode mode,
                      void *record, struct error *err)
 {
     json_t *copy = json_copy((json_t *)(uintptr_t)json);
     (void)json_object_del(copy, "_links");
+    if (!field_find(table, "id"))
+        (void)json_object_del(copy, "id");
     int rc = field_from_json(table, copy, mode, record, request->arena, err);
     json_decref(copy);
     return rc;

@@ -19,7 +19,8 @@
 
 const struct route *const api_tables[] = {
     api_health_routes, api_document_routes, api_session_routes, api_account_routes, api_agent_routes, api_test_routes,
-    api_result_routes, api_link_routes,     api_ui_routes,      api_view_routes,    api_tag_routes,     NULL,
+    api_result_routes, api_link_routes,     api_ui_routes,      api_view_routes,    api_tag_routes,
+    api_credential_routes, api_emulation_routes, api_monitor_routes, NULL,
 };
 
 static void on_stream_due(void *user)

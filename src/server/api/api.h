@@ -14,7 +14,9 @@ extern const struct route *const api_tables[]; /* for route_set_init */
 extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_account_routes[],
     api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
     api_view_routes[],
-    api_tag_routes[];
+    api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[];
+
+#define API_CREDENTIAL_PURPOSE "credential" /* of seal_text */
 
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);
