@@ -25,7 +25,7 @@ struct stream_piece {
     uint64_t first;     /* probes of the stream before it */
     uint32_t count;
     uint32_t open;      /* all before it have been told */
-    uint64_t duplicates;
+    int64_t later_answer_ns; /* the first answer of later rounds that are over; INT64_MAX = none */
     uint8_t told[];     /* TOLD_... for each probe */
 };
 
@@ -54,7 +54,6 @@ static void count_round(struct stream *stream, const struct probe_ping_result *r
     figures->sent += result->sent;
     figures->received += result->received;
     figures->duplicates += result->duplicates;
-    figures->reordered += result->reordered;
     figures->resets += result->resets;
     figures->errors += result->errors;
     figures->refused += result->refused;
@@ -240,10 +239,10 @@ static void on_progress(void *user, const struct probe_ping_result *result)
         go_on(stream, piece, result);
 }
 
-/* When the first answer to a probe of a later round came. */
+/* When the first answer to a probe of a later round came, also of those that are over already. */
 static int64_t next_answer_ns(const struct stream_piece *piece)
 {
-    int64_t first = INT64_MAX;
+    int64_t first = piece->later_answer_ns;
     for (const struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
         if (other->first <= piece->first)
             continue;
@@ -256,17 +255,22 @@ static int64_t next_answer_ns(const struct stream_piece *piece)
     return first;
 }
 
-/* Answers that came after one to a later round only: the round itself does not know that they were late. */
-static uint64_t reordered_between(const struct stream_piece *piece, const struct probe_ping_result *result)
+/* Answers that came after one to a later probe, of this round or of another. The round's own count is of itself only, and
+ * contains SYN+ACKs that turned out to be second ones. */
+static uint64_t count_reordered(const struct stream_piece *piece, const struct probe_ping_result *result)
 {
-    int64_t next = next_answer_ns(piece), later = INT64_MAX;
+    int64_t later = next_answer_ns(piece);
     uint64_t count = 0;
     for (uint32_t i = piece->count; i > 0; i--) {
         const struct probe_ping_probe *probe = &result->probes[i - 1];
         if (probe->status != PROBE_PING_ANSWERED)
             continue;
-        count += probe->rx_ns > next && probe->rx_ns < later;
+        count += probe->rx_ns > later;
         later = probe->rx_ns < later ? probe->rx_ns : later;
+    }
+    for (struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
+        if (other->first < piece->first && later < other->later_answer_ns)
+            other->later_answer_ns = later;
     }
     return count;
 }
@@ -339,7 +343,7 @@ static void on_done(void *user, const struct probe_ping_result *result)
             keep_rtt(stream, piece->first + i, -1);
     }
     count_round(stream, result);
-    stream->figures.reordered += reordered_between(piece, result);
+    stream->figures.reordered += count_reordered(piece, result);
     bool is_hopeless = stream->figures.sent == 0 && stream->figures.refused > 0;
     if (!stream->is_over && !is_hopeless) {
         take_back(stream, piece, result);
@@ -399,6 +403,7 @@ static int try_piece(struct stream *stream, struct error *err)
     piece->stream = stream;
     piece->first = stream->begun;
     piece->count = count;
+    piece->later_answer_ns = INT64_MAX;
     arena_init(&piece->arena, LIMIT_ROUND_ARENA);
     bool wants_progress = stream->event || is_adapted(stream);
     int rc = probe_ping_start(stream->engine, &settings, &piece->arena, wants_progress ? on_progress : NULL, on_done,
