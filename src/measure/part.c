@@ -163,6 +163,9 @@ const struct field_table measure_tunnel_table =
 static const struct field route_oculi_fields[] = {
     FIELD_ENUM(struct measure_route_oculi, end, "end", measure_path_end_words, (READONLY), "How the trace ended"),
     FIELD_I32(struct measure_route_oculi, flow, "flow", (READONLY), "Number of the flow within the round, from 1"),
+    FIELD_BOOL(struct measure_route_oculi, is_in_session, "inSession", (READONLY),
+               "Its probes travelled as data of a TCP session: as the test asks, or because no SYN that could expire on its "
+               "way reached a target that does answer SYNs"),
     FIELD_I32(struct measure_route_oculi, nat_hop, "natHop", (READONLY),
               "Distance of the first hop that shows a rewritten probe: the NAT is there or just before"),
     FIELD_LIST(struct measure_route_oculi, silent_hops, "silentHops", &measure_silent_hop_table, (READONLY),

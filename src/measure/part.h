@@ -111,6 +111,7 @@ enum measure_path_end {
 struct measure_route_oculi {
     int end;                        /* enum measure_path_end */
     int32_t flow;                   /* counts from 1 within the round */
+    bool is_in_session;             /* probes were data of a TCP session */
     int32_t nat_hop;                /* first hop that shows a rewritten probe */
     struct field_list silent_hops;  /* struct measure_silent_hop: probed, but nobody answered; v7 leaves them out */
     struct field_list tunnels;      /* struct measure_tunnel */

@@ -165,6 +165,7 @@ static bool fill_route(const union sock_addr *dst, const struct probe_trace_flow
     route->hops = (struct field_list){.items = hops, .count = hop_count};
     route->oculi.end = (int)flow->end;
     route->oculi.flow = number;
+    route->oculi.is_in_session = flow->is_in_session;
     route->oculi.silent_hops = (struct field_list){.items = silent, .count = silent_count};
     if (hop_count) {
         struct measure_hop *last = &hops[hop_count - 1];

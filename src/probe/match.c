@@ -73,6 +73,11 @@ uint16_t match_ip_id(const struct match_flow *flow, uint32_t offset)
     return (uint16_t)(flow->ip_id + offset);
 }
 
+uint16_t match_window(uint32_t offset)
+{
+    return (uint16_t)(SYN_WINDOW - offset);
+}
+
 /* --- building ----------------------------------------------------------------------------------------------------- */
 
 static uint16_t echo_seq(const struct match_flow *flow, uint32_t offset)
@@ -108,7 +113,7 @@ static size_t build_syn(const struct match_flow *flow, uint32_t offset, size_t s
                              .dport = sock_port(&flow->dst),
                              .seq = flow->base + offset,
                              .flags = PACKET_SYN,
-                             .window = SYN_WINDOW,
+                             .window = match_window(offset),
                              .mss = is_ip6(flow) ? SYN_MSS6 : SYN_MSS4,
                              .has_sack_permitted = true,
                              .has_scale = true,
@@ -275,11 +280,32 @@ bool match_id(const struct match_reply *reply, enum probe_protocol *ret_protocol
     return match_ports(reply, ret_protocol, &a, ret_dst);
 }
 
+/* What the quotation of a SYN tells by its port or its window. */
+static bool syn_offset(const struct match_flow *flow, const struct match_reply *reply, uint32_t *ret_offset)
+{
+    uint16_t sport, dport, checksum, window;
+    uint32_t seq;
+    if (flow->protocol != PROBE_TCP || flow->is_session || !reply->icmp || !reply->icmp->has_quote)
+        return false;
+    const struct packet_ip *quote = &reply->icmp->quote;
+    if (flow->has_port_per_probe && packet_quoted_tcp(quote, &sport, &dport, &seq, &checksum))
+        *ret_offset = (uint16_t)(sport - flow->id) & (MATCH_PORTS - 1);
+    else if (packet_quoted_window(quote, &window))
+        *ret_offset = (uint16_t)(match_window(0) - window);
+    else
+        return false;
+    return *ret_offset < MATCH_FLOW_PROBES;
+}
+
 bool match_offset(const struct match_flow *flow, const struct match_reply *reply, uint32_t *ret_offset)
 {
     uint32_t offset = 0;
-    if (flow->is_session && (reply->tcp || is_ip6(flow))) {
-        *ret_offset = 0; /* the round knows what to make of it */
+    if (syn_offset(flow, reply, ret_offset))
+        return true;
+    if (flow->is_session) { /* its round knows what to make of it */
+        if (reply->icmp && reply->icmp->has_quote && !is_ip6(flow))
+            offset = (uint16_t)(reply->icmp->quote.ip_id - flow->ip_id);
+        *ret_offset = offset < MATCH_FLOW_PROBES ? offset : 0;
         return true;
     }
     if (flow->has_port_per_probe && reply->tcp) {

@@ -9,7 +9,8 @@
  *     TCP   in the low bits of the sequence number, which a SYN+ACK, a RST and a SACK acknowledge; the ports stay
  *     UDP   in the checksum, two payload bytes making it so (Paris traceroute); the ports stay
  *
- * and in the IPv4 identification, should a middlebox have rewritten the rest. The flow itself has a key that nobody
+ * and in the IPv4 identification and the window of TCP, should a middlebox have rewritten the rest (firewalls that give
+ * sequence numbers of their own; IPv6 has no identification). The flow itself has a key that nobody
  * else uses, in the remaining bits of the same fields. The four payload bytes after the first two are random and
  * belong to the flow alone.
  *
@@ -84,6 +85,8 @@ void match_flow_init(struct match_flow *flow, uint16_t sum);
 
 uint16_t match_sport(const struct match_flow *flow, uint32_t offset); /* TCP, UDP */
 uint16_t match_ip_id(const struct match_flow *flow, uint32_t offset);
+/* The window of a SYN, or of another segment when no scale was agreed. */
+uint16_t match_window(uint32_t offset);
 
 /* Writes the offset-th probe, padded with zeros to `size` bytes of transport header and payload (0 = unpadded); returns its
  * size. Not for sessions. */

@@ -383,6 +383,14 @@ bool packet_quoted_tcp(const struct packet_ip *quote, uint16_t *ret_sport, uint1
     return true;
 }
 
+bool packet_quoted_window(const struct packet_ip *quote, uint16_t *ret_window)
+{
+    if (quote->is_fragment || quote->protocol != IPPROTO_TCP || quote->payload_size < 16)
+        return false;
+    *ret_window = bytes_get16(quote->payload + 14);
+    return true;
+}
+
 bool packet_quoted_udp(const struct packet_ip *quote, uint16_t *ret_sport, uint16_t *ret_dport, uint16_t *ret_checksum)
 {
     struct packet_udp udp;

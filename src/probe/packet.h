@@ -119,6 +119,8 @@ enum packet_kind packet_tcp_kind(const struct packet_tcp *tcp);
  * quotes. checksum is 0 when a segment is not quoted as far. False when it quotes something else, or too little. */
 bool packet_quoted_tcp(const struct packet_ip *quote, uint16_t *ret_sport, uint16_t *ret_dport, uint32_t *ret_seq,
                        uint16_t *ret_checksum);
+/* Its window, which few quotations in IPv4 and most in IPv6 are long enough for. */
+bool packet_quoted_window(const struct packet_ip *quote, uint16_t *ret_window);
 bool packet_quoted_udp(const struct packet_ip *quote, uint16_t *ret_sport, uint16_t *ret_dport, uint16_t *ret_checksum);
 
 /* The echo inside a quotation: false when it quotes no echo request, or too little of one. */

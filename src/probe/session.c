@@ -10,7 +10,7 @@
 #define MSS4 1460u
 #define MSS6 1440u
 #define SCALE 7u
-#define SYN_WINDOW 64240u
+#define SYN_WINDOW 64240u     /* = match_window(0) */
 #define NUDGE_REACH 1024u /* a block about a nudge begins so near before the hole; others are of shifted numbers */
 #define WINDOW (SYN_WINDOW >> SCALE)
 #define NUDGE_FIRST 3u         /* after this many probes at the latest: the first three are answered at once, and they make
@@ -72,13 +72,19 @@ struct piece {
     uint16_t bytes;
 };
 
+/* It tells the offset, too, where something rewrites sequence numbers. */
+static uint16_t window_of(const struct session *session, uint32_t offset, bool is_syn)
+{
+    return is_syn || !session->has_scale ? match_window(offset) : (uint16_t)(WINDOW + offset);
+}
+
 static bool send_piece(struct session *session, const struct piece *piece)
 {
     bool is_syn = (piece->flags & PACKET_SYN) != 0;
     struct packet_tcp segment = {.seq = piece->seq,
                                  .flags = piece->flags,
                                  .ack = piece->flags & PACKET_ACK ? session->rcv_nxt : 0,
-                                 .window = is_syn || !session->has_scale ? SYN_WINDOW : WINDOW,
+                                 .window = window_of(session, piece->offset, is_syn),
                                  .has_timestamps = is_syn || session->has_timestamps,
                                  .payload_size = piece->bytes};
     if (segment.has_timestamps) {
@@ -487,7 +493,7 @@ static enum session_news take_segment(struct session *session, const struct prob
 
 static bool find_quoted(const struct session *session, const struct probe_answer *answer, uint32_t *ret_probe)
 {
-    uint16_t sport, dport, checksum;
+    uint16_t sport, dport, checksum, window;
     uint32_t seq;
     struct range range;
     if (packet_quoted_tcp(&answer->icmp->quote, &sport, &dport, &seq, &checksum) &&
@@ -495,8 +501,12 @@ static bool find_quoted(const struct session *session, const struct probe_answer
         *ret_probe = range.first;
         return true;
     }
-    *ret_probe = answer->offset - 2; /* found by the IP identification: something rewrites sequence numbers */
-    return answer->offset >= 2 && *ret_probe < session->sent;
+    /* Something rewrites sequence numbers: the window tells, or the IP identification. */
+    uint32_t offset = answer->offset;
+    if (packet_quoted_window(&answer->icmp->quote, &window))
+        offset = (uint16_t)(session->has_scale ? window - WINDOW : SYN_WINDOW - window);
+    *ret_probe = offset - 2;
+    return offset >= 2 && *ret_probe < session->sent;
 }
 
 static enum session_news take_error(struct session *session, const struct probe_answer *answer, uint32_t *ret_probe)

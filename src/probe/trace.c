@@ -212,6 +212,8 @@ static bool advance(struct probe_trace *trace, struct trace_flow *flow, int64_t 
         }
     }
     flow->is_over = is_over;
+    if (is_over && !flow->stop && !trace_find_loop(trace, flow) && trace_session_change(trace, flow))
+        return advance(trace, flow, now, ret_due);
     return true;
 }
 
@@ -385,7 +387,7 @@ static void step_estimate(struct probe_trace *trace, const struct probe_answer *
     trace->estimate_until_ns = PROBE_IO_NEVER;
 }
 
-static bool is_end(const struct probe_trace *trace, const struct probe_answer *answer)
+static bool is_end(const struct probe_trace *trace, const struct trace_flow *flow, const struct probe_answer *answer)
 {
     switch (answer->kind) {
     case PACKET_ECHO_REPLY:
@@ -399,7 +401,7 @@ static bool is_end(const struct probe_trace *trace, const struct probe_answer *a
     case PACKET_TTL_EXCEEDED:
         return sock_same_ip(&answer->packet->src, &trace->settings.dst);
     case PACKET_SEGMENT:
-        return trace->settings.is_in_session; /* else none is matched to a SYN */
+        return flow->session != NULL; /* else none is matched to a SYN */
     case PACKET_ECHO_REQUEST:
     case PACKET_OTHER:
         break;
@@ -486,7 +488,7 @@ static void step_answer(struct probe_trace *trace, const struct probe_answer *an
     fill_hop(trace, answer, hop);
     if (ttl > flow->last)
         flow->last = (uint8_t)ttl;
-    if (is_end(trace, answer) && (flow->stop == 0 || ttl < flow->stop))
+    if (is_end(trace, flow, answer) && (flow->stop == 0 || ttl < flow->stop))
         flow->stop = (uint8_t)ttl;
 }
 

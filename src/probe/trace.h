@@ -40,7 +40,8 @@ struct probe_trace_settings {
     union sock_addr dst;  /* required; with the port, for TCP; for UDP port 0 means PROBE_TRACE_UDP_PORT */
     union sock_addr src;  /* unset = the system's choice */
     bool is_in_session;   /* TCP: the probes are data of a session (session.h), which firewalls let pass that drop odd SYNs; a
-                             target without SACK, or that does not open one, is probed with SYNs */
+                             target without SACK, or that does not open one, is probed with SYNs. Where one kind does not
+                             reach a target that is there, the flow begins anew with the other */
     uint32_t flows;       /* 1..LIMIT_PATH_TRACES */
     uint8_t max_ttl;      /* 1..LIMIT_HOPS */
     uint8_t gap_limit;    /* silent hops beyond the last that answered, 1..max_ttl */
@@ -88,7 +89,7 @@ struct probe_trace_flow {
     uint32_t hop_count;            /* hops[i] is TTL i+1; the last one answered, whatever the end (0 = nobody did) */
     uint32_t probed;               /* TTLs probed: hops[hop_count..probed-1] are silent, or beyond the end */
     struct probe_trace_hop *hops;
-    bool is_in_session;
+    bool is_in_session;            /* in the end */
     uint16_t mss;                  /* of the SYN+ACK; 0 = none */
     uint8_t end_type, end_code;    /* of the message that ended it, with UNREACHABLE and PROHIBITED */
 };

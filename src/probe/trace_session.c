@@ -1,6 +1,7 @@
 #include "probe/trace_state.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -39,6 +40,25 @@ static void give_up(struct probe_trace *trace, struct trace_flow *flow)
     trace->result->flows[number].is_in_session = false;
     if (trace_open_flow(trace, number, NULL) != 0)
         flow->is_dead = true; /* no identifier is left: it stays silent */
+}
+
+bool trace_session_change(struct probe_trace *trace, struct trace_flow *flow)
+{
+    struct probe_trace_flow *shown = &trace->result->flows[flow->number];
+    if (trace->settings.protocol != PROBE_TCP || flow->is_second || flow->is_dead || !trace->has_answered)
+        return false;
+    flow->is_second = true;
+    if (flow->session)
+        give_up(trace, flow);
+    else if (trace_session_open(trace, flow, NULL) == 0)
+        flow_close(&flow->flow);
+    else
+        return false;
+    memset(shown->hops, 0, flow->room * sizeof *shown->hops);
+    memset(flow->slots, 0, flow->room * sizeof *flow->slots);
+    flow->high = flow->last = 0;
+    flow->is_reset = flow->is_over = false;
+    return true;
 }
 
 bool trace_session_step(struct probe_trace *trace, struct trace_flow *flow, int64_t now, int64_t *ret_due)

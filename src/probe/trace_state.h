@@ -34,6 +34,7 @@ struct trace_flow {
     bool is_over;       /* nothing more is to be sent or awaited */
     bool is_dead;       /* nothing can be sent on it */
     bool is_reset;      /* a RST ended its session */
+    bool is_second;     /* the other kind of TCP probes has been tried before, in vain */
     struct session *session; /* in-session traces: then `flow` is not open; NULL = SYNs, datagrams, echo requests */
     uint16_t *offsets;  /* in-session: of the session's probes, in the order of sending */
 };
@@ -88,6 +89,10 @@ int trace_session_open(struct probe_trace *trace, struct trace_flow *flow, struc
 /* Sends what the session owes. True when the flow may probe: its session is open, or has been given up for SYNs because the
  * target does not do what it takes. *ret_due: when to look again. */
 bool trace_session_step(struct probe_trace *trace, struct trace_flow *flow, int64_t now, int64_t *ret_due);
+
+/* A flow of TCP that did not reach a target which is there begins anew with the other kind of probes, once: some firewalls drop
+ * SYNs that differ from an earlier one, some drop data that is out of order or shift the numbers in SACK. False: it stays. */
+bool trace_session_change(struct probe_trace *trace, struct trace_flow *flow);
 
 /* Sends the probe with this number and offset within the session. False: not now, or (is_over) never again. */
 bool trace_session_send(struct trace_flow *flow, uint32_t number, uint32_t offset, uint8_t ttl);

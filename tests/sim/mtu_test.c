@@ -68,6 +68,22 @@ static void open_links(struct world *world, unsigned first, unsigned second, con
     world_open_small(world, text);
 }
 
+/* Its "too big" quotes what the engine has not sent. */
+static void a_randomizer_hides_no_limit(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world world;
+        open_links(&world, 1400, 1500, "node r1 sequence-randomize on\n");
+        const struct probe_mtu_result *result = find_mtu(&world, PROBE_TCP, targets[i]);
+        assert_int_equal(result->mtu, 1400);
+        assert_false(result->is_black_hole);
+        assert_int_equal(result->told, 1400);
+        assert_true(is_at(&result->limited_by, r2s[i]));
+        world_close(&world);
+    }
+}
+
 static void the_limit_is_exact_and_who_told_it(void **state)
 {
     (void)state;
@@ -167,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_limit_is_exact_and_who_told_it),
+        cmocka_unit_test(a_randomizer_hides_no_limit),
         cmocka_unit_test(black_holes_are_found_and_placed),
         cmocka_unit_test(loss_is_no_limit),
         cmocka_unit_test(heavy_loss_is_no_limit),
