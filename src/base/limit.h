@@ -12,6 +12,7 @@
 #define LIMIT_JSON_BYTES (16u << 20)         /* one JSON document read from outside */
 #define LIMIT_JSON_DEPTH 32u                 /* nesting of JSON and CBOR read from outside */
 #define LIMIT_REQUEST_BYTES (16u << 20)      /* one HTTP request body, after decompression */
+#define LIMIT_UPLOADS_BYTES (256u << 20)     /* bodies of requests that the server holds at once */
 #define LIMIT_RESPONSE_BYTES (64u << 20)     /* one HTTP response we build */
 #define LIMIT_REQUEST_ARENA (64u << 20)      /* memory one request may use */
 #define LIMIT_ROUND_ARENA (8u << 20)         /* memory one round may use */

@@ -86,6 +86,6 @@ int body_take(struct request *request, const struct field_table *table, void *re
               struct error *err)
 {
     int rc = read_body(request, table, record, arena, err);
-    buf_done(&request->http->body);
+    http_drop_body(request->http);
     return rc;
 }

@@ -15,12 +15,25 @@
 #include "base/mem.h"
 #include "base/sock.h"
 #include "base/str.h"
+#include "server/pack.h"
+#include "server/tls.h"
 
 #define STREAM_QUEUE_BYTES (1u << 20) /* what fill may add at a time */
 #define STREAM_BLOCK_BYTES 16384u
 #define IDLE_TIMEOUT_S 75u
 #define DRAIN_BYTES (2u * LIMIT_REQUEST_BYTES) /* read, and mostly dropped, before the connection is closed */
-#define CONNECTIONS_MAX 10000u
+#define CONNECTIONS_DEFAULT 1000u
+#define CONNECTION_BYTES 16384u /* the library's memory for each: bounds a request's head, and ten thousand wait for plans */
+#define LISTEN_BACKLOG 4096
+#define PATIENCE_CHECK_NS CLOCK_S
+
+/* A connection, for as long as it lasts. */
+struct http_peer {
+    struct http *http;
+    int fd;
+    int64_t deadline_ns; /* it is cut then; 0 = it is our turn, or it may wait */
+    struct http_peer *next, *prev;
+};
 
 struct http {
     struct http_options options;
@@ -32,6 +45,11 @@ struct http {
     bool is_stopping;
     struct http_request *requests; /* all that are open */
     size_t request_count;
+    struct http_peer *peers;
+    size_t peer_count;
+    struct loop_timer patience_timer;
+    uint64_t cut;
+    uint64_t upload_bytes; /* of bodies held, and of room promised to them */
 };
 
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
@@ -69,6 +87,61 @@ static void run(struct http *http)
 static void kick(struct http *http)
 {
     loop_timer_start(http->loop, &http->timer, loop_now_ns(http->loop));
+}
+
+/* --- connections -------------------------------------------------------------------------------------------------- */
+
+static void on_connection(void *user, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http *http = user;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        struct http_peer *peer = mem_alloc(sizeof *peer);
+        *peer = (struct http_peer){.http = http, .fd = info ? info->connect_fd : -1, .next = http->peers};
+        peer->deadline_ns = loop_now_ns(http->loop) + http->options.patience.head_ns;
+        if (http->peers)
+            http->peers->prev = peer;
+        http->peers = peer;
+        http->peer_count++;
+        *context = peer;
+        return;
+    }
+    struct http_peer *peer = *context;
+    if (peer->prev)
+        peer->prev->next = peer->next;
+    else
+        http->peers = peer->next;
+    if (peer->next)
+        peer->next->prev = peer->prev;
+    http->peer_count--;
+    mem_free(peer);
+    *context = NULL;
+}
+
+/* Time for so many bytes, counted from when it began. */
+static void be_patient(struct http_request *request, int64_t since_ns, uint64_t bytes)
+{
+    const struct http_patience *patience = &request->http->options.patience;
+    request->peer->deadline_ns =
+        since_ns + patience->body_ns + (int64_t)(bytes / patience->bytes_per_s) * CLOCK_S;
+}
+
+/* The library finds the socket closed and ends the connection. */
+static void on_patience(void *user)
+{
+    struct http *http = user;
+    int64_t now_ns = loop_now_ns(http->loop);
+    for (struct http_peer *peer = http->peers; peer; peer = peer->next) {
+        if (!peer->deadline_ns || peer->deadline_ns > now_ns)
+            continue;
+        peer->deadline_ns = 0;
+        http->cut++;
+        (void)shutdown(peer->fd, SHUT_RDWR);
+    }
+    int64_t every_ns =
+        http->options.patience.head_ns < PATIENCE_CHECK_NS ? http->options.patience.head_ns : PATIENCE_CHECK_NS;
+    loop_timer_start(http->loop, &http->patience_timer, now_ns + every_ns);
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
@@ -137,6 +210,7 @@ static void *on_uri(void *user, const char *uri, struct MHD_Connection *connecti
     request->http = http;
     request->connection = connection;
     request->start_ns = loop_now_ns(http->loop);
+    request->peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     request->response.fd = -1;
     arena_init(&request->arena, LIMIT_REQUEST_ARENA);
     buf_init(&request->body, LIMIT_REQUEST_BYTES);
@@ -163,7 +237,7 @@ static void free_request(struct http_request *request)
     if (request->next)
         request->next->prev = request->prev;
     http->request_count--;
-    buf_done(&request->body);
+    http_drop_body(request);
     buf_done(&request->response.body);
     buf_done(&request->stream);
     if (request->response.fd >= 0)
@@ -178,8 +252,12 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     (void)user;
     (void)connection;
     (void)code;
-    if (*con_cls)
-        free_request(*con_cls);
+    struct http_request *request = *con_cls;
+    if (!request)
+        return;
+    const struct http_patience *patience = &request->http->options.patience;
+    request->peer->deadline_ns = loop_now_ns(request->http->loop) + IDLE_TIMEOUT_S * CLOCK_S + patience->head_ns;
+    free_request(request);
     *con_cls = NULL;
 }
 
@@ -208,7 +286,10 @@ static enum MHD_Result queue(struct http_request *request)
 {
     struct http_response *response = &request->response;
     struct MHD_Response *out;
+    pack_response(request);
+    be_patient(request, loop_now_ns(request->http->loop), response->fd >= 0 ? response->fd_size : response->body.size);
     if (response->is_stream) {
+        request->peer->deadline_ns = 0; /* there is something to take at least every 15 s, or the library ends it */
         out = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, request, NULL);
     } else if (response->fd >= 0) {
         out = MHD_create_response_from_fd64(response->fd_size, response->fd);
@@ -228,16 +309,48 @@ static enum MHD_Result queue(struct http_request *request)
     return rc;
 }
 
-/* A body that is announced larger than we take is refused before it arrives. */
-static bool is_too_large(const struct http_request *request)
+/* A body that is announced larger than we take is refused before it arrives; else it has its room. */
+static bool is_too_large(struct http_request *request)
 {
     const char *length = http_header(request, "Content-Length");
-    uint64_t bytes;
-    return length && (str_to_u64(length, UINT64_MAX, &bytes) != 0 || bytes > LIMIT_REQUEST_BYTES);
+    uint64_t bytes = 0;
+    if (length && (str_to_u64(length, UINT64_MAX, &bytes) != 0 || bytes > LIMIT_REQUEST_BYTES))
+        return true;
+    request->reserved = bytes;
+    request->http->upload_bytes += bytes;
+    return false;
+}
+
+/* Room for a piece of a body of unknown length is found as it comes. */
+static void keep_piece(struct http_request *request, const char *data, size_t size)
+{
+    struct http *http = request->http;
+    if (request->received > request->reserved) {
+        http->upload_bytes += request->received - request->reserved;
+        request->reserved = request->received;
+    }
+    if (http->upload_bytes > LIMIT_UPLOADS_BYTES)
+        request->body.is_overflowed = request->is_crowded = true;
+    buf_put(&request->body, data, size);
+}
+
+void http_drop_body(struct http_request *request)
+{
+    request->http->upload_bytes -= request->reserved;
+    request->reserved = 0;
+    buf_done(&request->body);
+}
+
+static void answer_crowded(struct http_request *request)
+{
+    limit_hit(LIMIT_KIND_REQUEST);
+    request->response.status = 503;
+    http_add_header(request, "Retry-After", "5");
 }
 
 static enum MHD_Result on_headers(struct http *http, struct http_request *request, const char *method)
 {
+    be_patient(request, request->start_ns, 0);
     request->is_seen = true;
     request->is_head = strcmp(method, "HEAD") == 0;
     request->method = request->is_head ? "GET" : arena_strdup(&request->arena, method);
@@ -251,6 +364,8 @@ static enum MHD_Result on_headers(struct http *http, struct http_request *reques
         return queue(request);
     }
     http->options.on_headers(http->options.user, request);
+    if (!request->response.status && request->reserved && http->upload_bytes > LIMIT_UPLOADS_BYTES)
+        answer_crowded(request);
     return MHD_YES;
 }
 
@@ -268,14 +383,18 @@ static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, 
         request->received += *upload_data_size;
         if (request->received > DRAIN_BYTES)
             return MHD_NO; /* an upload without end: nobody waits for the answer */
+        be_patient(request, request->start_ns, request->received);
         if (!request->response.status)
-            buf_put(&request->body, upload_data, *upload_data_size);
+            keep_piece(request, upload_data, *upload_data_size);
         *upload_data_size = 0;
         return MHD_YES;
     }
     if (request->is_done) /* called again after http_resume */
         return request->response.status && !request->is_queued ? queue(request) : MHD_YES;
     request->is_done = true;
+    request->peer->deadline_ns = 0;
+    if (!request->response.status && request->is_crowded)
+        answer_crowded(request);
     if (!request->response.status) {
         if (request->body.is_overflowed)
             limit_hit(LIMIT_KIND_REQUEST);
@@ -398,7 +517,7 @@ static int bind_address(const char *text, int *ret_fd, uint16_t *ret_port, struc
         return error_sys(err, errno, text, "cannot make a socket");
     int one = 1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, &addr.sa, sock_len(&addr)) != 0 || listen(fd, 1024) != 0) {
+    if (bind(fd, &addr.sa, sock_len(&addr)) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
         int sys_errno = errno;
         (void)close(fd);
         if (sys_errno == EADDRINUSE)
@@ -437,28 +556,34 @@ int http_start(const struct http_options *options, struct loop *loop, struct htt
         return rc;
     struct http *http = mem_alloc(sizeof *http);
     http->options = *options;
+    struct http_patience *patience = &http->options.patience;
+    patience->head_ns = patience->head_ns ? patience->head_ns : 15 * CLOCK_S;
+    patience->body_ns = patience->body_ns ? patience->body_ns : 20 * CLOCK_S;
+    patience->bytes_per_s = patience->bytes_per_s ? patience->bytes_per_s : 8192;
+    http->patience_timer = (struct loop_timer){.fn = on_patience, .user = http};
     http->loop = loop;
     http->port = port;
     http->timer = (struct loop_timer){.fn = on_timer, .user = http};
     struct MHD_OptionItem more[3] = {{MHD_OPTION_END, 0, NULL}};
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    if (options->tls_cert_pem) {
+    if (options->tls) {
         flags |= MHD_USE_TLS;
-        more[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->tls_cert_pem};
-        more[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->tls_key_pem};
+        more[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)tls_retrieve};
+        more[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities};
         more[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     }
     http->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
         (MHD_socket)fd, MHD_OPTION_URI_LOG_CALLBACK, on_uri, http, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536,
+        MHD_OPTION_CONNECTION_LIMIT, options->connections ? options->connections : CONNECTIONS_DEFAULT,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
     if (!http->daemon) {
         (void)close(fd);
         mem_free(http);
-        return error_set(err, E_INVALID, options->tls_cert_pem ? "--tls-cert" : "--listen",
-                         options->tls_cert_pem ? "the certificate or its key cannot be used" : "cannot start to serve");
+        return error_set(err, E_INVALID, options->tls ? "--tls-cert" : "--listen",
+                         options->tls ? "cannot start to serve TLS" : "cannot start to serve");
     }
     http->epoll_fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     rc = loop_add(loop, http->epoll_fd, LOOP_READ, on_ready, http, err);
@@ -468,6 +593,7 @@ int http_start(const struct http_options *options, struct loop *loop, struct htt
         return rc;
     }
     run(http);
+    on_patience(http);
     *ret_http = http;
     return 0;
 }
@@ -494,6 +620,7 @@ void http_stop(struct http *http)
         }
     }
     loop_timer_stop(http->loop, &http->timer);
+    loop_timer_stop(http->loop, &http->patience_timer);
     loop_remove(http->loop, http->epoll_fd);
     MHD_stop_daemon(http->daemon);
     if (fd != MHD_INVALID_SOCKET)
@@ -508,10 +635,25 @@ uint16_t http_port(const struct http *http)
 
 bool http_is_tls(const struct http *http)
 {
-    return http->options.tls_cert_pem != NULL;
+    return http->options.tls != NULL;
 }
 
 size_t http_open_requests(const struct http *http)
 {
     return http->request_count;
+}
+
+size_t http_connections(const struct http *http)
+{
+    return http->peer_count;
+}
+
+uint64_t http_cut_connections(const struct http *http)
+{
+    return http->cut;
+}
+
+uint64_t http_upload_bytes(const struct http *http)
+{
+    return http->upload_bytes;
 }

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -22,8 +21,13 @@
 #include "server/request.h"
 #include "server/seal.h"
 #include "server/server.h"
+#include "server/tls.h"
 
 #define HOUSEKEEPING_S 3600
+#define WANTED_DESCRIPTORS 65536u
+#define OWN_DESCRIPTORS 256u /* the store's, the UI's files, connections out */
+#define CERTIFICATE_CHECK_NS (10 * CLOCK_S)
+#define SOON_S (14 * 86400)
 
 static void print_help(void)
 {
@@ -88,25 +92,78 @@ static void keep_house(void *user)
     loop_timer_start(server->loop, &server->housekeeping, loop_now_ns(server->loop) + HOUSEKEEPING_S * CLOCK_S);
 }
 
-/* Every browser, agent and file needs a descriptor: as many as the system lets us have. */
-static void raise_descriptors(void)
+/* Every browser, agent and file needs a descriptor: as many as we want where we may ask for more, else as many as the
+ * system lets us have. Returns how many connections that is enough for. */
+static unsigned raise_descriptors(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return OWN_DESCRIPTORS;
+    struct rlimit more = {.rlim_cur = WANTED_DESCRIPTORS, .rlim_max = WANTED_DESCRIPTORS};
+    if (limit.rlim_max >= WANTED_DESCRIPTORS)
+        more.rlim_max = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &more) == 0) {
+        limit = more;
+    } else {
         limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            (void)getrlimit(RLIMIT_NOFILE, &limit);
     }
+    unsigned files = limit.rlim_cur < WANTED_DESCRIPTORS ? (unsigned)limit.rlim_cur : WANTED_DESCRIPTORS;
+    unsigned connections = files > 2 * OWN_DESCRIPTORS ? files - OWN_DESCRIPTORS : files / 2;
+    if (files < WANTED_DESCRIPTORS / 4)
+        log_warning("server", "only %u files may be open: at most %u agents and browsers at once (ulimit -n, LimitNOFILE=)",
+                    files, connections);
+    return connections;
 }
 
-static int read_pem(const char *path, const char **ret_text, struct arena *arena, struct error *err)
+/* --- the certificate ---------------------------------------------------------------------------------------------- */
+
+static void reload_certificate(struct server *server)
 {
-    struct buf text;
-    buf_init(&text, 1u << 20);
-    int rc = path ? file_read(path, &text, err) : 0;
-    if (!rc && path)
-        *ret_text = arena_strndup(arena, buf_str(&text), text.size);
-    buf_done(&text);
-    return rc;
+    struct error err = {0};
+    char text[600], until[CLOCK_ISO_BYTES];
+    if (tls_reload(server->tls, &err)) {
+        log_error("tls", "the old certificate goes on serving: %s", error_format(&err, text, sizeof text));
+        return;
+    }
+    int64_t expires_s = tls_expires_s(server->tls);
+    (void)clock_iso(expires_s, until, sizeof until);
+    log_write(expires_s < server_now_s(server) + SOON_S ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "tls",
+              "the certificate was read again; it is valid until %s", until);
+}
+
+static void on_certificate_due(void *user)
+{
+    struct server *server = user;
+    if (tls_has_changed(server->tls))
+        reload_certificate(server);
+    loop_timer_start(server->loop, &server->tls_timer, loop_now_ns(server->loop) + CERTIFICATE_CHECK_NS);
+}
+
+static void on_hangup(void *user, int signo)
+{
+    struct server *server = user;
+    (void)signo;
+    if (server->tls)
+        reload_certificate(server);
+    else
+        log_info("server", "nothing to read again: there is no certificate");
+}
+
+static int open_tls(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    if (!config->tls_cert)
+        return 0;
+    int rc = tls_open(config->tls_cert, config->tls_key, &server->tls, err);
+    if (rc)
+        return rc;
+    if (tls_expires_s(server->tls) < server_now_s(server))
+        log_warning("tls", "%s has expired: clients will refuse it", config->tls_cert);
+    server->tls_timer = (struct loop_timer){.fn = on_certificate_due, .user = server};
+    on_certificate_due(server);
+    return 0;
 }
 
 /* A web UI that is not there would only show as 404 to the first person who comes. */
@@ -119,22 +176,20 @@ static int check_web(const char *web, struct error *err)
     return access(path, R_OK) == 0 ? 0 : error_sys(err, errno, path, "--web names no directory of the web UI");
 }
 
-static int serve(struct server *server, struct arena *arena, struct error *err)
+static int serve(struct server *server, unsigned connections, struct error *err)
 {
     int rc = loop_new(&server->loop, err);
     if (!rc)
         rc = check_web(server->config->web, err);
     if (!rc)
-        rc = read_pem(server->config->tls_cert, &server->tls_cert_pem, arena, err);
-    if (!rc)
-        rc = read_pem(server->config->tls_key, &server->tls_key_pem, arena, err);
+        rc = open_tls(server, err);
     if (!rc)
         rc = first_open(server, err);
     if (!rc)
         rc = api_start(server, err);
     struct http_options options = {.listen = server->config->listen,
-                                   .tls_cert_pem = server->tls_cert_pem,
-                                   .tls_key_pem = server->tls_key_pem,
+                                   .tls = server->tls,
+                                   .connections = connections,
                                    .on_headers = request_on_headers,
                                    .on_request = request_on_body,
                                    .on_sent = request_on_sent,
@@ -148,7 +203,7 @@ static int serve(struct server *server, struct arena *arena, struct error *err)
     if (!rc)
         rc = loop_signal(server->loop, SIGINT, on_signal, server->loop, err);
     if (!rc)
-        rc = loop_signal(server->loop, SIGHUP, on_signal, server->loop, err);
+        rc = loop_signal(server->loop, SIGHUP, on_hangup, server, err);
     if (!rc) {
         server->housekeeping = (struct loop_timer){.fn = keep_house, .user = server};
         keep_house(server);
@@ -156,6 +211,7 @@ static int serve(struct server *server, struct arena *arena, struct error *err)
     }
     http_stop(server->http);
     api_stop(server);
+    tls_close(server->tls);
     store_close(server->store);
     seal_free(server->seal);
     loop_free(server->loop);
@@ -195,7 +251,7 @@ int main(int argc, char **argv)
         rc = first_print_token(&config, &err);
     } else {
         log_open((enum log_level)config.log_level);
-        raise_descriptors();
+        unsigned connections = raise_descriptors();
         if (sodium_init() < 0)
             abort();
         struct server *server = mem_alloc(sizeof *server);
@@ -206,7 +262,7 @@ int main(int argc, char **argv)
         server->instant_rate.limit = (uint32_t)config.instant_rate_limit;
         server->login_rate.limit = (uint32_t)config.login_rate_limit;
         route_set_init(&server->routes, api_tables);
-        rc = serve(server, &arena, &err);
+        rc = serve(server, connections, &err);
         route_set_done(&server->routes);
         mem_free(server);
     }

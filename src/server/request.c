@@ -409,6 +409,7 @@ void request_on_headers(void *user, struct http_request *http)
     request->route = request->match.entry->route;
     request->type = request->match.entry->type;
     request->part = request->match.entry->part;
+    http->is_secret = request->route && request->route->flags & ROUTE_SECRET;
     read_expand(request);
     begin(request);
 }

@@ -36,6 +36,7 @@ typedef int route_fn(struct request *request, struct error *err);
 #define ROUTE_PLAIN 256u       /* the answer is no JSON object of ours (text, HTML, stream) */
 #define ROUTE_PAGED 512u          /* takes window, startDate, endDate and cursor */
 #define ROUTE_SILENT 2048u         /* writes, but changes nothing that belongs into the audit log */
+#define ROUTE_SECRET 4096u         /* the answer may hold a secret: it is never compressed */
 #define ROUTE_DETAIL 1024u       /* "{part}" stands only for parts that lists of rounds show in summary */
 
 struct route {

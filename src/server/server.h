@@ -24,6 +24,7 @@ struct plan;
 struct presence;
 struct seal;
 struct stream;
+struct tls;
 
 struct server_counters {
     uint64_t requests[6];      /* by the first digit of the status */
@@ -53,7 +54,8 @@ struct server {
     struct presence *presence; /* which agents are there */
     struct loop_timer stream_timer, presence_timer;
     int64_t started_s;
-    const char *tls_cert_pem, *tls_key_pem;
+    struct tls *tls; /* NULL = plain HTTP */
+    struct loop_timer tls_timer;
     struct loop_timer housekeeping;
 };
 

@@ -10,8 +10,9 @@
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
-/* jansson would nest 2048 deep, on our stack. The scan need not be exact for malformed input: jansson refuses that. */
-static int check_depth(const char *text, size_t size, struct error *err)
+/* jansson would nest 2048 deep, on our stack, and speaks of its own options when it meets U+0000. The scan need not be
+ * exact for malformed input: jansson refuses that. */
+static int scan(const char *text, size_t size, struct error *err)
 {
     unsigned depth = 0;
     size_t line = 1, line_start = 0;
@@ -23,6 +24,11 @@ static int check_depth(const char *text, size_t size, struct error *err)
             line_start = i + 1;
         }
         if (is_string) {
+            if (c == '\\' && size - i >= 6 && memcmp(text + i + 1, "u0000", 5) == 0) {
+                char where[64];
+                (void)snprintf(where, sizeof where, "line %zu column %zu", line, i - line_start + 1);
+                return error_set(err, E_INVALID, where, "a text with the character U+0000 in it");
+            }
             if (c == '\\')
                 i++;
             else if (c == '"')
@@ -51,7 +57,7 @@ int json_parse_strict(const void *bytes, size_t size, json_t **ret_json, struct 
     }
     if (size == 0)
         return error_set(err, E_INVALID, "line 1 column 1", "no JSON document, the text is empty");
-    int rc = check_depth(bytes, size, err);
+    int rc = scan(bytes, size, err);
     if (rc)
         return rc;
     json_error_t problem;

@@ -40,7 +40,7 @@ static void what_could_be_read_two_ways_is_refused(void **state)
         {"[NaN]", "line 1", "invalid token"},
         {"[1e999]", "line 1", "overflow"},
         {"[9223372036854775808]", "line 1", "too big"},
-        {"[\"\\u0000\"]", "line 1", "not allowed"},
+        {"[\"\\u0000\"]", "line 1 column 3", "U+0000"},
         {"[\"\xc3\x28\"]", "line 1", "unable to decode"},
         {"[\"\\ud800\"]", "line 1", "Unicode"},
         {"3", "line 1", "expected"},

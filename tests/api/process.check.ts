@@ -1,15 +1,16 @@
 // The program itself: first start, options, second instances, signals, crashes, full disks, TLS, the web UI's files.
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as tlsConnect } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Agent } from "./support/agent.ts";
 import { expectProblem } from "./support/expect.ts";
-import { OCULID, Server } from "./support/server.ts";
+import { OCULID, Server, until } from "./support/server.ts";
 
 const run = (...options: string[]) => spawnSync(OCULID, options, { encoding: "utf8", timeout: 20_000 });
 
@@ -199,6 +200,83 @@ describe("TLS", () => {
     expect(broken.status).toBe(1);
     expect(broken.stderr).toMatch(/certificate/);
     rmSync(dir, { recursive: true });
+  });
+});
+
+// A key and a certificate of its own for each name.
+function certify(dir: string, name: string): { key: string; cert: string } {
+  const key = join(dir, `${name}-key.pem`), cert = join(dir, `${name}-cert.pem`);
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", `/CN=${name}`, "-days", "2",
+    "-keyout", key, "-out", cert], { stdio: "ignore" });
+  return { key, cert };
+}
+
+// The name in the certificate that a new connection is shown.
+function shown(server: Server, options: Record<string, unknown> = {}): Promise<string> {
+  return new Promise((done, fail) => {
+    const url = new URL(server.url);
+    const socket = tlsConnect({ host: url.hostname, port: Number(url.port), rejectUnauthorized: false, ...options }, () => {
+      done(String(socket.getPeerCertificate().subject.CN));
+      socket.destroy();
+    });
+    socket.on("error", fail);
+  });
+}
+
+describe("a certificate that is renewed", () => {
+  let dir: string, server: Server;
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), "oculi-api-tls-"));
+    const { key, cert } = certify(dir, "first");
+    copyFileSync(key, join(dir, "key.pem"));
+    copyFileSync(cert, join(dir, "cert.pem"));
+    server = await new Server(["--tls-cert", join(dir, "cert.pem"), "--tls-key", join(dir, "key.pem")]).start();
+  });
+  afterAll(async () => {
+    await server.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  test("TLS 1.2 and 1.3 are spoken, 1.1 is not", async () => {
+    expect(await shown(server, { maxVersion: "TLSv1.2" })).toBe("first");
+    expect(await shown(server, { minVersion: "TLSv1.3" })).toBe("first");
+    await expect(shown(server, { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" })).rejects.toThrow();
+    await expect(shown(server, { maxVersion: "TLSv1.2", ciphers: "AES128-SHA:AES256-SHA256:ECDHE-ECDSA-AES128-SHA" })).rejects.toThrow();
+  });
+
+  test("SIGHUP: new connections are shown the new one, those that are open go on", async () => {
+    const url = new URL(server.url);
+    const open = tlsConnect({ host: url.hostname, port: Number(url.port), rejectUnauthorized: false });
+    await new Promise((done) => open.once("secureConnect", done));
+    const { key, cert } = certify(dir, "second");
+    copyFileSync(cert, join(dir, "cert.pem")); // half of it is there: the old pair goes on
+    server.child!.kill("SIGHUP");
+    await until("the refusal", 20, () => /the old certificate goes on serving: .*key\.pem: this is not the private key of the certificate/.test(server.stderr) || undefined);
+    expect(await shown(server)).toBe("first");
+    copyFileSync(key, join(dir, "key.pem"));
+    server.child!.kill("SIGHUP");
+    await until("the reading", 20, () => /the certificate was read again/.test(server.stderr) || undefined);
+    expect(await shown(server)).toBe("second");
+    open.write("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    const answer = await new Promise((done) => open.once("data", (bytes) => done(String(bytes))));
+    expect(answer).toMatch(/^HTTP\/1\.1 200/);
+    open.destroy();
+  });
+
+  test("it is also seen when the files change", { timeout: 30_000 }, async () => {
+    const { key, cert } = certify(dir, "third");
+    renameSync(key, join(dir, "key.pem"));
+    renameSync(cert, join(dir, "cert.pem"));
+    await until("the third certificate", 25, async () => (await shown(server)) === "third" || undefined);
+  });
+
+  test("what cannot work is told by its file before anything is opened", () => {
+    const one = certify(dir, "one"), two = certify(dir, "two");
+    const start = (cert: string, key: string) => run("--tls-cert", cert, "--tls-key", key, "--data", dir, "--listen", "127.0.0.1:0").stderr;
+    expect(start(one.cert, two.key)).toMatch(/two-key\.pem: this is not the private key of the certificate .*one-cert\.pem/);
+    expect(start(one.key, one.cert)).toMatch(/one-key\.pem: this is a private key: the certificate is the other file/);
+    expect(start(one.cert, two.cert)).toMatch(/two-cert\.pem: this is a certificate: the key is the other file/);
+    expect(start(join(dir, "none.pem"), one.key)).toMatch(/none\.pem/);
   });
 });
 

@@ -122,6 +122,12 @@ static int get_metrics(struct request *request, struct error *err)
     put_value(&out, "http_request_seconds_total", "", (double)counters->request_us / 1e6);
     put_metric(&out, "http_requests_open", "gauge", "Requests being served, long polls and streams included.");
     put_value(&out, "http_requests_open", "", (double)http_open_requests(server->http));
+    put_metric(&out, "http_connections_open", "gauge", "Connections, idle ones included.");
+    put_value(&out, "http_connections_open", "", (double)http_connections(server->http));
+    put_metric(&out, "http_connections_cut_total", "counter", "Connections closed because the other side was too slow.");
+    put_value(&out, "http_connections_cut_total", "", (double)http_cut_connections(server->http));
+    put_metric(&out, "http_upload_bytes", "gauge", "Bodies of requests held now.");
+    put_value(&out, "http_upload_bytes", "", (double)http_upload_bytes(server->http));
     put_metric(&out, "logins_refused_total", "counter", "Sign-ins refused.");
     put_value(&out, "logins_refused_total", "", (double)counters->logins_refused);
     put_intake(&out, intake_counts(server->intake));

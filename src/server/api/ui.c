@@ -97,7 +97,7 @@ static const char *const stream_queries[] = {"topics", NULL};
 
 const struct route api_ui_routes[] = {
     ROUTE("GET", "/oculi/v1/start", PERMISSION_VIEW_TESTS, "getStart", get_start,
-          (.response = &start_table, .flags = ROUTE_OCULI), "First-run facts"),
+          (.response = &start_table, .flags = ROUTE_OCULI | ROUTE_SECRET), "First-run facts"),
     ROUTE("GET", "/oculi/v1/stream", PERMISSION_VIEW_TESTS, "getStream", get_stream,
           (.flags = ROUTE_OCULI | ROUTE_PLAIN, .queries = stream_queries), "Server-sent events"),
     {0},
