@@ -105,7 +105,7 @@ static int full_tmpfs(struct fixture *f)
     char dir[80];
     (void)snprintf(dir, sizeof dir, "%s/small", f->dir);
     (void)mkdir(dir, 0700);
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("oculi", dir, "tmpfs", 0, "size=3m"))
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) || mount("oculi", dir, "tmpfs", 0, "size=3m"))
         return 77;
     char url[128];
     (void)snprintf(url, sizeof url, "sqlite:%s/oculi.db", dir);
@@ -127,8 +127,9 @@ static void a_full_disk_loses_nothing(void **state)
     struct fixture *f = *state;
     pid_t pid = fork();
     assert_true(pid >= 0);
+    struct fixture own = *f; /* the child's store is another */
     if (!pid)
-        _exit(full_tmpfs(f));
+        _exit(full_tmpfs(&own));
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     char dir[80];
