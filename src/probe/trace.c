@@ -189,11 +189,11 @@ static bool advance(struct probe_trace *trace, struct trace_flow *flow, int64_t 
     expire(trace, flow, now, ret_due);
     uint32_t goal = goal_of(trace, flow);
     make_room(trace, flow, goal);
-    while (flow->high < goal) {
+    while (flow->high < goal && !is_session_over(flow)) {
         uint32_t ttl = flow->high + 1u;
         trace_hop_at(trace, flow, ttl)->ttl = (uint8_t)ttl;
         if (!send_probe(trace, flow, ttl, now))
-            return is_session_over(flow);
+            return false;
         flow->high++;
     }
     uint32_t end = flow->stop ? flow->stop : flow->high;
@@ -499,12 +499,20 @@ static void step_refused(struct probe_trace *trace, int sys_errno)
     round_wake_at(&trace->round, 0);
 }
 
+/* What a session sends for itself may leave after it has been given up. */
+static void step_session_event(struct probe_trace *trace, const struct probe_event *event)
+{
+    struct session *session = trace->flows[session_number(event->probe)].session;
+    if (session)
+        session_event(session, event);
+}
+
 static void step_sent(struct probe_trace *trace, const struct probe_event *event, bool is_stamp)
 {
     uint32_t offset = event->probe % MATCH_FLOW_PROBES;
     trace->has_sent = true;
     if (event->probe & SESSION_OWN) {
-        session_event(trace->flows[session_number(event->probe)].session, event);
+        step_session_event(trace, event);
         return;
     }
     if (event->probe / MATCH_FLOW_PROBES == ASIDE) {
@@ -535,7 +543,7 @@ static void step(struct probe_round *round, const struct probe_event *event)
         break;
     case PROBE_EVENT_REFUSED:
         if (event->probe & SESSION_OWN)
-            session_event(trace->flows[session_number(event->probe)].session, event);
+            step_session_event(trace, event);
         step_refused(trace, event->sys_errno);
         break;
     case PROBE_EVENT_STAMP:

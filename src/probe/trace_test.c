@@ -6,12 +6,15 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "probe/engine.h"
 #include "probe/fake_io.h"
+#include "probe/packet.h"
 #include "probe/trace.h"
 
 #define TARGET "192.0.2.1"
@@ -59,7 +62,7 @@ static void close_world(struct world *world)
     arena_done(&world->arena);
 }
 
-static void run(struct world *world)
+static void start(struct world *world)
 {
     world->is_done = false;
     assert_int_equal(probe_trace_start(world->engine, &world->settings, &world->arena, on_progress, on_done, world,
@@ -68,6 +71,11 @@ static void run(struct world *world)
     fake_run(world->fake, 100 * CLOCK_S, &world->is_done);
     assert_true(world->is_done);
     assert_int_equal(probe_engine_stats(world->engine)->rounds, 0);
+}
+
+static void run(struct world *world)
+{
+    start(world);
     /* Two TTLs beyond the target may be answered when all is known already. */
     assert_in_range(probe_engine_stats(world->engine)->foreign, 0, 4 * world->settings.flows);
 }
@@ -585,9 +593,54 @@ static void finish_shows_what_is_known(void **state)
     close_world(&world);
 }
 
+static uint8_t ending_flags;
+
+/* A target that accepts and ends every connection at once, as those do whose queue is full. */
+static void accept_and_end(struct fake *fake, const struct probe_io_packet *packet)
+{
+    uint8_t reply[32] = {0};
+    if (packet->protocol != IPPROTO_TCP || !(packet->bytes[13] & PACKET_SYN))
+        return;
+    memcpy(reply, packet->bytes + 2, 2);
+    memcpy(reply + 2, packet->bytes, 2);
+    bytes_put32(reply + 4, 1000);
+    bytes_put32(reply + 8, bytes_get32(packet->bytes + 4) + 1);
+    reply[12] = 8 << 4;
+    reply[13] = PACKET_SYN | PACKET_ACK;
+    bytes_put16(reply + 14, 65535);
+    memcpy(reply + 20, (uint8_t[]){2, 4, 5, 180, 4, 2, 1, 1, 1, 1, 1, 1}, 12);
+    fake_bytes(fake, packet, reply, 32, 20 * CLOCK_MS);
+    bytes_put32(reply + 4, 1001);
+    reply[12] = 5 << 4;
+    reply[13] = ending_flags;
+    fake_bytes(fake, packet, reply, 20, 20 * CLOCK_MS); /* both are read at once */
+}
+
+static void sessions_may_end_before_they_are_used(void **state)
+{
+    (void)state;
+    static const uint8_t endings[] = {PACKET_RST, PACKET_RST | PACKET_ACK, PACKET_FIN | PACKET_ACK};
+    for (size_t i = 0; i < sizeof endings; i++) {
+        struct world world;
+        open_world(&world, accept_and_end);
+        ending_flags = endings[i];
+        world.settings.protocol = PROBE_TCP;
+        world.settings.is_in_session = true;
+        sock_set_port(&world.settings.dst, 443);
+        start(&world);
+        for (uint32_t f = 0; f < 3; f++) { /* SYNs went on */
+            assert_int_equal(world.result->flows[f].hop_count, 1);
+            assert_int_equal(world.result->flows[f].end, PROBE_TRACE_REACHED);
+            assert_false(world.result->flows[f].is_in_session);
+        }
+        close_world(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sessions_may_end_before_they_are_used),
         cmocka_unit_test(straight_path_takes_two_round_trips_at_most),
         cmocka_unit_test(known_distance_is_not_exceeded),
         cmocka_unit_test(flows_differ_and_keep_their_checksum),
