@@ -140,7 +140,7 @@ static void forge_errors(const uint8_t *seen, size_t seen_bytes)
         forge_error(seen, seen_bytes, type, code, 0, 0x40, ODD_BYTES);  /* of no version */
     }
     for (size_t cut = 0; cut < 28; cut++)
-        forge_error(seen, seen_bytes, 3, 1, SIZE_MAX, 0, cut);
+        forge_error(seen, seen_bytes, 3, 1, 4, 0x40, cut); /* with an identification that nobody gave */
 }
 
 /* Replies to requests that nobody sent, and pieces of one. */

@@ -8,9 +8,13 @@
 
 #include <cmocka.h>
 
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -104,18 +108,23 @@ static void few_descriptors_are_named(void **state)
 
 /* --- in one namespace of this program ----------------------------------------------------------------------------- */
 
-static int enter_own_network(void **state)
+static void set_loopback(bool is_up)
 {
-    (void)state;
-    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = is_up ? IFF_UP | IFF_RUNNING : 0};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
     (void)close(fd);
+}
+
+static int enter_own_network(void **state)
+{
+    (void)state;
+    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    set_loopback(true);
     return 0;
 }
 
-static int listen_at(int family, uint16_t port)
+static int listen_at(int family, uint16_t port, int backlog)
 {
     struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -123,7 +132,7 @@ static int listen_at(int family, uint16_t port)
     int rc = family == AF_INET6 ? bind(fd, (struct sockaddr *)&any6, sizeof any6)
                                 : bind(fd, (struct sockaddr *)&any4, sizeof any4);
     assert_int_equal(rc, 0);
-    assert_int_equal(listen(fd, 100), 0);
+    assert_int_equal(listen(fd, backlog), 0);
     return fd;
 }
 
@@ -143,9 +152,9 @@ static void local_ports_that_others_have(void **state)
 {
     (void)state;
     static int fds[QUIET_LAST - QUIET_FIRST + 1];
-    int server = listen_at(AF_INET6, 8080);
+    int server = listen_at(AF_INET6, 8080, 100);
     for (uint16_t port = QUIET_FIRST; port <= QUIET_LAST; port++)
-        fds[port - QUIET_FIRST] = listen_at(AF_INET6, port);
+        fds[port - QUIET_FIRST] = listen_at(AF_INET6, port, 1);
     json_t *json = MEASURE(0, "ping", "-jT8080", "-c5", "-i0.01", "127.0.0.1");
     assert_true(harness_number(json, "sent") == 5);
     assert_true(harness_number(json, "received") == 5);
@@ -159,6 +168,66 @@ static void local_ports_that_others_have(void **state)
     json_decref(json);
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         (void)close(fds[i]);
+    (void)close(server);
+}
+
+/* Sees this many packets come in on the loopback interface, then switches it off. */
+static void *switch_off(void *arg)
+{
+    unsigned left = 40;
+    int fd = *(int *)arg;
+    while (left > 0) {
+        struct sockaddr_ll from;
+        socklen_t length = sizeof from;
+        uint8_t packet[200];
+        if (recvfrom(fd, packet, sizeof packet, 0, (struct sockaddr *)&from, &length) > 0)
+            left -= from.sll_pkttype != PACKET_OUTGOING;
+    }
+    set_loopback(false);
+    return NULL;
+}
+
+/* Its routes stay, and the kernel says of every packet that it has been sent; but none is stamped. */
+static void an_interface_that_goes_down(void **state)
+{
+    (void)state;
+    static const char *const protocols[] = {"-q", "-qT1"};
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+        int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP));
+        assert_true(fd >= 0);
+        assert_int_equal(pthread_create(&thread, NULL, switch_off, &fd), 0);
+        struct harness_output output =
+            harness_run((const char *const[]){oculi, "ping", protocols[i], "-c100", "-i0.01", "127.0.0.1", NULL}, 30, 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        (void)close(fd);
+        set_loopback(true);
+        if (output.status != 0 || !strstr(output.out, "this machine dropped packets itself"))
+            fail_msg("status %d, out \"%s\", err \"%s\"", output.status, output.out, output.err);
+        unsigned sent = 0, received = 0;
+        const char *line = strstr(output.out, "\n127.0.0.1 ");
+        assert_non_null(line);
+        assert_int_equal(sscanf(line, " 127.0.0.1 %u %u", &sent, &received), 2);
+        assert_in_range(sent, 5, 60);
+        assert_in_range(received, sent - 1, sent); /* the last may have left just before */
+        harness_free(&output);
+    }
+}
+
+/* Nobody accepts: the target takes a connection or two and leaves the others half open. */
+static void a_target_whose_queue_is_full(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"trace -nsT8081 127.0.0.1", "ping -qT8081 -c5 -i0.01 --mode sack 127.0.0.1"};
+    int server = listen_at(AF_INET, 8081, 0);
+    for (int i = 0; i < 3; i++) {
+        char command[200];
+        snprintf(command, sizeof command, "exec \"$0\" %s", commands[i % 2]);
+        struct harness_output output = harness_run((const char *const[]){"sh", "-c", command, oculi, NULL}, 60, 0);
+        if (output.status > 2 || output.err[0])
+            fail_msg("%s: status %d, out \"%s\", err \"%s\"", command, output.status, output.out, output.err);
+        harness_free(&output);
+    }
     (void)close(server);
 }
 
@@ -179,7 +248,7 @@ static void forged_packets_change_nothing(void **state)
     static const struct {
         const char *protocol, *mode, *word;
     } cases[] = {{"icmp", NULL, NULL}, {"tcp", "syn", "syn"}, {"tcp", "sack", "sack"}, {"tcp", "auto", "sack"}};
-    int server = listen_at(AF_INET, 8080);
+    int server = listen_at(AF_INET, 8080, 100);
     forger_start(8080);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         unsigned before = forger_count();
@@ -210,6 +279,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_family_without_addresses_is_named),
         cmocka_unit_test(few_descriptors_are_named),
         cmocka_unit_test(local_ports_that_others_have),
+        cmocka_unit_test(an_interface_that_goes_down),
+        cmocka_unit_test(a_target_whose_queue_is_full),
         cmocka_unit_test(forged_packets_change_nothing),
     };
     const char *obstacle = harness_obstacle();
