@@ -269,6 +269,23 @@ static void forged_packets_change_nothing(void **state)
         assert_reached(json);
         json_decref(json);
     }
+    static const struct {
+        const char *command, *out;
+    } others[] = {{"trace -nsT8080", "reached the target in 1 hop (traces 1-3)"},
+                  {"trace -nT8080", "reached the target in 1 hop (traces 1-3)"},
+                  {"trace -n", "reached the target in 1 hop (traces 1-3)"},
+                  {"mtr -nr -c2 -i0.2 -T8080", "127.0.0.1         0.0%       6"},
+                  {"mtr -nr -c2 -i0.2", "127.0.0.1         0.0%       6"},
+                  {"paths -nT8080", "1 interfaces and 0 links"},
+                  {"paths -n", "1 interfaces and 0 links"}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        char command[200];
+        snprintf(command, sizeof command, "exec \"$0\" %s 127.0.0.1", others[i].command);
+        struct harness_output output = harness_run((const char *const[]){"sh", "-c", command, oculi, NULL}, 30, 0);
+        if (output.status != 0 || !strstr(output.out, others[i].out) || output.err[0])
+            fail_msg("%s: status %d, out \"%s\", err \"%s\"", others[i].command, output.status, output.out, output.err);
+        harness_free(&output);
+    }
     (void)close(server);
 }
 
