@@ -1,5 +1,6 @@
 #include "server/auth.h"
 
+#include <ctype.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -35,6 +36,46 @@ int auth_hash_password(const char *password, struct arena *arena, const char **r
 bool auth_check_password(const char *hash, const char *password)
 {
     return hash && crypto_pwhash_str_verify(hash, password, strlen(password)) == 0;
+}
+
+const char *auth_login_name(struct arena *arena, const char *email)
+{
+    char *name = arena_strdup(arena, email);
+    for (char *c = name; c && *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return name;
+}
+
+/* 20 letters and digits that cannot be mistaken for each other, in groups: 99 bits. */
+static void new_password(char ret_password[AUTH_ONE_TIME_BYTES])
+{
+    static const char alphabet[] = "abcdefghjkmnpqrstuvwxyz23456789";
+    size_t n = 0;
+    for (size_t i = 0; i < 20; i++) {
+        unsigned char byte;
+        do {
+            rng_secret(&byte, 1);
+        } while (byte >= 31 * 8);
+        if (i > 0 && i % 5 == 0)
+            ret_password[n++] = '-';
+        ret_password[n++] = alphabet[byte % 31];
+    }
+    ret_password[n] = 0;
+}
+
+int auth_one_time_password(struct object_user *user, struct arena *arena, char ret_password[AUTH_ONE_TIME_BYTES],
+                           struct error *err)
+{
+    new_password(ret_password);
+    int rc = auth_hash_password(ret_password, arena, &user->password_hash, err);
+    if (rc)
+        return rc;
+    user->must_change_password = true;
+    user->totp_key = user->totp_next_key = NULL;
+    user->totp_step = user->totp_failures = 0;
+    user->totp_wait_s = 0;
+    user->recovery_codes = (struct field_list){0};
+    return 0;
 }
 
 int auth_make_token(struct server *server, const struct object_kind *kind, uint64_t uid, int64_t seconds, bool is_local,
@@ -153,7 +194,7 @@ int auth_authorize(struct request *request, struct error *err)
     if (request->who == REQUEST_TOKEN && !request_may(request, PERMISSION_API_ACCESS))
         return error_set(err, E_PERMISSION, "", "this needs the permission \"%s\"",
                          permission_infos[PERMISSION_API_ACCESS].label);
-    if (!request_may(request, route->permission))
+    if (!request_may(request, route->permission) && !request_may(request, route->or_permission))
         return error_set(err, E_PERMISSION, "", "this needs the permission \"%s\"",
                          permission_infos[route->permission].label);
     return 0;

@@ -22,6 +22,13 @@ void auth_hash_secret(const char *secret, char ret_hash[AUTH_HASH_BYTES]);
 int auth_hash_password(const char *password, struct arena *arena, const char **ret_hash, struct error *err);
 bool auth_check_password(const char *hash, const char *password);
 
+/* What people sign in with: the address in small letters. */
+const char *auth_login_name(struct arena *arena, const char *email);
+/* Gives the user a new password with which to sign in once, and takes away the second factor. */
+#define AUTH_ONE_TIME_BYTES 32
+int auth_one_time_password(struct object_user *user, struct arena *arena, char ret_password[AUTH_ONE_TIME_BYTES],
+                           struct error *err);
+
 /* Makes a bearer token (or session) of a user; the secret is told once. */
 int auth_make_token(struct server *server, const struct object_kind *kind, uint64_t uid, int64_t seconds, bool is_local,
                     char ret_secret[AUTH_SECRET_BYTES], struct error *err);

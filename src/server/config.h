@@ -17,7 +17,7 @@ struct config {
     bool resolves_names;
     int log_level;
     int32_t api_rate_limit, instant_rate_limit, login_rate_limit;
-    int32_t retention_days;
+    int32_t retention_days, audit_retention_days;
 };
 
 extern const struct field_table config_table;

@@ -32,42 +32,23 @@ static int write_secret(const struct config *config, const char *name, const cha
     return file_write(path_of(config, name, path), text, strlen(text), 0600, err);
 }
 
-/* 20 letters and digits that cannot be mistaken for each other, in groups: 100 bits. */
-static void new_password(char ret_password[32])
-{
-    static const char alphabet[] = "abcdefghjkmnpqrstuvwxyz23456789";
-    size_t n = 0;
-    for (size_t i = 0; i < 20; i++) {
-        unsigned char byte;
-        do {
-            rng_secret(&byte, 1);
-        } while (byte >= 31 * 8);
-        if (i > 0 && i % 5 == 0)
-            ret_password[n++] = '-';
-        ret_password[n++] = alphabet[byte % 31];
-    }
-    ret_password[n] = 0;
-}
 
 static int make_account(struct server *server, struct arena *arena, struct error *err)
 {
     int64_t now = server_now_s(server);
-    char token[AUTH_SECRET_BYTES], password[32], login[200];
+    char token[AUTH_SECRET_BYTES], password[AUTH_ONE_TIME_BYTES], login[200];
     auth_new_secret("oculi-agent_", token);
-    new_password(password);
-    const char *hash = NULL;
-    int rc = auth_hash_password(password, arena, &hash, err);
-    if (rc)
-        return rc;
     struct object_account_group group = {
         .name = "Default", .organization = "Oculi", .agent_token = token, .created_s = now};
     struct object_user_role role = {.aid = OBJECT_ALL_GROUPS, .role_id = PERMISSION_ORGANIZATION_ADMIN};
     struct object_user user = {.email = FIRST_EMAIL,
+                               .login = FIRST_EMAIL,
                                .name = "Administrator",
-                               .password_hash = hash,
-                               .must_change_password = true,
                                .created_s = now,
                                .roles = {&role, 1}};
+    int rc = auth_one_time_password(&user, arena, password, err);
+    if (rc)
+        return rc;
     (void)snprintf(login, sizeof login, "email: %s\npassword: %s\n", FIRST_EMAIL, password);
     rc = store_begin(server->store, err);
     if (rc)

@@ -30,6 +30,7 @@ static const struct field_table user_role_table =
 static const struct field user_fields[] = {
     FIELD_STR(struct object_user, email, "email", (), "E-mail address, the name to sign in with"),
     FIELD_STR(struct object_user, name, "name", (), "Name shown"),
+    FIELD_STR(struct object_user, login, "login", (), "What the user signs in with: the address in small letters"),
     FIELD_STR(struct object_user, password_hash, "passwordHash", (.flags = FIELD_SECRET), "Argon2id hash"),
     FIELD_BOOL(struct object_user, must_change_password, "mustChangePassword", (),
                "The password is the one made at the first start"),
@@ -37,6 +38,15 @@ static const struct field user_fields[] = {
     FIELD_TIME(struct object_user, created_s, "dateRegistered", (), "When the user was created"),
     FIELD_TIME(struct object_user, last_login_s, "lastLogin", (), "When the user last signed in"),
     FIELD_LIST(struct object_user, roles, "roles", &user_role_table, (), "Roles in account groups"),
+    FIELD_STR(struct object_user, totp_key, "totpKey", (.flags = FIELD_SECRET), "Key of the second factor, sealed"),
+    FIELD_STR(struct object_user, totp_next_key, "totpNextKey", (.flags = FIELD_SECRET), "One being enrolled, sealed"),
+    FIELD_I64(struct object_user, totp_step, "totpStep", (.flags = FIELD_INTERNAL, .preset = "0"), "Step of the last code taken"),
+    FIELD_I32(struct object_user, totp_failures, "totpFailures", (.flags = FIELD_INTERNAL, .preset = "0"),
+              "Wrong codes since the last right one"),
+    FIELD_TIME(struct object_user, totp_wait_s, "totpWait", (.flags = FIELD_INTERNAL), "No code is looked at before"),
+    FIELD_STRS(struct object_user, recovery_codes, "recoveryCodes", (.flags = FIELD_SECRET),
+               "Hashes of the recovery codes that still work"),
+    FIELD_STR(struct object_user, oidc, "oidc", (), "Who signs in as this user by single sign-on"),
 };
 static const struct field_table user_table =
     FIELD_TABLE("StoredUser", struct object_user, user_fields, NULL, "A user as it is kept");
@@ -49,6 +59,8 @@ static void upgrade_user(void *record)
         if (!roles[i].role_id)
             roles[i].role_id = (uint64_t)roles[i].old_role + 1;
     }
+    if (!user->login)
+        user->login = user->email; /* there was only the administrator, in small letters */
 }
 
 static const struct field role_fields[] = {
@@ -79,6 +91,7 @@ static const struct field token_fields[] = {
     FIELD_ID(struct object_token, uid, "uid", (), "Whose it is"),
     FIELD_TIME(struct object_token, created_s, "createdDate", (), "When it was made"),
     FIELD_TIME(struct object_token, expires_s, "expiresDate", (), "Until when it works"),
+    FIELD_TIME(struct object_token, seen_s, "lastSeen", (), "When a person last used it"),
     FIELD_BOOL(struct object_token, is_local, "isLocal", (), "It is the file api-token"),
     FIELD_BOOL(struct object_token, is_replaced, "isReplaced", (), "A newer one was made"),
 };
@@ -161,7 +174,7 @@ static const struct field_table run_table =
 const struct object_kind object_account_group_kind = {
     KEPT("account-group", account_group_table, offsetof(struct object_account_group, name), OBJECT_NONE),
     SHOWN("Account group", "accountGroupName", offsetof(struct object_account_group, name))};
-const struct object_kind object_user_kind = {KEPT("user", user_table, offsetof(struct object_user, email), OBJECT_NONE),
+const struct object_kind object_user_kind = {KEPT("user", user_table, offsetof(struct object_user, login), OBJECT_NONE),
                                              .upgrade = upgrade_user,
                                              SHOWN("User", "userDisplayName", offsetof(struct object_user, name))};
 const struct object_kind object_role_kind = {KEPT("role", role_table, offsetof(struct object_role, name), OBJECT_NONE),
@@ -184,7 +197,7 @@ static const char *text_at(const void *record, size_t offset)
     return offset == OBJECT_NONE ? NULL : *(const char *const *)((const char *)record + offset);
 }
 
-static int decode(const struct object_kind *kind, const struct store_object *object, struct arena *arena,
+int object_decode(const struct object_kind *kind, const struct store_object *object, struct arena *arena,
                   void *ret_record, struct error *err)
 {
     memset(ret_record, 0, kind->table->size);
@@ -203,7 +216,7 @@ int object_get(struct store *store, const struct object_kind *kind, uint64_t id,
 {
     struct store_object object = {0};
     int rc = store_get(store, kind->name, id, version, arena, &object, err);
-    return rc ? rc : decode(kind, &object, arena, ret_record, err);
+    return rc ? rc : object_decode(kind, &object, arena, ret_record, err);
 }
 
 int object_get_in(struct store *store, const struct object_kind *kind, uint64_t id, uint64_t aid, struct arena *arena,
@@ -216,7 +229,7 @@ int object_get_in(struct store *store, const struct object_kind *kind, uint64_t 
     if (object.aid != aid)
         return error_set(err, E_NOT_FOUND, "", "there is no %s %llu in this account group", kind->name,
                          (unsigned long long)id);
-    return decode(kind, &object, arena, ret_record, err);
+    return object_decode(kind, &object, arena, ret_record, err);
 }
 
 int object_find(struct store *store, const struct object_kind *kind, uint64_t aid, const char *key, struct arena *arena,
@@ -224,7 +237,7 @@ int object_find(struct store *store, const struct object_kind *kind, uint64_t ai
 {
     struct store_object object = {0};
     int rc = store_find(store, kind->name, aid, key, arena, &object, err);
-    return rc ? rc : decode(kind, &object, arena, ret_record, err);
+    return rc ? rc : object_decode(kind, &object, arena, ret_record, err);
 }
 
 int object_put(struct store *store, const struct object_kind *kind, void *record, int64_t now_s, struct error *err)
@@ -278,7 +291,7 @@ static bool take(void *user, const struct store_object *object)
         list->records = records;
         list->room = room;
     }
-    list->rc = decode(list->kind, object, list->arena, list->records + list->count * size, list->err);
+    list->rc = object_decode(list->kind, object, list->arena, list->records + list->count * size, list->err);
     list->count += list->rc == 0;
     return list->rc == 0;
 }

@@ -46,13 +46,21 @@ struct object_user_role {
 };
 
 struct object_user {
-    struct object_head head; /* aid 0; key: the e-mail address */
+    struct object_head head; /* aid 0; key: login */
     const char *email, *name;
+    const char *login; /* the e-mail address in small letters: what people sign in with */
     const char *password_hash;
     bool must_change_password;
     uint64_t login_aid;
     int64_t created_s, last_login_s;
     struct field_list roles; /* struct object_user_role */
+    const char *totp_key;             /* of the second factor, sealed; NULL = none */
+    const char *totp_next_key;        /* one being enrolled, sealed */
+    int64_t totp_step;                /* of the last code taken: none is taken twice */
+    int32_t totp_failures;            /* wrong codes since the last right one */
+    int64_t totp_wait_s;              /* no code is looked at before */
+    struct field_list recovery_codes; /* hashes of those that still work */
+    const char *oidc;                 /* "ISSUER SUBJECT" that signs in as this user */
 };
 
 /* A bearer token or a browser session: only a hash of the secret is kept, as the lookup. */
@@ -61,6 +69,7 @@ struct object_token {
     const char *hash;
     uint64_t uid;
     int64_t created_s, expires_s;
+    int64_t seen_s;   /* sessions: when a person last used it, at most a minute ago */
     bool is_local;    /* made at each start for programs of the same machine; in the file api-token */
     bool is_replaced; /* a newer token was made; this one works until it expires */
 };
@@ -153,6 +162,10 @@ int object_find(struct store *store, const struct object_kind *kind, uint64_t ai
                 void *ret_record, struct error *err);
 /* Creates (head.id 0) or replaces; sets head.id, head.version and head.modified_s. Errors of store_put. */
 int object_put(struct store *store, const struct object_kind *kind, void *record, int64_t now_s, struct error *err);
+
+/* What store_list and its like hand out, read. */
+int object_decode(const struct object_kind *kind, const struct store_object *object, struct arena *arena,
+                  void *ret_record, struct error *err);
 
 /* All of the kind in id order: an array of records in arena. aid 0 = every account group, lookup NULL = any. */
 int object_list(struct store *store, const struct object_kind *kind, uint64_t aid, const char *lookup,

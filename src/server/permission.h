@@ -144,6 +144,9 @@ _Static_assert(PERMISSION_COUNT <= 128, "a permission_set has room for all");
 void permission_add(struct permission_set *set, enum permission permission);
 void permission_add_role(struct permission_set *set, enum permission_role role);
 bool permission_has(const struct permission_set *set, enum permission permission);
+/* Whether who has the set may also do this: it has it, or what goes further ("for all users" includes one's own). */
+bool permission_covers(const struct permission_set *set, enum permission permission);
+bool permission_covers_all(const struct permission_set *set, const struct permission_set *others);
 bool permission_has_management(const struct permission_set *set);
 
 #endif

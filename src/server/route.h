@@ -49,6 +49,7 @@ struct route {
     const char *list;                   /* the answer is {"<list>": [items]} */
     int status;                         /* of success; 0 = 200 */
     unsigned flags;
+    enum permission or_permission; /* does as well; or PERMISSION_UNSET */
     const char *const *expand;  /* words expand takes, or NULL */
     const char *const *queries; /* further query parameters, for the document, or NULL */
     const struct resource *resource; /* resource.h; NULL for routes of another make */

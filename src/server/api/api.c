@@ -18,9 +18,41 @@
 #define PRESENCE_EVERY_S 15
 
 const struct route *const api_tables[] = {
-    api_health_routes, api_document_routes, api_session_routes, api_account_routes, api_agent_routes, api_test_routes,
-    api_result_routes, api_link_routes,     api_ui_routes,      api_view_routes,    api_tag_routes,
-    api_credential_routes, api_emulation_routes, api_monitor_routes, NULL,
+    api_health_routes,
+    api_document_routes,
+    api_session_routes,
+    api_user_routes,
+    api_role_routes,
+    api_account_group_routes,
+    api_token_routes,
+    api_audit_routes,
+    api_agent_routes,
+    api_test_routes,
+    api_result_routes,
+    api_link_routes,
+    api_ui_routes,
+    api_view_routes,
+    api_tag_routes,
+    api_credential_routes,
+    api_emulation_routes,
+    api_monitor_routes,
+    NULL,
+};
+
+const struct object_kind *const api_kinds[] = {
+    &object_account_group_kind,
+    &object_user_kind,
+    &object_role_kind,
+    &object_token_kind,
+    &object_session_kind,
+    &object_agent_kind,
+    &object_test_kind,
+    &object_run_kind,
+    &object_audit_kind,
+    &api_tag_kind,
+    &api_credential_kind,
+    &api_device_kind,
+    NULL,
 };
 
 static void on_stream_due(void *user)

@@ -11,17 +11,23 @@
 
 extern const struct route *const api_tables[]; /* for route_set_init */
 
-extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_account_routes[],
+extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_user_routes[], api_role_routes[],
+    api_account_group_routes[], api_token_routes[], api_audit_routes[],
     api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
     api_view_routes[],
     api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[];
 
 #define API_CREDENTIAL_PURPOSE "credential" /* of seal_text */
 
+/* All kinds of objects that are kept, ended by NULL: what goes with an account group, what is sealed. */
+extern const struct object_kind *const api_kinds[];
+extern const struct object_kind api_tag_kind, api_credential_kind, api_device_kind;
+
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);
 void api_drop_sessions(struct server *server); /* removes expired ones */
 void api_drop_instant_tests(struct server *server, int64_t now_s); /* removes those whose results are past retention */
+void api_drop_audit(struct server *server, int64_t now_s); /* entries past their retention */
 
 /* --- agents --------------------------------------------------------------------------------------------------------- */
 

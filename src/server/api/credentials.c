@@ -34,7 +34,7 @@ static const struct field answer_fields[] = {
 static const struct field_table answer_table =
     FIELD_TABLE("CredentialWithoutValue", struct credential, answer_fields, NULL, "A credential without its secret");
 
-static const struct object_kind credential_kind = {.name = "credential",
+const struct object_kind api_credential_kind = {.name = "credential",
                                                    .table = &stored_table,
                                                    .key = offsetof(struct credential, name),
                                                    .lookup = OBJECT_NONE,
@@ -54,7 +54,7 @@ static int check(struct request *request, const void *before, void *record, stru
                      &credential->value, err);
 }
 
-static const struct resource credentials = {.kind = &credential_kind,
+static const struct resource credentials = {.kind = &api_credential_kind,
                                             .path = "/v7/credentials",
                                             .param = "id",
                                             .uuid = OBJECT_NONE,

@@ -43,7 +43,7 @@ static const struct field answer_fields[] = {
 static const struct field_table device_table =
     FIELD_TABLE("EmulatedDeviceResponse", struct device, answer_fields, NULL, "A device that can be emulated");
 
-static const struct object_kind device_kind = {.name = "device",
+const struct object_kind api_device_kind = {.name = "device",
                                                .table = &device_request_table,
                                                .key = OBJECT_NONE,
                                                .lookup = OBJECT_NONE,
@@ -122,7 +122,7 @@ static void append(struct request *request, json_t *list, struct device *device)
 static int get_devices(struct request *request, struct error *err)
 {
     struct field_list made = {0};
-    int rc = object_list(request->server->store, &device_kind, 0, NULL, request->arena, &made, err);
+    int rc = object_list(request->server->store, &api_device_kind, 0, NULL, request->arena, &made, err);
     if (rc)
         return rc;
     json_t *list = json_array();
@@ -146,7 +146,7 @@ static int create_device(struct request *request, struct error *err)
 {
     struct device *device = request->record;
     device->head = (struct object_head){0};
-    int rc = change_put(request, &device_kind, device, err);
+    int rc = change_put(request, &api_device_kind, device, err);
     if (rc)
         return rc;
     name_it(request, device);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/limit.h"
-#include "server/api/api.h"
+#include "server/api/people.h"
 #include "server/auth.h"
 #include "server/change.h"
 #include "server/first.h"
@@ -95,7 +95,8 @@ static bool check_login(struct request *request, const struct login *login, stru
 {
     static const char nobody[] = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$"
                                  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    int rc = object_find(request->server->store, &object_user_kind, 0, login->email, request->arena, ret_user, NULL);
+    int rc = object_find(request->server->store, &object_user_kind, 0, auth_login_name(request->arena, login->email), request->arena,
+                         ret_user, NULL);
     return auth_check_password(rc == 0 ? ret_user->password_hash : nobody, login->password) && rc == 0;
 }
 
@@ -155,20 +156,6 @@ static int sign_out(struct request *request, struct error *err)
     return 0;
 }
 
-/* Other sessions of the user end: whoever had the old password is out. */
-static int drop_other_sessions(struct request *request, struct error *err)
-{
-    struct field_list sessions = {0};
-    struct store *store = request->server->store;
-    int rc = object_list(store, &object_session_kind, 0, NULL, request->arena, &sessions, err);
-    const struct object_token *session = sessions.items;
-    for (size_t i = 0; !rc && i < sessions.count; i++) {
-        if (session[i].uid == request->user.head.id && session[i].head.id != request->session.head.id)
-            rc = store_purge(store, object_session_kind.name, session[i].head.id, err);
-    }
-    return rc;
-}
-
 static int change_password(struct request *request, struct error *err)
 {
     const struct new_password *change = request->record;
@@ -191,7 +178,7 @@ static int change_password(struct request *request, struct error *err)
     if (!rc)
         rc = change_note(request, user.login_aid, "Password changed", "userDisplayName", user.name, err);
     if (!rc)
-        rc = drop_other_sessions(request, err);
+        rc = people_end_sessions(request, user.head.id, request->session.head.id, err); /* who had the old one is out */
     if (rc)
         return rc;
     if (was_first)

@@ -98,7 +98,7 @@ static const struct field tag_fields[] = {
 };
 static const struct field_table tag_table = FIELD_TABLE("Tag", struct tag, tag_fields, NULL, "A tag");
 
-static const struct object_kind tag_kind = {.name = "tag",
+const struct object_kind api_tag_kind = {.name = "tag",
                                             .table = &stored_table,
                                             .key = offsetof(struct tag, unique),
                                             .lookup = offsetof(struct tag, uuid),
@@ -140,7 +140,7 @@ static int check_tag(struct request *request, const void *before, void *record, 
     tag->modified_s = now;
     tag->unique = arena_printf(request->arena, "%s\n%s\n%s", object_types[tag->object_type], tag->key, tag->value);
     struct tag other;
-    rc = object_find(request->server->store, &tag_kind, request->aid, tag->unique, request->arena, &other, NULL);
+    rc = object_find(request->server->store, &api_tag_kind, request->aid, tag->unique, request->arena, &other, NULL);
     if (rc == 0 && other.head.id != tag->head.id)
         return error_set(err, E_CONFLICT, "key", "Duplicate tags are not allowed. You must change key or value or both");
     return 0;
@@ -158,7 +158,7 @@ static int show_tag(struct request *request, const void *record, json_t *json, s
 }
 
 /* Tests and agents show their tags: whoever watches one hears of it. */
-static const struct resource tags = {.kind = &tag_kind,
+static const struct resource tags = {.kind = &api_tag_kind,
                                      .path = "/v7/tags",
                                      .param = "id",
                                      .uuid = offsetof(struct tag, uuid),
@@ -288,7 +288,7 @@ static int change_assignments(struct request *request, struct tag *tag, const st
     }
     tag->assignments = (struct field_list){all, count};
     tag->modified_s = server_now_s(request->server);
-    return change_put(request, &tag_kind, tag, err);
+    return change_put(request, &api_tag_kind, tag, err);
 }
 
 static int assign_one(struct request *request, bool is_on, struct error *err)
@@ -361,7 +361,7 @@ static int unassign_tags(struct request *request, struct error *err)
 static int load(struct request *request, struct error *err)
 {
     return request->tags.items ? 0
-                               : object_list(request->server->store, &tag_kind, request->aid, NULL, request->arena,
+                               : object_list(request->server->store, &api_tag_kind, request->aid, NULL, request->arena,
                                              &request->tags, err);
 }
 
@@ -427,7 +427,7 @@ int api_tags_number(struct request *request, const char *number, const char **re
     uint64_t id = 0;
     struct tag tag;
     int rc = str_to_u64(number, INT64_MAX, &id) ? -E_NOT_FOUND
-                                                : object_get_in(request->server->store, &tag_kind, id, request->aid,
+                                                : object_get_in(request->server->store, &api_tag_kind, id, request->aid,
                                                                 request->arena, &tag, err);
     if (rc == -E_NOT_FOUND)
         return error_set(err, E_INVALID, "labels", "There is no label %.64s", number);
