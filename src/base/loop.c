@@ -15,6 +15,7 @@
 
 #define LOOP_EVENTS 64
 #define LOOP_SIGNALS 16
+#define LOOP_TIMERS_NS (4 * CLOCK_MS) /* descriptors have their turn then */
 
 struct watch {
     loop_fd_fn *fn; /* NULL = free */
@@ -120,14 +121,16 @@ static void arm(struct loop *loop, int64_t due_ns)
     loop->armed_ns = due_ns;
 }
 
-/* Only timers that were due when we began: one that restarts itself at once cannot starve the descriptors. */
+/* Only timers that were due when we began: one that restarts itself at once cannot starve the descriptors. Nor can ten
+ * thousand that are due together: the rest runs in the next steps. */
 static void run_timers(struct loop *loop)
 {
-    int64_t now = loop_now_ns(loop);
-    while (loop->heap_count > 0 && loop->heap[1]->due_ns <= now && !loop->is_stopping) {
+    int64_t start = loop_now_ns(loop), now = start;
+    while (loop->heap_count > 0 && loop->heap[1]->due_ns <= start && now - start < LOOP_TIMERS_NS && !loop->is_stopping) {
         struct loop_timer *timer = loop->heap[1];
         loop_timer_stop(loop, timer);
         timer->fn(timer->user);
+        now = loop_now_ns(loop);
     }
 }
 
