@@ -259,12 +259,13 @@ int main(int argc, char **argv)
         server->config = &config;
         server->clock = &clock_real;
         server->started_s = server_now_s(server);
-        server->api_rate.limit = (uint32_t)config.api_rate_limit;
-        server->instant_rate.limit = (uint32_t)config.instant_rate_limit;
+        server->rates.api_limit = (uint32_t)config.api_rate_limit;
+        server->rates.instant_limit = (uint32_t)config.instant_rate_limit;
         server->login_rate.limit = (uint32_t)config.login_rate_limit;
         route_set_init(&server->routes, api_tables);
         rc = serve(server, connections, &err);
         route_set_done(&server->routes);
+        rate_orgs_done(&server->rates);
         mem_free(server);
     }
     if (rc)

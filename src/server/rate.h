@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/map.h"
+
 struct rate {
     uint32_t limit; /* per window; 0 = unlimited */
     uint32_t used;
@@ -18,6 +20,22 @@ struct rate {
 
 bool rate_take(struct rate *rate, int64_t now_s); /* false when the window is used up */
 uint32_t rate_remaining(struct rate *rate, int64_t now_s);
+
+/* What an organization may ask of the API: its account groups share it, other organizations have their own. */
+struct rate_org {
+    struct rate api, instant;
+};
+
+struct rate_orgs {
+    uint32_t api_limit, instant_limit;
+    struct map by_name; /* struct rate_org by a hash of the organization's name */
+    struct map by_aid;  /* the same by account group */
+};
+
+/* NULL = the account group is not known here yet: rate_org_add. */
+struct rate_org *rate_org_of(const struct rate_orgs *orgs, uint64_t aid);
+struct rate_org *rate_org_add(struct rate_orgs *orgs, uint64_t aid, const char *organization);
+void rate_orgs_done(struct rate_orgs *orgs);
 
 /* Many small limits by key (an address, a name). Keys that share a slot share the limit: stricter, never laxer. */
 #define RATE_SLOTS 1024u

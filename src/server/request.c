@@ -177,6 +177,21 @@ static bool is_acceptable(const struct request *request)
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
 
+/* The limits of the organization that asks; NULL when nobody has shown who he is. An account group stays in its
+ * organization, so it is read once. */
+static struct rate_org *org_of(struct request *request)
+{
+    struct rate_orgs *orgs = &request->server->rates;
+    uint64_t aid = request->aid ? request->aid : request->user.login_aid;
+    if (request->who != REQUEST_TOKEN && request->who != REQUEST_SESSION)
+        return NULL;
+    struct rate_org *org = rate_org_of(orgs, aid);
+    struct object_account_group group;
+    if (!org && object_get(request->server->store, &object_account_group_kind, aid, 0, request->arena, &group, NULL) == 0)
+        org = rate_org_add(orgs, aid, group.organization ? group.organization : "");
+    return org;
+}
+
 static void add_common_headers(struct request *request)
 {
     char text[32];
@@ -185,18 +200,19 @@ static void add_common_headers(struct request *request)
     http_add_header(request->http, "X-Content-Type-Options", "nosniff");
     if (!request->match.is_path_known)
         return;
-    bool is_v7 = strncmp(request->http->path, "/v7/", 4) == 0;
-    struct server *server = request->server;
-    int64_t now = server_now_s(server);
+    struct rate_org *org = strncmp(request->http->path, "/v7/", 4) == 0 ? org_of(request) : NULL;
+    if (!org)
+        return;
+    int64_t now = server_now_s(request->server);
     const struct {
         const char *names[3];
         struct rate *rate;
         bool is_sent;
     } rates[] = {
         {{"X-Organization-Rate-Limit-Limit", "X-Organization-Rate-Limit-Remaining",
-          "X-Organization-Rate-Limit-Reset"}, &server->api_rate, is_v7},
+          "X-Organization-Rate-Limit-Reset"}, &org->api, true},
         {{"X-Instant-Test-Rate-Limit-Limit", "X-Instant-Test-Rate-Limit-Remaining", "X-Instant-Test-Rate-Limit-Reset"},
-         &server->instant_rate, is_v7 && request->route && request->route->flags & ROUTE_INSTANT},
+         &org->instant, request->route && request->route->flags & ROUTE_INSTANT},
     };
     for (size_t i = 0; i < 2; i++) {
         if (!rates[i].is_sent || !rates[i].rate->limit)
@@ -312,7 +328,7 @@ static void on_gone(struct http_request *http)
 
 static bool is_api_path(const char *path)
 {
-    return strncmp(path, "/v7/", 4) == 0 || strcmp(path, "/v7") == 0 || strncmp(path, "/oculi/", 7) == 0;
+    return strncmp(path, "/v7/", 4) == 0 || strcmp(path, "/v7") == 0 || strncmp(path, "/oculi/", 7) == 0 || strcmp(path, "/oculi") == 0;
 }
 
 /* 404, 405, and what v7 knows but this version does not offer. */
@@ -345,12 +361,13 @@ static bool is_packed_json(const struct request *request)
 
 static bool is_within_rate(struct request *request)
 {
-    struct server *server = request->server;
-    if (!(request->route->flags & ROUTE_V7) || request->who != REQUEST_TOKEN)
+    bool is_counted = request->route->flags & ROUTE_V7 && request->who == REQUEST_TOKEN;
+    struct rate_org *org = is_counted ? org_of(request) : NULL;
+    if (!org)
         return true;
-    int64_t now = server_now_s(server);
-    bool is_ok = rate_take(&server->api_rate, now);
-    return is_ok && (!(request->route->flags & ROUTE_INSTANT) || rate_take(&server->instant_rate, now));
+    int64_t now = server_now_s(request->server);
+    bool is_ok = rate_take(&org->api, now);
+    return is_ok && (!(request->route->flags & ROUTE_INSTANT) || rate_take(&org->instant, now));
 }
 
 static void begin(struct request *request)

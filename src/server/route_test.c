@@ -134,6 +134,23 @@ static void a_window_of_a_minute(void **state)
         assert_true(rate_take(&unlimited, 1));
 }
 
+static void organizations_do_not_use_up_each_others_limits(void **state)
+{
+    (void)state;
+    struct rate_orgs orgs = {.api_limit = 2, .instant_limit = 1};
+    assert_null(rate_org_of(&orgs, 1));
+    struct rate_org *first = rate_org_add(&orgs, 1, "North"), *other = rate_org_add(&orgs, 2, "South");
+    assert_ptr_equal(rate_org_add(&orgs, 3, "North"), first); /* account groups of one organization share */
+    assert_ptr_equal(rate_org_of(&orgs, 3), first);
+    assert_ptr_not_equal(first, other);
+    assert_true(rate_take(&first->api, 1000) && rate_take(&first->api, 1000));
+    assert_false(rate_take(&first->api, 1000));
+    assert_true(rate_take(&other->api, 1000));
+    assert_true(rate_take(&first->instant, 1000));
+    assert_false(rate_take(&first->instant, 1000));
+    rate_orgs_done(&orgs);
+}
+
 static void every_error_has_a_status(void **state)
 {
     (void)state;
@@ -160,7 +177,8 @@ int main(void)
         cmocka_unit_test(the_most_literal_pattern_wins), cmocka_unit_test(parameters_are_taken_from_the_path),
         cmocka_unit_test(odd_paths_are_unknown),         cmocka_unit_test(every_type_has_its_routes),
         cmocka_unit_test(every_route_is_sound),          cmocka_unit_test(roles_have_their_permissions),
-        cmocka_unit_test(a_window_of_a_minute),          cmocka_unit_test(every_error_has_a_status),
+        cmocka_unit_test(a_window_of_a_minute),
+        cmocka_unit_test(organizations_do_not_use_up_each_others_limits),          cmocka_unit_test(every_error_has_a_status),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     route_set_done(&routes);

@@ -41,7 +41,7 @@ struct server {
     struct route_set routes;
     unsigned char key[32]; /* seals cursors; new at each start of the data directory, kept in it */
     struct seal *seal;         /* of secrets that are kept */
-    struct rate api_rate, instant_rate;
+    struct rate_orgs rates;
     struct rate_by_key login_rate;
     struct server_counters counters;
     struct stream *stream;     /* event hub */

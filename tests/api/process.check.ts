@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Agent } from "./support/agent.ts";
 import { expectProblem } from "./support/expect.ts";
-import { OCULID, Server, until } from "./support/server.ts";
+import { OCULID, ROOT, Server, until } from "./support/server.ts";
 
 const run = (...options: string[]) => spawnSync(OCULID, options, { encoding: "utf8", timeout: 20_000 });
 
@@ -351,6 +351,19 @@ describe("the web UI's files", () => {
     }
     expect((await raw("/assets/none.js")).status).toBe(404);
     expect((await raw("/outside.txt")).status).toBe(404);
+  });
+  test("every page that the UI knows is the page, and no other address is", async () => {
+    const routes = readFileSync(join(ROOT, "web/src/routes.ts"), "utf8");
+    const patterns = [...routes.matchAll(/pattern: '([^']+)'/g)].map((found) => found[1]!.replaceAll(/:[a-z]+/gi, "12"));
+    expect(patterns.length).toBeGreaterThan(5);
+    for (const path of ["/", "/settings", ...patterns]) {
+      const answer = await raw(path);
+      expect([path, answer.status, answer.headers["content-type"]]).toEqual([path, 200, "text/html; charset=utf-8"]);
+    }
+    for (const path of ["/v7", "/v7/", "/oculi", "/none", "/viewsx", "/views/a.js", "/wp-login.php", "/tests//1", "/.git/config"]) {
+      const answer = await raw(path);
+      expect([path, answer.status, answer.headers["content-type"]]).toEqual([path, 404, "application/problem+json"]);
+    }
   });
   test("the API's paths are never the page", async () => {
     for (const path of ["/v7/none", "/oculi/v1/none"]) expect((await raw(path)).headers["content-type"]).toBe("application/problem+json");
