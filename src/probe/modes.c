@@ -27,7 +27,7 @@ struct known {
     /* Comparison. */
     bool is_suspected;           /* a round has lost probes */
     int64_t suspected_ns;
-    uint32_t sack_sent, sack_lost, syn_sent, syn_lost;
+    uint32_t sack_sent, sack_lost, syn_sent, syn_lost, looks; /* looks: comparisons made */
     uint64_t lost[PATTERN_PROBES / 64]; /* of the last round */
     uint32_t lost_of;
     double chance;               /* of what repeats until now */
@@ -149,7 +149,7 @@ void probe_modes_put(struct probe_modes *modes, const union sock_addr *dst, cons
 static void restart(struct known *known)
 {
     known->is_suspected = false;
-    known->sack_sent = known->sack_lost = known->syn_sent = known->syn_lost = 0;
+    known->sack_sent = known->sack_lost = known->syn_sent = known->syn_lost = known->looks = 0;
     known->lost_of = 0;
     known->chance = 1;
 }
@@ -239,9 +239,11 @@ bool probe_modes_compare(struct probe_modes *modes, const union sock_addr *dst, 
         return false;
     known->syn_sent += syn->sent;
     known->syn_lost += lost_of(syn);
+    known->looks++; /* who looks often enough sees what is rare */
     halve(known);
     bool is_pattern = known->chance < CHANCE && lost_of(syn) == 0;
-    bool is_fewer = probe_modes_chance(known->syn_lost, known->syn_sent, known->sack_lost, known->sack_sent) < CHANCE;
+    bool is_fewer = probe_modes_chance(known->syn_lost, known->syn_sent, known->sack_lost, known->sack_sent) <
+                    CHANCE / known->looks;
     if ((!is_pattern && !is_fewer) || known->sack_sent == 0)
         return false;
     *ret_decision = (struct probe_mode_decision){.reason = PROBE_MODE_INTERFERED,

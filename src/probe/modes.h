@@ -11,7 +11,7 @@
  *     the same probes of the stream were lost in one round after the other: by chance that happens with a probability of
  *     1 / C(sent, lost) each time, and the product has fallen below 1 in 1000; or
  *     fewer SYNs were lost than chance would have it, if both were lost alike (Fisher's exact test, one-sided, below 1 in
- *     1000), over all rounds since the first that lost any. That round itself does not count, since its loss is why one
+ *     1000 divided by the comparisons made so far), over all rounds since the first that lost any. That round itself does not count, since its loss is why one
  *     looks; nor do the rounds without comparison count less, since all their SACK probes are counted.
  *
  * Not thread safe.

@@ -28,6 +28,8 @@
 #define FAST_ANSWERS 5u                /* of which all are quicker than the handshake was */
 #define FAST_LEAST_NS (5 * CLOCK_MS)   /* by this much at least */
 #define MIN_SACK_WAIT_NS CLOCK_S
+#define WARM_UP_NS CLOCK_S
+#define FORCED_WARM_UP_NS (3 * CLOCK_S)
 #define PLAIN_ACKS 3u                  /* without SACK, that say that none will come */
 #define DEFAULT_MSS 536u               /* RFC 9293 section 3.7.1 */
 #define TIMESTAMP_BYTES 12u
@@ -221,7 +223,10 @@ static void end(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
 {
     settle(ping, now, too_young_ns);
     update_result(ping);
-    const struct probe_ping_result *result = ping->result;
+    struct probe_ping_result *result = ping->result;
+    bool is_deaf = ping->session && ping->session->highest == 0 && ping->next == ping->settings.count;
+    if (is_deaf && result->session == PROBE_SESSION_OPEN && result->errors == 0 && result->sent > 0)
+        result->session = PROBE_SESSION_NO_SACK; /* forced, and in vain: the handshake did come through */
     probe_ping_fn *done = ping->done;
     void *user = ping->user;
     forget(ping);
@@ -338,6 +343,24 @@ static void count_syns(struct probe_ping *ping)
     }
 }
 
+/* The session is open, and somebody is there: probes may follow, as many as the target's window takes. */
+static void begin_sending(struct probe_ping *ping, int64_t now)
+{
+    struct session *session = ping->session;
+    struct probe_ping_settings *settings = &ping->settings;
+    uint32_t most = session->mss ? session->mss : DEFAULT_MSS;
+    most -= session->has_timestamps && most > TIMESTAMP_BYTES ? TIMESTAMP_BYTES : 0;
+    settings->payload_bytes = settings->payload_bytes < most ? settings->payload_bytes : most;
+    uint32_t room = session_room(session, settings->payload_bytes);
+    settings->count = settings->count < room ? settings->count : room;
+    ping->result->mss = session->mss;
+    ping->result->handshake_ns = session_handshake_ns(session);
+    ping->moving_rtt_ns = (double)ping->result->handshake_ns;
+    ping->result->session = session->has_sack ? PROBE_SESSION_OPEN : PROBE_SESSION_NOT_PERMITTED;
+    ping->state = STATE_SENDING;
+    ping->due_ns = now + MIN_GAP_NS; /* not on the heels of the handshake */
+}
+
 /* Sends what the session owes; true when it has come to an end, and the round with it. */
 static bool step_session(struct probe_ping *ping, int64_t now)
 {
@@ -345,7 +368,9 @@ static bool step_session(struct probe_ping *ping, int64_t now)
     session_step(ping->session, now);
     if (result->session <= PROBE_SESSION_OPEN)
         result->session = outcome_of(ping->session->state);
-    if (ping->state == STATE_OPENING && now >= ceiling_at(ping))
+    if (ping->state == STATE_OPENING && ping->session->state == SESSION_OPEN && !ping->session->is_warming)
+        begin_sending(ping, now);
+    else if (ping->state == STATE_OPENING && ping->session->syn_ack_ns == 0 && now >= ceiling_at(ping))
         result->session = PROBE_SESSION_SILENT;
     if (result->session == PROBE_SESSION_OPEN && now >= first_sack_by(ping) &&
         (!ping->settings.is_forced || ping->session->plain_acks >= PLAIN_ACKS))
@@ -446,24 +471,6 @@ static void note_error(struct probe_ping *ping, struct probe_ping_probe *probe, 
     ping->result->error_code = answer->icmp->code;
 }
 
-/* The handshake is complete: probes may follow, as many as the target's window takes. */
-static void step_opened(struct probe_ping *ping, const struct probe_answer *answer)
-{
-    struct session *session = ping->session;
-    struct probe_ping_settings *settings = &ping->settings;
-    uint32_t most = session->mss ? session->mss : DEFAULT_MSS;
-    most -= session->has_timestamps && most > TIMESTAMP_BYTES ? TIMESTAMP_BYTES : 0;
-    settings->payload_bytes = settings->payload_bytes < most ? settings->payload_bytes : most;
-    uint32_t room = session_room(session, settings->payload_bytes);
-    settings->count = settings->count < room ? settings->count : room;
-    ping->result->mss = session->mss;
-    ping->result->handshake_ns = session_handshake_ns(session);
-    ping->moving_rtt_ns = (double)ping->result->handshake_ns;
-    ping->result->session = session->has_sack ? PROBE_SESSION_OPEN : PROBE_SESSION_NOT_PERMITTED;
-    ping->state = STATE_SENDING;
-    ping->due_ns = answer->packet->rx_ns + MIN_GAP_NS; /* not on the heels of the handshake */
-}
-
 /* Somebody nearer than the target answers; its handshake, though, went all the way. */
 static bool is_too_fast(const struct probe_ping *ping)
 {
@@ -481,11 +488,10 @@ static void step_session_answer(struct probe_ping *ping, const struct probe_answ
     ping->result->has_odd_blocks = ping->session->has_odd_blocks;
     switch (news) {
     case SESSION_NOTHING:
-        if (session_due_ns(ping->session) == 0)
+        if (session_due_ns(ping->session) == 0 || ping->state == STATE_OPENING)
             round_wake_at(&ping->round, 0);
         return;
-    case SESSION_OPENED:
-        step_opened(ping, answer);
+    case SESSION_OPENED: /* what follows is done when the timer comes, at once */
         break;
     case SESSION_ANSWER:
         step_reply(ping, probe, number, answer);
@@ -627,6 +633,7 @@ static int open_session(struct probe_ping *ping, struct error *err)
     ping->session->dst = settings->dst;
     ping->session->stride = (uint16_t)settings->payload_bytes;
     ping->session->planned = (uint16_t)settings->count;
+    ping->session->warm_up_ns = settings->is_forced ? FORCED_WARM_UP_NS : WARM_UP_NS;
     ping->session->tos = (uint8_t)(settings->dscp << 2);
     return session_open(ping->session, &ping->round, 0, 0, err);
 }

@@ -94,7 +94,8 @@ enum probe_ping_session {
     PROBE_SESSION_UNSENT,        /* our kernel did not take the SYN */
     PROBE_SESSION_NOT_PERMITTED, /* the target does not permit SACK */
     PROBE_SESSION_NO_SACK,       /* it does, but nothing came within a second of the first probe (or two round trips of the
-                                    handshake, if these are longer); with is_forced: only acknowledgements without SACK */
+                                    handshake, if these are longer); with is_forced: only acknowledgements without SACK, or
+                                    nothing at all until the end */
     PROBE_SESSION_TOO_FAST,      /* the first five answers came in less than 0.7 of the handshake's round trip and 5 ms
                                     sooner: something on the way answers in the target's name; never with is_forced */
     PROBE_SESSION_RESET,         /* a RST came within the session */

@@ -19,6 +19,8 @@
 #define NUDGES_AGAIN 4u        /* unanswered ones: from then on no more than usual */
 #define NUDGES_PLAIN 2u        /* that were answered by nothing new: the target does not name them */
 #define NUDGE_AFTER_NS (5 * CLOCK_MS) /* a probe: on its heels it would share the probe's answer, if that was delayed */
+#define WARM_AFTER_NS (10 * CLOCK_MS)  /* the handshake, whose end must be behind everybody then */
+#define WARM_AGAIN_NS (100 * CLOCK_MS) /* between nudges of a warm-up, at least */
 #define MOST_SCALE 14u         /* RFC 7323 section 2.3 */
 #define RESETS 2u              /* a reset is not answered, and one may be lost */
 #define TO_OTHERS 0xffu        /* number of what is neither SYN nor probe */
@@ -150,6 +152,8 @@ static uint32_t first_nudge_after(const struct session *session)
 static bool is_nudge_time(const struct session *session)
 {
     uint32_t first = first_nudge_after(session);
+    if (session->sent == first && session->nudges == NUDGE_NAMED)
+        return false; /* that of the warm-up still does */
     return session->sent >= first && (session->sent - first) % NUDGE_EVERY == 0;
 }
 
@@ -171,6 +175,18 @@ static void send_nudge(struct session *session, int64_t now_ns)
     session->nudge_ns = now_ns;
 }
 
+/* Nudges until one is answered, or the time is up. */
+static void step_warm_up(struct session *session, int64_t now_ns)
+{
+    int64_t again = patience_ns(session) > WARM_AGAIN_NS ? patience_ns(session) : WARM_AGAIN_NS;
+    if (session->state != SESSION_OPEN || now_ns >= session->warm_until_ns) {
+        session->is_warming = session->owes_nudge = false;
+    } else if (!session->owes_nudge) {
+        session->owes_nudge = true;
+        session->nudge_ns = now_ns + again;
+    }
+}
+
 void session_step(struct session *session, int64_t now_ns)
 {
     uint32_t base = session->flow.match.base;
@@ -184,6 +200,8 @@ void session_step(struct session *session, int64_t now_ns)
         send_nudge(session, now_ns);
     if (session->owes_ack)
         session->owes_ack = !send_own(session, base + 1, PACKET_ACK, 0);
+    if (session->is_warming)
+        step_warm_up(session, now_ns);
 }
 
 int64_t session_due_ns(const struct session *session)
@@ -191,7 +209,8 @@ int64_t session_due_ns(const struct session *session)
     if (session->owes_ack || session->owes_reset)
         return 0;
     if (session->state == SESSION_OPEN && session->owes_nudge)
-        return session->nudge_ns;
+        return session->is_warming && session->warm_until_ns < session->nudge_ns ? session->warm_until_ns
+                                                                                 : session->nudge_ns;
     return session->state == SESSION_OPENING ? session->retry_ns : PROBE_IO_NEVER;
 }
 
@@ -267,6 +286,19 @@ static void take_window(struct session *session, const struct packet_tcp *tcp)
     session->window = (uint32_t)tcp->window << scale;
 }
 
+static enum session_news set_open(struct session *session)
+{
+    session->state = SESSION_OPEN;
+    if (session->warm_up_ns == 0 || !session->has_sack)
+        return SESSION_OPENED;
+    int64_t now_ns = probe_engine_mono_ns(session->flow.round->engine);
+    int64_t least = 2 * patience_ns(session);
+    session->is_warming = session->owes_nudge = true;
+    session->nudge_ns = now_ns + WARM_AFTER_NS;
+    session->warm_until_ns = now_ns + (session->warm_up_ns > least ? session->warm_up_ns : least);
+    return SESSION_OPENED;
+}
+
 static enum session_news take_syn_ack(struct session *session, const struct probe_answer *answer)
 {
     const struct packet_tcp *tcp = answer->tcp;
@@ -289,8 +321,7 @@ static enum session_news take_syn_ack(struct session *session, const struct prob
     plan(session);
     if (!session_has_room(session, session->stride))
         return SESSION_NOTHING; /* proxies that complete the handshake first open the window later */
-    session->state = SESSION_OPEN;
-    return SESSION_OPENED;
+    return set_open(session);
 }
 
 static enum session_news take_opening(struct session *session, const struct probe_answer *answer)
@@ -309,8 +340,7 @@ static enum session_news take_opening(struct session *session, const struct prob
         plan(session);
         if (!session_has_room(session, session->stride))
             return SESSION_NOTHING;
-        session->state = SESSION_OPEN;
-        return SESSION_OPENED;
+        return set_open(session);
     }
     if ((tcp->flags & PACKET_ACK) && !is_ours) { /* an old session on this port: cleared away (RFC 9293 figure 9) */
         session->owes_reset = true;
@@ -476,9 +506,14 @@ static enum session_news take_segment(struct session *session, const struct prob
     /* The hole was never filled: who acknowledges more is not speaking of this session. */
     if (!(tcp->flags & PACKET_ACK) || !is_in_window || tcp->ack != session->flow.match.base + 1)
         return SESSION_NOTHING;
-    if (tcp->has_timestamps && ahead == 0 && (int32_t)(tcp->ts_value - session->ts_recent) > 0)
+    /* Linux refuses, while it waits for data to open the session, what echoes another time stamp than its SYN+ACK's. */
+    bool is_open_there = tcp->payload_size > 0 || tcp->sack_count > 0;
+    if (tcp->has_timestamps && is_open_there && ahead == 0 && (int32_t)(tcp->ts_value - session->ts_recent) > 0)
         session->ts_recent = tcp->ts_value;
     take_window(session, tcp);
+    session->is_heard = true;
+    session->owes_nudge = session->owes_nudge && !session->is_warming;
+    session->is_warming = false;
     bool was_open = session->state == SESSION_OPEN;
     take_data(session, tcp);
     enum session_news news = SESSION_NOTHING;

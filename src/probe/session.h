@@ -18,13 +18,16 @@
  * The block of a probe holds nobody else who is under way, unless packets overtake 15 later ones. The target keeps no
  * more than one buffer for each lane, since what touches is merged.
  *
+ * A handshake may be that of a proxy which then asks the target, and until that has answered drops what comes. So a stream
+ * begins with nudges, until one is answered (warm_up_ns).
+ *
  * All segments have the same time stamp (RFC 7323): with a clock that runs, one that was overtaken by a nudge would be too
  * old for the target (section 5.3, PAWS), and be answered by an acknowledgement that tells nothing.
  *
  * The nudge: Linux delays acknowledgements of data behind a hole from the fourth on, by 0.1 to 1.1 ms ("compressed"). A
  * segment that carries a byte which it has had puts it into a mode in which it answers at once, for 16 answers. Such a
- * segment (the form of a keep-alive, RFC 9293 section 3.8.4) follows the second probe and every seventh after it, and more
- * when it goes unanswered. Its answer names the byte in a D-SACK block (RFC 2883) and so is told from a probe's. To a
+ * segment (the form of a keep-alive, RFC 9293 section 3.8.4) follows the second probe (third in one lane; not when a nudge was
+ * answered before) and every seventh after it, and more when it goes unanswered. Its answer names the byte in a D-SACK block (RFC 2883) and so is told from a probe's. To a
  * target that does not do that no nudge is sent again.
  *
  * Which probe an acknowledgement answers: the one that a D-SACK block names, else the latest of those that its first block
@@ -66,6 +69,7 @@ struct session {
     uint16_t stride;          /* sequence numbers of a probe, hence its most bytes: 1..SESSION_MAX_STRIDE */
     uint16_t planned;         /* probes, 1..SESSION_PROBES; 0 = not known: all in one lane */
     uint8_t tos;
+    int64_t warm_up_ns;       /* how long to wait, once open, until the target answers within the session; 0 = not at all */
 
     /* To be read. */
     enum session_state state;
@@ -73,6 +77,8 @@ struct session {
     uint16_t mss;             /* that the target has told; 0 = none */
     bool has_sack;            /* it permits SACK */
     bool has_timestamps;
+    bool is_warming;          /* it is open, but has not shown yet that somebody is there; no probe is to be sent */
+    bool is_heard;            /* a segment within the session has come */
     bool has_odd_blocks;      /* blocks came that name what was never sent: something on the way rewrites sequence numbers
                                  but not those */
     uint32_t plain_acks;      /* acknowledgements that came without any block that is ours though probes were out */
@@ -102,7 +108,7 @@ struct session {
     uint32_t lanes, rows;     /* rows: probes of a lane */
     uint32_t highest;         /* 1 + the latest probe that has arrived */
     int64_t nudge_ns;         /* when the last was sent, or the one it owes is due */
-    int64_t first_nudge_ns;
+    int64_t first_nudge_ns, warm_until_ns;
     uint64_t arrived[MATCH_FLOW_PROBES / 64], answered[MATCH_FLOW_PROBES / 64];
 };
 
