@@ -249,7 +249,7 @@ static void make_path(size_t path, struct buf *out)
     struct measure_path_vis paths;
     struct measure_route routes[LIMIT_PATH_TRACES];
     struct measure_hop hops[LIMIT_PATH_TRACES][HOPS];
-    char names[LIMIT_PATH_TRACES][HOPS][24];
+    char names[LIMIT_PATH_TRACES][HOPS][72];
     memset(&paths, 0, sizeof paths);
     memset(routes, 0, sizeof routes);
     memset(hops, 0, sizeof hops);
