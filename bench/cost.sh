@@ -30,7 +30,7 @@ start fping_start fping -q -c 1 -f "$work/one"
 measure() { # RATE TARGETS PROBES_OF_EACH TICK_US GOAL; fping knows a gap between packets, scamper a ceiling of 10000 packets/s
     rate=$1 targets=$2 each=$3 tick=$4 goal=$5
     count=$((each * targets))
-    ours= scamper= fping= floor= cmsg= bare=
+    ours= scamper= fping= floor= cmsg= bare= deaf=
     scamper_rate=$rate
     [ "$rate" -le 10000 ] || scamper_rate=10000
     gap_ms=$(calc "1000 / $rate" 2)
@@ -48,13 +48,14 @@ measure() { # RATE TARGETS PROBES_OF_EACH TICK_US GOAL; fping knows a gap betwee
         spend floor $count "$bench/floor_bench" 198.18.0.1 "$targets" $count --pps "$rate" --tick "$tick"
         spend cmsg $count "$bench/floor_bench" 198.18.0.1 "$targets" $count --pps "$rate" --tick "$tick" --send cmsg
         spend bare $count "$bench/floor_bench" 198.18.0.1 "$targets" $count --pps "$rate" --tick "$tick" --no-stamps
+        spend deaf $count "$bench/floor_bench" 198.18.0.1 "$targets" $count --pps "$rate" --tick "$tick" --deaf
     done
-    echo "$rate/s: oculi $ours, floor $floor (with control messages $cmsg, without transmit stamps $bare)," \
+    echo "$rate/s: oculi $ours, floor $floor (with control messages $cmsg, without transmit stamps $bare, sending alone $deaf)," \
         "scamper ${scamper:-?} (at $scamper_rate/s, one stamp), fping ${fping:-?} (one stamp) us a probe"
     record "CPU a probe at $rate/s, both stamps" us "$goal" "$ours" "$floor" "scamper=${scamper:--}" "fping=${fping:--}"
 }
 echo "== CPU time of a probe: least of three runs"
 measure 100000 1000 50 1000 4.5
-measure 8300 1000 20 2000 8
+measure 8300 1000 20 4000 8
 measure 833 100 30 5000 15
 say_others

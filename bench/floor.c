@@ -8,6 +8,7 @@
  *                                         messages; or our own IP header (default) and the stamp's number
  *          --counted         the kernel counts the stamps itself: one control message less
  *          --no-stamps       no transmit stamps
+ *          --deaf            nor are answers heard: what sending alone costs, with what the far end does in our time
  *          --batch N         packets of one system call (64)
  *          --pps N --tick US packets a second, sent and read in ticks; without it as fast as it goes
  *          --sleep nanosleep | timer | periodic | epoll    how the tick is waited for (timer: a timerfd set each time)
@@ -58,7 +59,7 @@ struct floor {
     struct sockaddr_in first, source;
     uint64_t target_count, count, batch, pps, tick_us;
     int way, nap;
-    bool has_stamps, is_counted, is_idle;
+    bool has_stamps, is_counted, is_idle, is_deaf;
     int out_fd, in_fd, timer_fd, epoll_fd;
     uint64_t sent, received, stamps, wakeups;
 };
@@ -102,7 +103,10 @@ static void open_sockets(struct floor *self)
         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 24), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ECHO_ID, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, 0xffff),      BPF_STMT(BPF_RET | BPF_K, 0),
     };
+    struct sock_filter none[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
     struct sock_fprog program = {sizeof ours / sizeof ours[0], ours};
+    if (self->is_deaf)
+        program = (struct sock_fprog){1, none};
     unsigned rx = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
     unsigned tx = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY | SOF_TIMESTAMPING_OPT_ID;
     self->in_fd = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMP);
@@ -212,7 +216,7 @@ static void read_both(struct floor *self)
 {
     if (self->has_stamps && self->stamps < self->sent)
         self->stamps += read_all(self, self->out_fd, MSG_ERRQUEUE);
-    self->received += read_all(self, self->in_fd, 0);
+    self->received += self->is_deaf ? self->sent - self->received : read_all(self, self->in_fd, 0);
 }
 
 /* --- the loop ------------------------------------------------------------------------------------------------------- */
@@ -308,7 +312,7 @@ static double seconds(struct timeval t)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: floor_bench FIRST TARGETS COUNT [--send WAY] [--counted] [--no-stamps] [--batch N] "
+    (void)fprintf(stderr, "usage: floor_bench FIRST TARGETS COUNT [--send WAY] [--counted] [--no-stamps] [--deaf] [--batch N] "
                           "[--pps N --tick US] [--sleep HOW] [--idle]\n");
     return 2;
 }
@@ -343,6 +347,8 @@ static int read_options(struct floor *self, int argc, char **argv)
             return usage();
         if (strcmp(argv[i], "--no-stamps") == 0)
             self->has_stamps = false;
+        else if (strcmp(argv[i], "--deaf") == 0)
+            self->is_deaf = true;
         else if (strcmp(argv[i], "--counted") == 0)
             self->is_counted = true;
         else if (strcmp(argv[i], "--idle") == 0)
@@ -360,6 +366,7 @@ int main(int argc, char **argv)
     int rc = read_options(&self, argc, argv);
     if (rc)
         return rc;
+    self.has_stamps = self.has_stamps && !self.is_deaf;
     open_sockets(&self);
     open_timer(&self);
     int64_t start = now_ns();

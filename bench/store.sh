@@ -3,4 +3,4 @@
 set -eu
 dir=$(mktemp -d "${TMPDIR:-/var/tmp}/oculi-bench.XXXXXX")
 trap 'rm -rf "$dir"' EXIT INT TERM
-"${OCULI_BUILD:-build}/bench/store_bench" "$dir"
+"${1:-${OCULI_BUILD:-build}}/bench/store_bench" "$dir"
