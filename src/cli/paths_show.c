@@ -47,6 +47,8 @@ static const struct field hop_fields[] = {
                "How packets are spread over the interfaces of this distance"),
     FIELD_BOOL(struct paths_hop, is_complete, "complete", (.preset = "false"), "Tested as far as the confidence asks"),
     FIELD_I32(struct paths_hop, silent_flows, "silentFlows", (), "Flows that nobody answered here"),
+    FIELD_I32(struct paths_hop, untold_links, "untoldLinks", (),
+              "Links to the next distance that cannot be told, since packets of one flow may go different ways"),
     FIELD_LIST(struct paths_hop, interfaces, "interfaces", &paths_interface_table, (), "All that answer"),
     FIELD_LIST(struct paths_hop, links, "links", &paths_link_table, (), "Links to the next distance"),
 };
@@ -55,7 +57,7 @@ const struct field_table paths_hop_table =
 
 static const struct field path_fields[] = {
     FIELD_STRS(struct paths_path, addresses, "addresses", (),
-               "The interface at each distance; empty where nobody answered, * where it varies by packet"),
+               "The interface at each distance; empty where nobody answered, * where it varies by packet or may do so"),
     FIELD_ENUM(struct paths_path, end, "end", measure_path_end_words, (), "How the path ends"),
     FIELD_I32(struct paths_path, flows, "flows", (), "Flows seen whole on this path"),
     FIELD_I32(struct paths_path, sent, "sent", (), "Probes to its end"),
@@ -81,7 +83,7 @@ static const struct field record_fields[] = {
                "How a path ends that reached the target, or any when none did"),
     FIELD_BOOL(struct paths_record, is_complete, "complete", (.preset = "false"), "Every distance was tested so far"),
     FIELD_BOOL(struct paths_record, is_strict, "strict", (.preset = "false"),
-               "Every router was tested by itself; else the routers of a stage are taken to share their next hops"),
+               "Every router was tested by itself; else those that seem to share their next hops were tested together"),
     FIELD_BOOL(struct paths_record, is_cut, "cut", (.preset = "false"), "A limit of probes, flows or time ended it"),
     FIELD_BOOL(struct paths_record, has_more_paths, "morePaths", (.preset = "false"),
                "There are more distinct paths than are told"),
@@ -155,6 +157,7 @@ static void fill_hop(const struct probe_exhaustive_result *result, uint32_t inde
     hop->balancer = (int)from->balancer;
     hop->is_complete = from->is_complete;
     hop->silent_flows = (int32_t)from->silent_flows;
+    hop->untold_links = (int32_t)from->untold_links;
     for (uint32_t i = 0; faces && i < from->interface_count; i++) {
         field_defaults(&paths_interface_table, &faces[i]);
         faces[i].hop = from->ttl;
@@ -263,6 +266,8 @@ static void show_interface(const struct paths_hop *hop, const struct paths_inter
                    face->reply_ttl == FIELD_NO_I32 ? 0 : face->reply_ttl);
     if (is_first && hop->balancer != PROBE_EXHAUSTIVE_NONE)
         buf_printf(buf, "  balanced %s", probe_exhaustive_balancer_names[hop->balancer]);
+    if (is_first && hop->untold_links > 0)
+        buf_puts(buf, "  links from here: by packet, not tellable");
     if (is_first && !hop->is_complete)
         buf_puts(buf, "  there may be more");
     if (face->is_target)
@@ -325,7 +330,7 @@ void paths_show_end(const struct paths_record *record, struct buf *buf)
         buf_printf(buf, " in %.3f s", record->duration / 1e3);
     if (record->is_complete)
         buf_printf(buf, "; none is missed, with %g %% confidence%s\n", record->confidence,
-                   record->is_strict ? "" : " where the routers of a stage share their next hops (else: --strict)");
+                   record->is_strict ? "" : " (of every link, too, with --strict)");
     else
         buf_printf(buf, "; %s\n", record->is_cut ? "a limit ended the search: there may be more" : "there may be more");
 }

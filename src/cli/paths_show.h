@@ -28,11 +28,12 @@ struct paths_hop {
     int32_t hop;
     int balancer; /* enum probe_exhaustive_balancer */
     bool is_complete;
-    int32_t silent_flows;
+    int32_t silent_flows, untold_links;
     struct field_list interfaces, links; /* links to the next hop */
 };
 
-/* Words at the places where there is no address: "" = silent, "*" = another interface for every packet. */
+/* Words at the places where there is no address: "" = silent, "*" = another interface for every packet, or not known to
+ * be none. */
 struct paths_path {
     struct field_list addresses; /* strings */
     int end;                     /* enum measure_path_end */

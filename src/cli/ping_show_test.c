@@ -274,8 +274,14 @@ static void all_paths(void **state)
                  "   1       4    10       10    0.0%     1.000     1.000     1.000  via 10.0.0.1\n"
                  "   2       3    10        0  100.0%         -         -         -  via 10.0.1.1\n"
                  "\n"
-                 "3 interfaces and 2 links with 42 probes; none is missed, with 95 % confidence where the routers of "
-                 "a stage share their next hops (else: --strict)\n");
+                 "3 interfaces and 2 links with 42 probes; none is missed, with 95 % confidence (of every link, "
+                 "too, with --strict)\n");
+    hops[0].untold_links = 2;
+    paths_record_fill(&result, NULL, NULL, &arena, &record);
+    buf_reset(&buf);
+    paths_show(&record, false, &buf);
+    assert_non_null(strstr(buf_str(&buf), "  balanced per-flow  links from here: by packet, not tellable\n"));
+    buf_reset(&buf);
     paths_show_csv(&record, &buf);
     assert_int_equal(strncmp(buf_str(&buf), "1,10.0.0.1,,,,,false,4,5,4,20,2,2,2,11-0,,,\n", 42), 0);
     hops[0].links = links; /* links to a distance without interfaces would point nowhere */

@@ -14,6 +14,7 @@
 #define USUAL_PATH 30u   /* how far one walks through silence to a target that is known to answer */
 #define BEYOND 2u        /* TTLs probed at once beyond a hop that was not thought to be there */
 #define FIRST_FLOWS 6u   /* probed at all TTLs up to the estimated distance at once */
+#define FIRST_TEST 500u  /* after so many probes it is asked who balances by packet, then after twice as many */
 #define WINDOW 250u      /* probes awaiting an answer */
 #define PAYLOAD_BYTES 8u
 #define MIN_WAIT_NS (100 * CLOCK_MS)
@@ -292,7 +293,7 @@ static uint32_t goal_of(const struct search *search, uint32_t flow)
     }
     uint32_t goal = last + search->settings.gap_limit;
     if (search->distance && high <= search->distance)
-        goal = search->distance + 1u;
+        goal = search->distance;
     else if (search->distance && last == high)
         goal = high + BEYOND; /* further than thought */
     else if (search->distance && !multipath_cell_at(mp, flow, high)->is_silent)
@@ -357,6 +358,11 @@ static bool search_on(struct search *search, int64_t now)
     multipath_analyse(mp);
     if (mp->is_cut)
         return true;
+    if (is_far_enough && search->search_sent >= search->next_test) {
+        /* A balancer by packet makes a net look like a larger one: better to know early. */
+        if (multipath_plan_tests(mp, send_search, search, &is_testing) == 0 && !is_testing)
+            search->next_test *= 2;
+    }
     uint32_t planned = multipath_plan(mp, send_search, search);
     if (planned || search->is_full || search->blocked_until_ns != PROBE_IO_NEVER)
         return false;
@@ -686,6 +692,7 @@ static struct search *make_search(const struct probe_exhaustive_settings *settin
         sock_set_port(&search->settings.dst, PROBE_TRACE_UDP_PORT);
     search->arena = arena;
     search->distance = settings->distance;
+    search->next_test = FIRST_TEST;
     search->mp = (struct multipath){.arena = arena,
                                     .confidence = settings->confidence,
                                     .is_strict = settings->is_strict,

@@ -4,8 +4,8 @@
  * The method is the multipath detection algorithm (Augustin, Friedman, Teixeira, "Measuring load-balanced paths in the
  * Internet", 2007) with the stopping points of Veitch et al. ("Failure control in multipath route tracing", 2009), for
  * the search as a whole: with probability `confidence` no interface is missed, if every balancer spreads flows evenly
- * and flows are answered. multipath.h tells what is tested together for economy: that rests on routers which share
- * next hops sharing all of them. is_strict does without, and is confident of every link too.
+ * and flows are answered. multipath.h tells what is tested together for economy, and when that is given up because the
+ * net is not made that way. is_strict does without from the start, and is confident of every link too.
  *
  * The distance is estimated first, from the TTL of an echo reply or as the caller knows it; then all TTLs are probed at
  * once, and flows are used again from TTL to TTL. A missing answer is asked for again and never counts as a test that
@@ -13,8 +13,9 @@
  * flow. A balancer that looks at the addresses alone always sends packets to this target the same way: its other ways
  * are no paths to it.
  *
- * Links are what one flow showed at two TTLs in a row; nothing is inferred from addresses. When all is found each
- * distinct path is measured by a short series of probes to the target along one of its flows.
+ * Links are what one flow showed at two TTLs in a row, of flows proven to keep to their way: nothing is inferred from
+ * addresses, and where a router balances by packet, or may do so, links are not told while interfaces are. When all is
+ * found each distinct path is measured by a short series of probes to the target along one of its flows.
  */
 #ifndef OCULI_PROBE_EXHAUSTIVE_H
 #define OCULI_PROBE_EXHAUSTIVE_H
@@ -33,7 +34,7 @@
 struct probe_exhaustive;
 
 #define PROBE_EXHAUSTIVE_SILENT UINT16_MAX /* in a path: nobody answered at this TTL */
-#define PROBE_EXHAUSTIVE_VARIES 0xfffeu    /* in a path: another interface for every packet */
+#define PROBE_EXHAUSTIVE_VARIES 0xfffeu    /* in a path: another interface for every packet, or not known to be none */
 
 struct probe_exhaustive_settings {
     enum probe_protocol protocol; /* PROBE_ICMP, PROBE_TCP (SYN), PROBE_UDP */
@@ -80,7 +81,8 @@ struct probe_exhaustive_interface {
     const struct packet_label *labels;
 };
 
-/* Seen in `flows` flows: interface `from` of this hop, then interface `to` of the next. */
+/* Seen in `flows` flows, of which it is proven that they keep to their way: interface `from` of this hop, then
+ * interface `to` of the next. */
 struct probe_exhaustive_link {
     uint16_t from, to;
     uint32_t flows;
@@ -94,6 +96,7 @@ struct probe_exhaustive_hop {
     struct probe_exhaustive_interface *interfaces;
     uint32_t link_count; /* to the next hop */
     struct probe_exhaustive_link *links;
+    uint32_t untold_links; /* that flows showed, while packets of one flow may go different ways: true or not */
     uint32_t sent, received;
     uint32_t silent_flows; /* every attempt unanswered */
 };

@@ -71,6 +71,7 @@ struct search {
     uint32_t record_count, record_room, oldest; /* oldest: all before it are over */
     uint32_t out;
     uint32_t search_sent;         /* probes of the search so far */
+    uint32_t next_test;           /* when so many are sent: who balances by packet? */
     struct exhaustive_seen *seen; /* by vertex */
     uint32_t seen_room;
     struct exhaustive_pace *paces; /* by TTL */
@@ -106,6 +107,9 @@ bool exhaustive_send(struct search *search, uint16_t flow, uint8_t ttl, enum exh
 
 /* Chooses flows that stand for the distinct paths and asks what is missing of them. True when nothing is. */
 bool exhaustive_fill_paths(struct search *search);
+
+/* Whether packets of a flow may take another way at a TTL than those before, as far as is proven. */
+bool exhaustive_varies(const struct search *search, uint16_t flow, uint32_t ttl);
 
 /* The series along the chosen paths, as far as due; sets *ret_due to when to look again. True when all was sent. */
 bool exhaustive_send_series(struct search *search, int64_t now, int64_t *ret_due);

@@ -29,12 +29,21 @@ static uint32_t extent_of(const struct search *search, uint16_t flow)
     return search->mp.flows[flow].end_ttl ? search->mp.flows[flow].end_ttl : search->mp.last;
 }
 
+bool exhaustive_varies(const struct search *search, uint16_t flow, uint32_t ttl)
+{
+    const struct multipath *mp = &search->mp;
+    if (mp->hops[ttl].is_unstable && mp->flows[flow].end_ttl != ttl)
+        return true;
+    return multipath_cell_at(mp, flow, ttl)->vertex != MULTIPATH_NONE && mp->flows[flow].end_ttl != ttl &&
+           !multipath_is_sure(mp, flow, ttl);
+}
+
 enum cell_state { CELL_UNKNOWN, CELL_SILENT, CELL_VARIES, CELL_KNOWN };
 
 static enum cell_state state_of(const struct search *search, uint16_t flow, uint32_t ttl)
 {
     const struct multipath_cell *cell = multipath_cell_at(&search->mp, flow, ttl);
-    if (search->mp.hops[ttl].is_unstable && search->mp.flows[flow].end_ttl != ttl)
+    if (exhaustive_varies(search, flow, ttl))
         return CELL_VARIES;
     if (cell->vertex != MULTIPATH_NONE)
         return CELL_KNOWN;
@@ -101,11 +110,22 @@ static void drop_twins(struct search *search)
     search->path_count = count;
 }
 
+static bool send_fill(void *user, uint16_t flow, uint8_t ttl)
+{
+    return exhaustive_send(user, flow, ttl, EXHAUSTIVE_FILL, 0);
+}
+
 bool exhaustive_fill_paths(struct search *search)
 {
-    const struct multipath *mp = &search->mp;
-    bool is_filled = true;
+    struct multipath *mp = &search->mp;
+    bool is_filled = true, is_waiting = false;
     search->is_paths_cut = false;
+    multipath_analyse(mp);
+    if (!search->was_complete &&
+        multipath_plan_tests(mp, send_fill, search, &is_waiting) > 0) /* no search does without proof */
+        is_filled = search->is_exhausted;
+    is_filled &= !is_waiting;
+    multipath_judge_steadiness(mp);
     drop_twins(search);
     choose_paths(search);
     for (uint32_t i = 0; i < search->path_count; i++) {

@@ -120,8 +120,12 @@ static void show_links(struct search *search, uint32_t ttl)
     for (uint32_t i = next->first_link; i < next->first_link + next->link_count; i++) {
         const struct multipath_link *link = &mp->links[i];
         uint16_t from = index_of(search, link->from), to = index_of(search, link->to);
-        if (link->seen > 0 && from != MULTIPATH_NONE && to != MULTIPATH_NONE)
-            hop->links[hop->link_count++] = (struct probe_exhaustive_link){from, to, link->seen};
+        if (link->seen == 0 || from == MULTIPATH_NONE || to == MULTIPATH_NONE)
+            continue;
+        if (link->proven > 0)
+            hop->links[hop->link_count++] = (struct probe_exhaustive_link){from, to, link->proven};
+        else
+            hop->untold_links++;
     }
     search->result->link_count += hop->link_count;
 }
@@ -229,7 +233,7 @@ static void show_path(struct search *search, uint32_t i)
     for (uint32_t ttl = 1; ttl <= path->hop_count; ttl++) {
         const struct multipath_cell *cell = multipath_cell_at(&search->mp, flow, ttl);
         hops[ttl - 1] = PROBE_EXHAUSTIVE_SILENT;
-        if (search->mp.hops[ttl].is_unstable && search->mp.flows[flow].end_ttl != ttl)
+        if (exhaustive_varies(search, flow, ttl))
             hops[ttl - 1] = PROBE_EXHAUSTIVE_VARIES;
         else if (cell->vertex != MULTIPATH_NONE)
             hops[ttl - 1] = index_of(search, cell->vertex);

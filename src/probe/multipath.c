@@ -6,12 +6,18 @@
 
 #define FIRST_ROOM 64u
 #define MAX_VERTICES (2 * LIMIT_EXHAUSTIVE_INTERFACES) /* silent ones and pools included */
-#define SINGLE_FLOWS 4u /* after so many flows at one vertex the others are taken to pass it too, until one does not   \
-                         */
-#define MAX_LOOPS 2u    /* times an address may come again in a flow before that is a loop */
-#define MAX_RUN 8u      /* hops in a row with one address before that is a loop */
+#define SINGLE_FLOWS                                                                                                   \
+    4u               /* after so many flows at one vertex the others are taken to pass it too, until one does not      \
+                      */
+#define MAX_LOOPS 2u /* times an address may come again in a flow before that is a loop */
+#define MAX_RUN 8u   /* hops in a row with one address before that is a loop */
 #define EVEN_QUANTILE 3.09 /* of the normal distribution: an even spread is taken for uneven once in 1000 */
-#define UNLIKELY 0.002     /* so seldom a router of a full stage shows so few of its next hops */
+#define STAGE_ROUTERS 3u   /* that showed several next hops, for another to be of their stage that showed one */
+#define LITTLE 3u          /* to so many flows at most */
+#define FEW_LINKS 2.8      /* standard deviations fewer links than in a full stage: so once in 400 */
+#define VERY_FEW_LINKS 4.5 /* so never */
+#define MAX_POOL_FACTOR 32.0
+#define UNLIKELY 0.002 /* so seldom a router of a full stage shows so few of its next hops */
 
 /* --- memory ---------------------------------------------------------------------------- */
 
@@ -319,6 +325,37 @@ static uint16_t group_of(struct multipath *mp, uint16_t v)
     return v;
 }
 
+/* Whether every router is tested by itself. */
+static bool is_strict(const struct multipath *mp)
+{
+    return mp->is_strict || mp->is_irregular;
+}
+
+/* Routers that very few flows passed, which all showed one next hop, are of the stage beside them if there is but one,
+ * of several routers: whether the links of all of them together are too few for a stage is looked at later. */
+static void join_little_known(struct multipath *mp, uint32_t ttl)
+{
+    uint16_t stage = MULTIPATH_NONE;
+    uint32_t members = 0;
+    for (uint16_t v = mp->hops[ttl - 1].first; v != MULTIPATH_NONE; v = mp->vertices[v].next) {
+        if (mp->vertices[v].successors < 2)
+            continue;
+        if (stage != MULTIPATH_NONE && group_of(mp, v) != stage)
+            return;
+        stage = group_of(mp, v);
+        members++;
+    }
+    for (uint16_t v = mp->hops[ttl - 1].first; v != MULTIPATH_NONE && members >= STAGE_ROUTERS;
+         v = mp->vertices[v].next) {
+        const struct multipath_vertex *vertex = &mp->vertices[v];
+        if (vertex->kind != MULTIPATH_REAL || vertex->successors != 1 || vertex->through > LITTLE || vertex->unanswered)
+            continue;
+        uint16_t to = mp->links[vertex->first_link - 1].to, beside = mp->vertices[to].mark;
+        if (!mp->vertices[to].is_target && beside != MULTIPATH_NONE && group_of(mp, beside) == stage)
+            mp->vertices[v].group = stage;
+    }
+}
+
 /* Joins the routers before a TTL that may be tested together. */
 static void join_groups(struct multipath *mp, uint32_t ttl)
 {
@@ -327,7 +364,7 @@ static void join_groups(struct multipath *mp, uint32_t ttl)
         mp->vertices[v].group = v;
     for (uint16_t v = hop->first; v != MULTIPATH_NONE; v = mp->vertices[v].next)
         mp->vertices[v].mark = MULTIPATH_NONE;
-    if (mp->is_strict)
+    if (is_strict(mp))
         return;
     bool is_fabric = mp->hops[ttl - 1].has_stage && !mp->hops[ttl - 1].is_split; /* and joins here */
     for (uint32_t i = hop->first_link; i < hop->first_link + hop->link_count; i++) {
@@ -346,12 +383,23 @@ static void join_groups(struct multipath *mp, uint32_t ttl)
             mp->vertices[group_of(mp, link->from)].group = group_of(mp, to->mark);
         to->mark = link->from;
     }
+    join_little_known(mp, ttl);
 }
 
 struct stage {
     uint32_t members, successors, through, unanswered, waiting;
     bool is_even, is_full;
+    double links; /* how many the routers showed beyond those expected, in standard deviations */
 };
+
+/* The links that a router leading to all of k next hops shows to n flows: their mean and variance. */
+static void expect_links(double k, double n, double *mean, double *variance)
+{
+    double one = pow(1 - 1 / k, n),
+           two = pow(1 - 2 / k, n); /* the chances that one next hop, two of them, stay unseen */
+    *mean += k * (1 - one);
+    *variance += k * (k - 1) * two + k * one - k * k * one * one;
+}
 
 /* Whether a router that leads to all `of` next hops would show only `seen` of them to so many flows. */
 static bool is_likely(uint32_t seen, uint32_t of, uint32_t flows)
@@ -392,9 +440,15 @@ static struct stage sum_up(struct multipath *mp, uint32_t ttl, uint16_t group)
     double k = stage.successors, n = stage.through, d = k - 1;
     double critical = 1 - 2 / (9 * d) + EVEN_QUANTILE * sqrt(2 / (9 * d)); /* chi-squared, by Wilson and Hilferty */
     stage.is_even = n < 4 * k || squares * k / n - n <= d * critical * critical * critical;
-    for (uint16_t v = mp->hops[ttl - 1].first; v != MULTIPATH_NONE; v = mp->vertices[v].next)
-        if (group_of(mp, v) == group)
-            stage.is_full &= is_likely(mp->vertices[v].successors, stage.successors, mp->vertices[v].through);
+    double mean = 0, variance = 0, links = 0;
+    for (uint16_t v = mp->hops[ttl - 1].first; v != MULTIPATH_NONE; v = mp->vertices[v].next) {
+        if (group_of(mp, v) != group || mp->vertices[v].through == 0)
+            continue;
+        stage.is_full &= is_likely(mp->vertices[v].successors, stage.successors, mp->vertices[v].through);
+        expect_links(k, mp->vertices[v].through, &mean, &variance);
+        links += mp->vertices[v].successors;
+    }
+    stage.links = variance > 0.01 ? (links + 0.5 - mean) / sqrt(variance) : 0;
     return stage;
 }
 
@@ -407,15 +461,38 @@ static bool is_asked(const struct multipath *mp, const struct multipath_vertex *
            v->ttl < mp->max_ttl;
 }
 
+/* How often a pool has to be asked for each answer that is needed: every router of it may have a next hop of its own,
+ * and the one that is met least often decides. */
+static double pool_factor(const struct multipath *mp, const struct multipath_vertex *pool)
+{
+    const struct multipath_hop *hop = &mp->hops[pool->ttl];
+    uint32_t least = UINT32_MAX, sum = 0;
+    for (uint16_t v = hop->first; v != MULTIPATH_NONE; v = mp->vertices[v].next) {
+        if (mp->vertices[v].kind != MULTIPATH_REAL || mp->vertices[v].is_end || mp->vertices[v].flows == 0)
+            continue;
+        sum += mp->vertices[v].flows;
+        least = mp->vertices[v].flows < least ? mp->vertices[v].flows : least;
+    }
+    double factor = sum ? (double)sum / least : 1;
+    return factor < MAX_POOL_FACTOR ? factor : MAX_POOL_FACTOR;
+}
+
 static uint32_t need_of(struct multipath *mp, const struct multipath_vertex *first, const struct stage *stage)
 {
     if (stage->successors == 0)
         return silent_need(mp, first);
+    if (first->kind == MULTIPATH_POOL && stage->successors <= STOPPING_MAX_K)
+        return (uint32_t)(pool_factor(mp, first) *
+                          stopping_at(stage->successors == 1 ? &mp->single : &mp->several, stage->successors));
     if (stage->successors > STOPPING_MAX_K) {
         mp->is_cut = true;
         return stopping_at(&mp->several, STOPPING_MAX_K);
     }
-    return stopping_at(stage->successors == 1 ? &mp->single : &mp->several, stage->successors);
+    uint32_t need = stopping_at(stage->successors == 1 ? &mp->single : &mp->several, stage->successors);
+    /* Two or three routers tell too little about each other to be taken for a stage at their word. */
+    if (stage->successors < 2 || stage->members != mp->hops[first->ttl].width)
+        return need;
+    return stage->members == 2 ? need * 2 : stage->members == 3 ? need + need / 2 : need;
 }
 
 /* Forms the groups before a TTL; returns how many of them branch. */
@@ -441,10 +518,10 @@ static uint32_t ration(const struct multipath *mp, const struct multipath_hop *h
                        uint32_t missing)
 {
     uint32_t most = UINT32_MAX;
-    if (!mp->is_strict && stage->members == 1 && stage->successors == 0 && stage->unanswered == 0 && hop->width > 0 &&
+    if (!is_strict(mp) && stage->members == 1 && stage->successors == 0 && stage->unanswered == 0 && hop->width > 0 &&
         !hop->has_stage)
         most = 1;
-    else if (!mp->is_strict && stage->members == 1 && stage->successors <= 1 && hop->has_stage)
+    else if (!is_strict(mp) && stage->members == 1 && stage->successors <= 1 && hop->has_stage)
         most = hop->is_stage_open || !(hop - 1)->is_complete ? 0 : 2;
     most -= most == UINT32_MAX ? 0 : stage->waiting < most ? stage->waiting : most;
     return missing < most ? missing : most;
@@ -470,8 +547,9 @@ static bool judge_groups(struct multipath *mp, uint32_t ttl)
         struct stage stage = sum_up(mp, ttl, v);
         uint32_t have = stage.successors ? stage.through : stage.unanswered;
         first->need = need_of(mp, first, &stage);
-        if (have >= first->need && !(stage.is_even && stage.is_full)) {
+        if (have >= first->need && !(stage.is_even && stage.is_full && stage.links > -FEW_LINKS)) {
             hop->is_split = true;
+            mp->is_irregular |= mp->splits++ > 0 || stage.links < -VERY_FEW_LINKS;
             return false;
         }
         hop->is_known = true;
@@ -510,7 +588,9 @@ static bool analyse(struct multipath *mp)
         judge_silence(mp, ttl);
         place_flows(mp, ttl);
         hop->link_count = mp->link_count - hop->first_link;
-        branching += form_groups(mp, ttl);
+        uint32_t groups = form_groups(mp, ttl);
+        /* Most of what seems to be several stages while answers are under way becomes one. */
+        branching += groups > 1 && hop->waiting > 0 && !is_strict(mp) ? 1 : groups;
     }
     mp->branching = branching;
     set_levels(mp);

@@ -8,13 +8,17 @@
  * keep the chance of a failure anywhere below 1 - confidence.
  *
  * Economy. Routers of one TTL that each showed several next hops and share some are taken for one stage of a fabric in
- * which each leads to all of them, and are tested together: n(k) flows for the stage instead of n(k) for each router.
- * The flows seen must agree with that, both evenly spread over the next hops and none missing at one router that the
- * others have; otherwise, and when is_strict is set, each router is tested by itself. Likewise the routers that lead to
- * the target itself are tested together.
+ * which each leads to all of them, and are tested together: n(k) flows for the stage instead of n(k) for each router,
+ * more where they are only two or three. The flows seen must agree with that: evenly spread over the next hops, none
+ * missing at one router that the others have, and all links together as many as a full stage shows to so many flows.
+ * Where they do not each router is tested by itself; when that happens twice, or beyond doubt, the net is irregular,
+ * and all of it is tested so, as when is_strict is set (the fall-back to the full algorithm of Vermeulen et al.,
+ * "Multilevel MDA-Lite Paris Traceroute", 2018). Likewise the routers that lead to the target itself are tested
+ * together.
  *
  * What nobody answers at is a silent vertex behind the one before it. Where one flow shows several addresses at one TTL
- * a router before balances by packet; flows have no place there, and the TTL is tested as a whole (a pool).
+ * a router before balances by packet; flows have no place there, and the TTL is tested as a whole (a pool), as often as
+ * the router of it that is met least often needs. multipath_steady.c tells what is proven of links nonetheless.
  *
  * Everything lives in the caller's arena; what does not fit any more sets is_cut.
  */
@@ -61,22 +65,23 @@ struct multipath_vertex {
     /* Of the last analysis: */
     bool is_silent_next; /* flows without an answer at the next TTL are at the silent vertex behind */
     uint16_t group, mark;
-    bool is_branching;            /* its group has several next hops */
-    float doubt, chance;          /* of multipath_steady.c */
-    uint32_t flows;               /* that pass it */
-    uint32_t first_link;          /* 1 + number, to the next TTL */
-    uint32_t through;             /* flows through it that were answered at the next TTL */
-    uint32_t successors;          /* next hops seen */
-    uint32_t unanswered, waiting; /* flows through it: silent at the next TTL, still out there */
-    uint32_t attempts, lost;      /* of cells answered at the next TTL */
-    uint32_t need;                /* of a group, at its first vertex: answers missing that are not under way either */
+    bool is_branching;                        /* its group has several next hops */
+    float doubt, stage_doubt, chance, choice; /* of multipath_steady.c */
+    uint32_t flows;                           /* that pass it */
+    uint32_t first_link;                      /* 1 + number, to the next TTL */
+    uint32_t through;                         /* flows through it that were answered at the next TTL */
+    uint32_t successors;                      /* next hops seen */
+    uint32_t unanswered, waiting;             /* flows through it: silent at the next TTL, still out there */
+    uint32_t attempts, lost;                  /* of cells answered at the next TTL */
+    uint32_t need; /* of a group, at its first vertex: answers missing that are not under way either */
 };
 
 struct multipath_link {
     uint16_t from, to;
-    uint32_t flows; /* that took it, some of them as far as one may conclude */
-    uint32_t seen;  /* that showed both ends */
-    uint32_t next;  /* 1 + number, of the same `from` */
+    uint32_t flows;  /* that took it, some of them as far as one may conclude */
+    uint32_t seen;   /* that showed both ends */
+    uint32_t proven; /* of these: no router by packet can have made them differ; of multipath_judge_steadiness */
+    uint32_t next;   /* 1 + number, of the same `from` */
 };
 
 struct multipath_hop {
@@ -89,19 +94,23 @@ struct multipath_hop {
     uint16_t pool;              /* vertex, once is_unstable */
     bool is_unstable;           /* one flow saw several addresses here */
     bool is_steady;             /* every choice that leads here was found to be made by flow */
-    bool is_split;              /* the routers before it were found not to be one stage */
-    bool is_complete;           /* every group before it reached its stopping point */
-    bool has_stage;             /* some of the routers before it are tested together */
-    bool is_stage_open;         /* and they have not got what they need */
-    bool is_single;             /* there is one vertex, as far as one knows */
-    bool is_known;              /* some group before it is there at all */
+    bool is_harmless;           /* of multipath_steady.c, as the next three */
+    bool is_full, is_clear, has_silence;
+    bool is_split;      /* the routers before it were found not to be one stage */
+    bool is_complete;   /* every group before it reached its stopping point */
+    bool has_stage;     /* some of the routers before it are tested together */
+    bool is_stage_open; /* and they have not got what they need */
+    bool is_single;     /* there is one vertex, as far as one knows */
+    bool is_known;      /* some group before it is there at all */
 };
 
 struct multipath {
     struct arena *arena;
     double confidence;
     bool is_strict;
-    bool has_mixed; /* some cell is */
+    bool has_mixed;    /* some cell is */
+    bool is_irregular; /* what was taken for stages was none: as if is_strict were set */
+    uint32_t splits;   /* TTLs that are split */
     bool is_cut;
     uint8_t max_ttl, attempts, gap_limit;
     uint8_t high; /* highest TTL probed */
@@ -149,7 +158,10 @@ uint32_t multipath_plan(struct multipath *mp, multipath_send_fn *send, void *use
  * *ret_is_waiting: such answers are under way. */
 uint32_t multipath_plan_tests(struct multipath *mp, multipath_send_fn *send, void *user, bool *ret_is_waiting);
 
-/* Sets is_steady of all hops. */
+/* Sets is_steady of all hops, and what is proven of the links. */
 void multipath_judge_steadiness(struct multipath *mp);
+
+/* Whether every packet of a flow comes through where it is at a TTL. After multipath_judge_steadiness. */
+bool multipath_is_sure(const struct multipath *mp, uint32_t flow, uint32_t ttl);
 
 #endif

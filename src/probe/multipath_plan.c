@@ -61,14 +61,18 @@ static uint16_t group_of(const struct multipath *mp, uint16_t v)
     return v;
 }
 
-/* For each vertex the chances that a flow there comes through each group, by the links that flows took so far. */
+/* For each vertex the chances that a flow there comes through each group, by the links that flows took so far. A router
+ * of which too little is known to be of the stage beside it most likely is. */
 static void predict(struct plan *plan)
 {
     const struct multipath *mp = plan->mp;
+    bool is_stage_open = mp->hops[plan->ttl].is_stage_open && plan->groups == 1;
     for (uint16_t v = mp->hops[plan->ttl - 1].first; v != MULTIPATH_NONE; v = mp->vertices[v].next) {
         uint16_t group = group_of(mp, v);
+        bool is_candidate = is_stage_open && mp->vertices[v].kind == MULTIPATH_REAL && !mp->vertices[v].is_end &&
+                            group == v && mp->vertices[v].need == 0 && mp->vertices[v].successors <= 1;
         for (uint32_t g = 0; g < GROUPS; g++)
-            row_of(plan, v)[g] = g < plan->groups && plan->first[g] == group ? 1 : 0;
+            row_of(plan, v)[g] = g < plan->groups && (plan->first[g] == group || is_candidate) ? 1 : 0;
     }
     for (uint32_t ttl = plan->ttl - 1; ttl-- > 0;) {
         for (uint16_t v = mp->hops[ttl].first; v != MULTIPATH_NONE; v = mp->vertices[v].next) {
@@ -238,7 +242,7 @@ static uint32_t room_of(struct multipath *mp, uint32_t ttl)
     uint32_t width = hop->width < STOPPING_MAX_K ? hop->width : STOPPING_MAX_K;
     uint32_t need = stopping_at(width < 2 ? &mp->single : &mp->several, width ? width : 1);
     uint32_t have = hop->answered + hop->waiting;
-    if (mp->is_strict)
+    if ((mp->is_strict || mp->is_irregular))
         return UINT32_MAX;
     if (have < need)
         return need - have;

@@ -178,7 +178,7 @@ static void diamond_chain_is_found_cheaply(void **state)
                       kinds[k], sum / 100, (long long)(longest / CLOCK_MS), missed);
         assert_true(known >= 90);
         assert_true(missed <= 11); /* 5 % of 100: more than 11 has a chance of 0.4 % */
-        assert_true(sum / 100 <= 460);
+        assert_true(sum / 100 <= 433); /* the goal is 430; one mesh in a hundred is taken for irregular, at twice that */
         assert_true(longest <= 350 * CLOCK_MS);
     }
 }
@@ -208,9 +208,8 @@ static void failures_are_as_rare_as_stated(void **state)
         }
         print_message("# %s%s: %u of 300 complete; interfaces missed in %u, links in %u\n",
                       is_fabric ? "fabrics" : "random links", strict ? ", strict" : "", complete, vertices, links);
-        /* Without is_strict routers that share next hops are taken for a stage, which random links seldom make. */
         assert_true(complete >= (is_fabric ? 290 : 260));
-        assert_true(vertices <= (is_fabric || strict ? 25 : 40)); /* 5 % of 300: more than 25 has a chance of 0.5 % */
+        assert_true(vertices <= 25); /* 5 % of 300: more than that has a chance of 0.5 % */
         assert_true(!strict || links <= 25);
     }
 }
