@@ -36,7 +36,8 @@ static void print_help(void)
     buf_puts(&text, "Usage: oculid [OPTION...]\n"
                     "       oculid token [--data DIR]      print the local API token of a data directory\n"
                     "       oculid schema openapi          print the OpenAPI document of this version\n"
-                    "       oculid schema typescript       print the types of the API for TypeScript\n\n"
+                    "       oculid schema typescript       print the types of the API for TypeScript\n"
+                    "       oculid schema routes           print every route with the permission it needs\n\n"
                     "The Oculi server: takes in what agents measure, keeps it, serves the API and the web UI.\n\n"
                     "Options (also NAME = VALUE lines of a file given with --config):\n");
     field_help(&config_table, &text);
@@ -55,8 +56,10 @@ static int print_schema(const char *what)
         openapi_print(&routes, &text);
     else if (what && strcmp(what, "typescript") == 0)
         openapi_typescript(&routes, &text);
+    else if (what && strcmp(what, "routes") == 0)
+        route_print(&routes, &text);
     else
-        (void)fprintf(stderr, "oculid: schema prints openapi or typescript\n");
+        (void)fprintf(stderr, "oculid: schema prints openapi, typescript or routes\n");
     bool is_known = text.size > 0;
     (void)fputs(buf_str(&text), stdout);
     buf_done(&text);

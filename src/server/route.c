@@ -180,3 +180,35 @@ void route_find(const struct route_set *set, const char *method, const char *pat
     if (ret_match->entry)
         take_params(ret_match->entry->pattern, path, arena, ret_match);
 }
+
+static const char *permission_word(enum permission permission)
+{
+    return permission == PERMISSION_PUBLIC      ? "public"
+           : permission == PERMISSION_AGENT     ? "agent"
+           : permission == PERMISSION_SIGNED_IN ? "signed-in"
+                                                : permission_infos[permission].name;
+}
+
+void route_print(const struct route_set *set, struct buf *out)
+{
+    static const struct {
+        unsigned flag;
+        const char *name;
+    } flags[] = {
+        {ROUTE_V7, "v7"},         {ROUTE_OCULI, "oculi"},   {ROUTE_CBOR, "cbor"},
+        {ROUTE_NO_AID, "no-aid"}, {ROUTE_PLAIN, "plain"},   {ROUTE_ANY_PASSWORD, "any-password"},
+        {ROUTE_SILENT, "silent"}, {ROUTE_SECRET, "secret"},
+    };
+    for (size_t i = 0; i < set->count; i++) {
+        const struct route_entry *entry = &set->entries[i];
+        if (!entry->route)
+            continue;
+        buf_printf(out, "%s\t%s\t%s\t%s\t%s\t", entry->method, entry->pattern, entry->operation,
+                   permission_word(entry->route->permission), permission_word(entry->route->or_permission));
+        for (size_t j = 0, told = 0; j < sizeof flags / sizeof flags[0]; j++) {
+            if (entry->route->flags & flags[j].flag)
+                buf_printf(out, "%s%s", told++ ? "," : "", flags[j].name);
+        }
+        buf_puts(out, "\n");
+    }
+}

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "measure/type.h"
 #include "server/permission.h"
@@ -96,6 +97,10 @@ void route_set_done(struct route_set *set);
 /* Values of params live in arena. */
 void route_find(const struct route_set *set, const char *method, const char *path, struct arena *arena,
                 struct route_match *ret_match);
+
+/* A line for each route: method, pattern, operation, permission, the one that does as well, flags; by tabs. A permission
+ * is "public", "agent", "signed-in" or its name. */
+void route_print(const struct route_set *set, struct buf *out);
 
 /* "agent-to-server" -> "AgentToServer", "pathVis" -> "PathVis". */
 const char *route_pascal(struct arena *arena, const char *name);

@@ -478,7 +478,7 @@ static int delete_group(struct request *request, struct error *err)
 }
 
 static const char *const expand_words[] = {"user", "agent", NULL};
-#define GROUP .flags = ROUTE_V7 | ROUTE_NO_AID
+#define GROUP .flags = ROUTE_V7 | ROUTE_NO_AID | ROUTE_SECRET
 
 const struct route api_account_group_routes[] = {
     ROUTE("GET", "/v7/account-groups", PERMISSION_SIGNED_IN, "getAccountGroups", list_groups,

@@ -62,7 +62,7 @@ static int create_token(struct request *request, struct error *err)
 
 const struct route api_token_routes[] = {
     ROUTE("POST", "/v7/api-tokens", PERMISSION_API_ACCESS, "regenerateApiToken", create_token,
-          (.response = &api_token_table, .status = 201, .flags = ROUTE_V7 | ROUTE_NO_AID),
+          (.response = &api_token_table, .status = 201, .flags = ROUTE_V7 | ROUTE_NO_AID | ROUTE_SECRET),
           "Make a new bearer token; the one before works for 14 more days"),
     {0},
 };

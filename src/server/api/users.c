@@ -549,7 +549,7 @@ const struct route api_user_routes[] = {
     ROUTE("DELETE", "/v7/users/{id}", PERMISSION_EDIT_USERS, "deleteUser", delete_user,
           (.status = 204, .flags = ROUTE_V7, EDITS_USERS), "Delete a user"),
     ROUTE("POST", "/oculi/v1/users/{id}/one-time-password", PERMISSION_EDIT_USERS, "makeOneTimePassword",
-          make_one_time_password, (.response = &one_time_table, .status = 201, .flags = ROUTE_OCULI, EDITS_USERS),
+          make_one_time_password, (.response = &one_time_table, .status = 201, .flags = ROUTE_OCULI | ROUTE_SECRET, EDITS_USERS),
           "Let somebody choose a new password"),
     {0},
 };
