@@ -16,6 +16,11 @@
 #define TOLD_SILENT 1u
 #define TOLD_ALL 2u
 
+/* The answer to any of some probes that came first, and when its probe had left; INT64_MAX = none. */
+struct first_answer {
+    int64_t tx_ns, rx_ns;
+};
+
 /* One round. */
 struct stream_piece {
     struct stream *stream;
@@ -25,7 +30,7 @@ struct stream_piece {
     uint64_t first;     /* probes of the stream before it */
     uint32_t count;
     uint32_t open;      /* all before it have been told */
-    int64_t later_answer_ns; /* the first answer of later rounds that are over; INT64_MAX = none */
+    struct first_answer later; /* of later rounds that are over */
     uint8_t told[];     /* TOLD_... for each probe */
 };
 
@@ -239,38 +244,43 @@ static void on_progress(void *user, const struct probe_ping_result *result)
         go_on(stream, piece, result);
 }
 
-/* When the first answer to a probe of a later round came, also of those that are over already. */
-static int64_t next_answer_ns(const struct stream_piece *piece)
+static void take_answer(struct first_answer *first, const struct probe_ping_probe *probe)
 {
-    int64_t first = piece->later_answer_ns;
+    if (probe->status == PROBE_PING_ANSWERED && probe->rx_ns < first->rx_ns)
+        *first = (struct first_answer){probe->tx_ns, probe->rx_ns};
+}
+
+/* The first answer to a probe of a later round, also of those that are over already. */
+static struct first_answer later_answer(const struct stream_piece *piece)
+{
+    struct first_answer first = piece->later;
     for (const struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
         if (other->first <= piece->first)
             continue;
         const struct probe_ping_result *result = probe_ping_result(other->ping);
-        for (uint32_t i = 0; i < other->count; i++) {
-            bool is_answered = result->probes[i].status == PROBE_PING_ANSWERED;
-            first = is_answered && result->probes[i].rx_ns < first ? result->probes[i].rx_ns : first;
-        }
+        for (uint32_t i = 0; i < other->count; i++)
+            take_answer(&first, &result->probes[i]);
     }
     return first;
 }
 
-/* Answers that came after one to a later probe, of this round or of another. The round's own count is of itself only, and
- * contains SYN+ACKs that turned out to be second ones. */
+/* Answers that came after one to a probe that left later, of this round or of another: a round that is late may still send
+ * when the next has begun. The round's own count is of itself only, and contains SYN+ACKs that turned out to be second
+ * ones. */
 static uint64_t count_reordered(const struct stream_piece *piece, const struct probe_ping_result *result)
 {
-    int64_t later = next_answer_ns(piece);
+    struct first_answer later = later_answer(piece);
     uint64_t count = 0;
     for (uint32_t i = piece->count; i > 0; i--) {
         const struct probe_ping_probe *probe = &result->probes[i - 1];
         if (probe->status != PROBE_PING_ANSWERED)
             continue;
-        count += probe->rx_ns > later;
-        later = probe->rx_ns < later ? probe->rx_ns : later;
+        count += probe->rx_ns > later.rx_ns && probe->tx_ns < later.tx_ns;
+        take_answer(&later, probe);
     }
     for (struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
-        if (other->first < piece->first && later < other->later_answer_ns)
-            other->later_answer_ns = later;
+        if (other->first < piece->first && later.rx_ns < other->later.rx_ns)
+            other->later = later;
     }
     return count;
 }
@@ -403,7 +413,7 @@ static int try_piece(struct stream *stream, struct error *err)
     piece->stream = stream;
     piece->first = stream->begun;
     piece->count = count;
-    piece->later_answer_ns = INT64_MAX;
+    piece->later = (struct first_answer){INT64_MAX, INT64_MAX};
     arena_init(&piece->arena, LIMIT_ROUND_ARENA);
     bool wants_progress = stream->event || is_adapted(stream);
     int rc = probe_ping_start(stream->engine, &settings, &piece->arena, wants_progress ? on_progress : NULL, on_done,

@@ -144,6 +144,16 @@ static void interrupted(void **state)
     }
 }
 
+/* A machine that stands still for a while: the first thousand probes are late, the next have their time. None has overtaken
+ * another. */
+static void a_stall_overtakes_nobody(void **state)
+{
+    (void)state;
+    needs_root();
+    EXPECT(0, "\"reordered\":0,", "", "sh", "-c",
+           "\"$0\" ping -j -c 1500 -i 0.002 127.0.0.1 & sleep 1; kill -STOP $!; sleep 0.4; kill -CONT $!; wait $!", oculi);
+}
+
 static void many_hosts(void **state)
 {
     (void)state;
@@ -194,6 +204,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(everyday_commands),
         cmocka_unit_test(broken_output),
         cmocka_unit_test(interrupted),
+        cmocka_unit_test(a_stall_overtakes_nobody),
         cmocka_unit_test(many_hosts),
         cmocka_unit_test(no_permission),
         cmocka_unit_test(no_way_out),
