@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limit.h"
@@ -12,6 +13,7 @@
 #include "measure/type.h"
 #include "server/object.h"
 
+#define SETTLE_AGENTS 256u      /* told of a change at once */
 #define OBJECT_BYTES (1u << 20) /* memory for one test or run as it is kept here */
 
 /* A test that runs by itself, or one run asked for, with the settings it had then. */
@@ -49,6 +51,8 @@ struct plan {
     const struct clock *clock;
     struct map agents, tests, runs; /* struct plan_agent; struct entry */
     struct map touched;             /* agents whose content may have changed: struct plan_agent */
+    void (*more)(void *user);       /* some of them wait for plan_settle */
+    void *user;
 };
 
 /* --- lists of entries --------------------------------------------------------------------------------------------- */
@@ -89,14 +93,26 @@ static void entry_free(struct entry *entry)
     mem_free(entry);
 }
 
+static int compare_assigned(const void *a, const void *b)
+{
+    const struct object_test_agent *x = a, *y = b;
+    return x->agent_id < y->agent_id ? -1 : x->agent_id > y->agent_id;
+}
+
+/* Thousands of agents may share a test, and each is looked up in it. */
+static void sort_assigned(struct object_test *test)
+{
+    if (test->agents.count)
+        qsort(test->agents.items, test->agents.count, sizeof(struct object_test_agent), compare_assigned);
+}
+
+/* The test is an entry's: its agents are sorted. */
 static const struct object_test_agent *find_assigned(const struct object_test *test, uint64_t agent_id)
 {
-    const struct object_test_agent *agents = test->agents.items;
-    for (size_t i = 0; i < test->agents.count; i++) {
-        if (agents[i].agent_id == agent_id)
-            return &agents[i];
-    }
-    return NULL;
+    const struct object_test_agent key = {.agent_id = agent_id};
+    return test->agents.count
+               ? bsearch(&key, test->agents.items, test->agents.count, sizeof key, compare_assigned)
+               : NULL;
 }
 
 /* Is the agent one of those the run still waits for? */
@@ -163,17 +179,20 @@ static int store_stamp(struct plan *plan, struct plan_agent *agent, uint64_t has
     return rc;
 }
 
-/* Drops from the touched agents those whose content is what it was. */
-static void forget_unchanged(struct plan *plan)
+/* Takes agents out of those that were touched until so many have content that differs; returns how many. */
+static size_t take_changed(struct plan *plan, struct plan_agent **ret_changed, size_t most)
 {
-    struct map changed = {0};
+    struct plan_agent *looked_at[SETTLE_AGENTS];
+    size_t looked = 0, count = 0;
     struct plan_agent *agent;
-    for (size_t at = 0; (agent = map_next(&plan->touched, &at));) {
+    for (size_t at = 0; looked < most && (agent = map_next(&plan->touched, &at));) {
+        looked_at[looked++] = agent;
         if (!agent->stamp.object_id || content_hash(agent) != agent->stamp.hash)
-            map_put(&changed, agent->id, agent);
+            ret_changed[count++] = agent;
     }
-    map_done(&plan->touched);
-    plan->touched = changed;
+    for (size_t i = 0; i < looked; i++)
+        (void)map_remove(&plan->touched, looked_at[i]->id);
+    return count;
 }
 
 static void wake_all(struct plan_agent *agent)
@@ -185,33 +204,53 @@ static void wake_all(struct plan_agent *agent)
     }
 }
 
-/* Gives every touched agent whose content differs a new version, all in one transaction, then wakes who waits. When
- * that fails they stay touched, so that the next change tries again. */
-static int settle(struct plan *plan, struct error *err)
+static int commit_stamps(struct plan *plan, struct plan_agent **agents, size_t count, struct error *err)
 {
-    struct plan_agent *agent;
-    forget_unchanged(plan);
-    if (!plan->touched.count)
-        return 0;
     int rc = store_begin(plan->store, err);
     if (rc)
         return rc;
-    for (size_t at = 0; !rc && (agent = map_next(&plan->touched, &at));)
-        rc = store_stamp(plan, agent, content_hash(agent), err);
-    if (rc)
-        store_rollback(plan->store);
-    else
-        rc = store_commit(plan->store, err);
-    if (rc)
-        return rc;
-    struct map touched = plan->touched;
-    plan->touched = (struct map){0};
-    for (size_t at = 0; (agent = map_next(&touched, &at));)
-        agent->stamp = agent->next_stamp;
-    for (size_t at = 0; (agent = map_next(&touched, &at));)
-        wake_all(agent);
-    map_done(&touched);
+    for (size_t i = 0; !rc && i < count; i++)
+        rc = store_stamp(plan, agents[i], content_hash(agents[i]), err);
+    if (!rc)
+        return store_commit(plan->store, err);
+    store_rollback(plan->store);
+    return rc;
+}
+
+/* Gives touched agents whose content differs a new version, in one transaction, then wakes who waits: all of them, or
+ * where somebody comes back for the others a few hundred. When that fails they stay touched, so that the next change
+ * tries again. */
+static int settle(struct plan *plan, struct error *err)
+{
+    struct plan_agent *changed[SETTLE_AGENTS];
+    do {
+        size_t count = take_changed(plan, changed, SETTLE_AGENTS);
+        int rc = count ? commit_stamps(plan, changed, count, err) : 0;
+        for (size_t i = 0; i < count; i++) {
+            if (rc)
+                touch(plan, changed[i]);
+            else
+                changed[i]->stamp = changed[i]->next_stamp;
+        }
+        if (rc)
+            return rc;
+        for (size_t i = 0; i < count; i++)
+            wake_all(changed[i]);
+    } while (plan->touched.count && !plan->more);
+    if (plan->touched.count)
+        plan->more(plan->user);
     return 0;
+}
+
+int plan_settle(struct plan *plan, struct error *err)
+{
+    return settle(plan, err);
+}
+
+void plan_on_more(struct plan *plan, void (*more)(void *user), void *user)
+{
+    plan->more = more;
+    plan->user = user;
 }
 
 /* --- tests and runs ----------------------------------------------------------------------------------------------- */
@@ -262,6 +301,7 @@ static int load_test(struct plan *plan, uint64_t test_id, struct error *err)
         entry_free(entry);
         return rc == -E_NOT_FOUND ? 0 : rc;
     }
+    sort_assigned(&entry->test);
     entry->is_start_random = reads_random_start(&entry->test, &entry->arena);
     map_put(&plan->tests, test_id, entry);
     const struct object_test_agent *assigned = entry->test.agents.items;
@@ -285,6 +325,7 @@ static int load_run(struct plan *plan, uint64_t run_id, struct error *err)
         entry_free(entry);
         return rc == -E_NOT_FOUND ? 0 : rc;
     }
+    sort_assigned(&entry->test);
     map_put(&plan->runs, run_id, entry);
     const uint64_t *awaited = entry->run.agents.items;
     for (size_t i = 0; i < entry->run.agents.count; i++) {

@@ -35,6 +35,11 @@ int plan_run_changed(struct plan *plan, uint64_t run_id, struct error *err);
 /* Forgets runs older than PLAN_RUN_KEEP_S; now and then. */
 int plan_expire(struct plan *plan, struct error *err);
 
+/* A change may concern ten thousand agents. With more set, one of the functions above tells some hundred of them and calls
+ * it when others are left: call plan_settle soon, not from within more. Without it all are told at once. */
+void plan_on_more(struct plan *plan, void (*more)(void *user), void *user);
+int plan_settle(struct plan *plan, struct error *err);
+
 /* Inside the caller's transaction: the agent's part of the run is done (the last one removes it). plan_run_changed
  * follows after the commit. A run that is gone is fine. */
 int plan_run_reported(struct plan *plan, uint64_t run_id, uint64_t agent_id, struct error *err);

@@ -234,6 +234,52 @@ static void waiters_are_woken_once_by_their_agents_change(void **state)
     assert_int_equal(plan_version(c->plan, 2, &version, NULL), -E_NOT_FOUND);
 }
 
+static void count_more(void *user)
+{
+    ++*(int *)user;
+}
+
+#define MANY 600u
+static void a_change_for_many_agents_is_told_in_pieces(void **state)
+{
+    struct check *c = *state;
+    struct object_test_agent assigned[MANY];
+    struct object_agent agent;
+    struct object_test test;
+    int more = 0;
+    memset(assigned, 0, sizeof assigned);
+    for (size_t i = 0; i < MANY; i++) {
+        memset(&agent, 0, sizeof agent);
+        field_defaults(object_agent_kind.table, &agent);
+        agent.head.aid = CHECK_AID;
+        agent.name = "one of many";
+        assert_int_equal(object_put(c->store, &object_agent_kind, &agent, CHECK_NOW_S, NULL), 0);
+        assert_int_equal(plan_agent_changed(c->plan, agent.head.id, NULL), 0);
+        assigned[MANY - 1 - i].agent_id = agent.head.id; /* in no order */
+        assigned[MANY - 1 - i].source_ip = i % 2 ? "192.0.2.7" : NULL;
+    }
+    check_get_test(c, 1, &test);
+    test.agents = (struct field_list){assigned, MANY};
+    plan_on_more(c->plan, count_more, &more);
+    check_put_test(c, &test);
+    for (int rest = 1; more; rest++) {
+        size_t told = 0;
+        more = 0;
+        for (size_t i = 0; i < MANY; i++)
+            told += version_of(c, assigned[i].agent_id) == 2;
+        assert_in_range(told, 1, MANY - 1);
+        assert_in_range(rest, 1, 10);
+        assert_int_equal(plan_settle(c->plan, NULL), 0);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        struct message_plan plan = plan_of(c, assigned[i].agent_id);
+        const struct message_test *tests = plan.tests.items;
+        assert_int_equal(plan.version, 2);
+        assert_int_equal(plan.tests.count, 1);
+        assert_int_equal(tests[0].source_ip != NULL, (MANY - 1 - i) % 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest checks[] = {
@@ -245,6 +291,7 @@ int main(void)
         CHECK(runs_stay_until_they_are_reported),
         CHECK(runs_nobody_fetches_are_forgotten),
         CHECK(waiters_are_woken_once_by_their_agents_change),
+        CHECK(a_change_for_many_agents_is_told_in_pieces),
     };
     return cmocka_run_group_tests(checks, NULL, NULL);
 }

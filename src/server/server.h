@@ -52,7 +52,7 @@ struct server {
     struct paths_cache *paths;
     struct about *about;       /* what is known of addresses */
     struct presence *presence; /* which agents are there */
-    struct loop_timer stream_timer, presence_timer;
+    struct loop_timer stream_timer, presence_timer, plan_timer;
     int64_t started_s;
     struct tls *tls; /* NULL = plain HTTP */
     struct loop_timer tls_timer;

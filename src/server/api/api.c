@@ -69,6 +69,21 @@ static void on_presence_due(void *user)
     loop_timer_start(server->loop, &server->presence_timer, loop_now_ns(server->loop) + PRESENCE_EVERY_S * CLOCK_S);
 }
 
+static void warn_plan(int rc, const struct error *err);
+
+static void on_plan_due(void *user)
+{
+    struct server *server = user;
+    struct error err = {0};
+    warn_plan(plan_settle(server->plan, &err), &err);
+}
+
+static void on_plan_more(void *user)
+{
+    struct server *server = user;
+    loop_timer_start(server->loop, &server->plan_timer, loop_now_ns(server->loop));
+}
+
 static void on_gathered(void *user)
 {
     api_stream_told(user);
@@ -99,11 +114,14 @@ int api_start(struct server *server, struct error *err)
     server->presence = presence_new(server->store, server->stream, server->clock);
     server->stream_timer = (struct loop_timer){.fn = on_stream_due, .user = server};
     server->presence_timer = (struct loop_timer){.fn = on_presence_due, .user = server};
+    server->plan_timer = (struct loop_timer){.fn = on_plan_due, .user = server};
     on_stream_due(server);
     on_presence_due(server);
     int rc = open_about(server, err);
     if (!rc)
         rc = plan_open(server->store, server->clock, &server->plan, err);
+    if (!rc)
+        plan_on_more(server->plan, on_plan_more, server);
     if (!rc)
         rc = intake_open(server->store, server->plan, server->latest, server->stream, server->clock, &server->intake, err);
     if (!rc)
@@ -119,6 +137,7 @@ void api_stop(struct server *server)
         return;
     loop_timer_stop(server->loop, &server->stream_timer);
     loop_timer_stop(server->loop, &server->presence_timer);
+    loop_timer_stop(server->loop, &server->plan_timer);
     gather_close(server->gather);
     if (server->intake)
         intake_close(server->intake);
