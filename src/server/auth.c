@@ -2,8 +2,10 @@
 
 #include <ctype.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/limit.h"
 #include "base/rng.h"
 #include "base/str.h"
 
@@ -46,8 +48,7 @@ const char *auth_login_name(struct arena *arena, const char *email)
     return name;
 }
 
-/* 20 letters and digits that cannot be mistaken for each other, in groups: 99 bits. */
-static void new_password(char ret_password[AUTH_ONE_TIME_BYTES])
+void auth_new_code(char ret_code[AUTH_CODE_BYTES])
 {
     static const char alphabet[] = "abcdefghjkmnpqrstuvwxyz23456789";
     size_t n = 0;
@@ -57,16 +58,37 @@ static void new_password(char ret_password[AUTH_ONE_TIME_BYTES])
             rng_secret(&byte, 1);
         } while (byte >= 31 * 8);
         if (i > 0 && i % 5 == 0)
-            ret_password[n++] = '-';
-        ret_password[n++] = alphabet[byte % 31];
+            ret_code[n++] = '-';
+        ret_code[n++] = alphabet[byte % 31];
     }
-    ret_password[n] = 0;
+    ret_code[n] = 0;
 }
 
-int auth_one_time_password(struct object_user *user, struct arena *arena, char ret_password[AUTH_ONE_TIME_BYTES],
+int auth_check_new_password(const struct object_user *user, const char *password, struct error *err)
+{
+    bool seen[256] = {false};
+    size_t distinct = 0, name = strcspn(user->login, "@");
+    char lower[1100];
+    for (size_t i = 0; password[i] && i + 1 < sizeof lower; i++) {
+        unsigned char byte = (unsigned char)password[i];
+        distinct += !seen[byte];
+        seen[byte] = true;
+        lower[i] = (char)tolower(byte);
+        lower[i + 1] = 0;
+    }
+    if (distinct < AUTH_PASSWORD_DISTINCT)
+        return error_set(err, E_INVALID, "new", "Use at least %d different characters", AUTH_PASSWORD_DISTINCT);
+    char own[330];
+    (void)snprintf(own, sizeof own, "%.*s", (int)(name < 320 ? name : 320), user->login);
+    if (name >= 4 && strstr(lower, own))
+        return error_set(err, E_INVALID, "new", "The password must not contain the name you sign in with");
+    return 0;
+}
+
+int auth_one_time_password(struct object_user *user, struct arena *arena, char ret_password[AUTH_CODE_BYTES],
                            struct error *err)
 {
-    new_password(ret_password);
+    auth_new_code(ret_password);
     int rc = auth_hash_password(ret_password, arena, &user->password_hash, err);
     if (rc)
         return rc;
@@ -90,6 +112,34 @@ int auth_make_token(struct server *server, const struct object_kind *kind, uint6
     return object_put(server->store, kind, &token, now, err);
 }
 
+static int64_t idle_limit_s(const struct server *server)
+{
+    return server->config->session_idle_minutes * 60LL;
+}
+
+bool auth_is_session_alive(const struct server *server, const struct object_token *session)
+{
+    int64_t now = server_now_s(server), limit = idle_limit_s(server);
+    int64_t seen = session->seen_s > session->created_s ? session->seen_s : session->created_s;
+    return session->expires_s > now && (limit == 0 || now - seen < limit);
+}
+
+/* Somebody uses the session: it lives on. What a page asks for by itself does not count unless the role says so. It is
+ * written down at a tenth of the limit, so that not every request waits for the disk. */
+static int touch_session(struct request *request, struct error *err)
+{
+    struct server *server = request->server;
+    struct object_token *session = &request->session;
+    int64_t now = server_now_s(server), limit = idle_limit_s(server);
+    bool is_auto = http_header(request->http, "X-Oculi-Auto") || request->route->flags & ROUTE_AUTO;
+    if (request->who != REQUEST_SESSION || limit == 0 || now - session->seen_s < limit / 10 ||
+        (is_auto && !request_may(request, PERMISSION_KEEP_SESSION_ALIVE_ON_AUTO_UPDATE)))
+        return 0;
+    session->seen_s = now;
+    int rc = object_put(server->store, &object_session_kind, session, now, err);
+    return rc == -E_CONFLICT || rc == -E_NOT_FOUND ? 0 : rc; /* another request did, or it was just ended */
+}
+
 /* The token or session with this secret, if it still works. */
 static int find_token(struct request *request, const struct object_kind *kind, const char *secret,
                       struct object_token *ret_token)
@@ -102,6 +152,8 @@ static int find_token(struct request *request, const struct object_kind *kind, c
         return rc;
     const struct object_token *tokens = found.items;
     if (found.count != 1 || tokens[0].expires_s <= server_now_s(request->server))
+        return -E_AUTH;
+    if (kind == &object_session_kind && !auth_is_session_alive(request->server, &tokens[0]))
         return -E_AUTH;
     *ret_token = tokens[0];
     return object_get(request->server->store, &object_user_kind, tokens[0].uid, 0, request->arena, &request->user, NULL);
@@ -137,8 +189,7 @@ int auth_identify(struct request *request, struct error *err)
         return identify_agent(request, bearer ? bearer : "", err);
     int rc = -E_AUTH;
     if (header) {
-        struct object_token token;
-        rc = bearer ? find_token(request, &object_token_kind, bearer, &token) : -E_AUTH;
+        rc = bearer ? find_token(request, &object_token_kind, bearer, &request->session) : -E_AUTH;
         request->who = rc == 0 ? REQUEST_TOKEN : REQUEST_NOBODY;
     } else {
         const char *cookie = http_cookie(request->http, "oculi_session");
@@ -197,5 +248,28 @@ int auth_authorize(struct request *request, struct error *err)
     if (!request_may(request, route->permission) && !request_may(request, route->or_permission))
         return error_set(err, E_PERMISSION, "", "this needs the permission \"%s\"",
                          permission_infos[route->permission].label);
-    return 0;
+    return touch_session(request, err);
+}
+
+bool auth_may_go_on(struct request *request)
+{
+    struct server *server = request->server;
+    struct object_token token;
+    struct object_user user;
+    struct permission_set may;
+    struct arena scratch; /* the request's own would grow for as long as the answer lasts */
+    bool is_session = request->who == REQUEST_SESSION;
+    arena_init(&scratch, LIMIT_REQUEST_ARENA);
+    int rc = object_get(server->store, is_session ? &object_session_kind : &object_token_kind, request->session.head.id, 0,
+                        &scratch, &token, NULL);
+    if (!rc && (is_session ? !auth_is_session_alive(server, &token) : token.expires_s <= server_now_s(server)))
+        rc = -E_AUTH;
+    if (!rc)
+        rc = object_get(server->store, &object_user_kind, token.uid, 0, &scratch, &user, NULL);
+    if (!rc)
+        rc = auth_permissions(server->store, &user, request->aid, &scratch, &may, NULL);
+    bool is_good = rc == 0 && (permission_has(&may, request->route->permission) ||
+                               permission_has(&may, request->route->or_permission));
+    arena_done(&scratch);
+    return is_good;
 }

@@ -18,6 +18,7 @@ struct config {
     int log_level;
     int32_t api_rate_limit, instant_rate_limit, login_rate_limit;
     int32_t retention_days, audit_retention_days;
+    int32_t session_idle_minutes, session_hours;
 };
 
 extern const struct field_table config_table;

@@ -36,7 +36,7 @@ static int write_secret(const struct config *config, const char *name, const cha
 static int make_account(struct server *server, struct arena *arena, struct error *err)
 {
     int64_t now = server_now_s(server);
-    char token[AUTH_SECRET_BYTES], password[AUTH_ONE_TIME_BYTES], login[200];
+    char token[AUTH_SECRET_BYTES], password[AUTH_CODE_BYTES], login[200];
     auth_new_secret("oculi-agent_", token);
     struct object_account_group group = {
         .name = "Default", .organization = "Oculi", .agent_token = token, .created_s = now};
@@ -124,6 +124,12 @@ static int load_key(struct server *server, struct error *err)
     return rc;
 }
 
+int first_open_store(const struct config *config, struct arena *arena, struct store **ret_store, struct error *err)
+{
+    const char *url = config->store ? config->store : arena_printf(arena, "sqlite:%s/oculi.db", config->data);
+    return store_open(url, ret_store, err);
+}
+
 int first_open(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -131,9 +137,8 @@ int first_open(struct server *server, struct error *err)
     arena_init(&arena, 16u << 20);
     char path[PATH_BYTES], line[AUTH_SECRET_BYTES + 1];
     int rc = file_make_dir(config->data, 0700, err);
-    const char *url = config->store ? config->store : arena_printf(&arena, "sqlite:%s", path_of(config, "oculi.db", path));
     if (!rc)
-        rc = store_open(url, &server->store, err);
+        rc = first_open_store(config, &arena, &server->store, err);
     if (!rc)
         rc = load_key(server, err);
     if (!rc)

@@ -16,6 +16,7 @@
 
 #define FIRST_EMAIL "admin@oculi.local"
 
+int first_open_store(const struct config *config, struct arena *arena, struct store **ret_store, struct error *err);
 /* Opens the store in the data directory and makes what is missing. */
 int first_open(struct server *server, struct error *err);
 /* Written when the server listens. */

@@ -18,6 +18,7 @@
 #include "server/first.h"
 #include "server/openapi.h"
 #include "server/plan.h"
+#include "server/repair.h"
 #include "server/request.h"
 #include "server/seal.h"
 #include "server/server.h"
@@ -35,6 +36,9 @@ static void print_help(void)
     buf_init(&text, 65536);
     buf_puts(&text, "Usage: oculid [OPTION...]\n"
                     "       oculid token [--data DIR]      print the local API token of a data directory\n"
+                    "       oculid reset-password EMAIL [--data DIR]\n"
+                    "                                      print a one-time password for somebody who lost his\n"
+                    "       oculid rotate-keys [--data DIR]  seal what is kept secret with a new key\n"
                     "       oculid schema openapi          print the OpenAPI document of this version\n"
                     "       oculid schema typescript       print the types of the API for TypeScript\n"
                     "       oculid schema routes           print every route with the permission it needs\n\n"
@@ -243,8 +247,11 @@ int main(int argc, char **argv)
     struct config config;
     struct error err = {0};
     char text[600];
-    int rc = config_read(argc, argv, command ? 2 : 1, &arena, &config, &err);
-    if (!rc && command && strcmp(command, "token") != 0)
+    bool is_reset = command && strcmp(command, "reset-password") == 0;
+    int rc = is_reset && argc < 3 ? error_set(&err, E_REQUIRED, command, "needs the e-mail address of a user") : 0;
+    if (!rc)
+        rc = config_read(argc, argv, is_reset ? 3 : command ? 2 : 1, &arena, &config, &err);
+    if (!rc && command && !is_reset && strcmp(command, "token") != 0 && strcmp(command, "rotate-keys") != 0)
         rc = error_set(&err, E_UNKNOWN, command, "there is no such command; see oculid --help");
     if (rc) {
         (void)fprintf(stderr, "oculid: %s\n", error_format(&err, text, sizeof text));
@@ -252,7 +259,9 @@ int main(int argc, char **argv)
         return 2;
     }
     if (command) {
-        rc = first_print_token(&config, &err);
+        rc = is_reset                             ? repair_reset_password(&config, argv[2], &err)
+             : strcmp(command, "rotate-keys") == 0 ? repair_rotate_keys(&config, &err)
+                                                   : first_print_token(&config, &err);
     } else {
         log_open((enum log_level)config.log_level);
         unsigned connections = raise_descriptors();

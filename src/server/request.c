@@ -290,6 +290,11 @@ void request_answer_problem(struct request *request, int status, const char *tit
                 problem_new(status, title, detail, request->http->path ? request->http->path : ""));
 }
 
+void request_answer_json_problem(struct request *request, int status, json_t *problem)
+{
+    answer_json(request, status, "application/problem+json", problem);
+}
+
 void request_answer_error(struct request *request, int code, const struct error *err)
 {
     int status = problem_status(code);

@@ -29,7 +29,7 @@ struct request {
     enum request_who who;
     struct object_user user;     /* TOKEN, SESSION */
     struct object_agent agent;   /* AGENT */
-    struct object_token session; /* SESSION */
+    struct object_token session; /* SESSION; of TOKEN the token */
     uint64_t aid;                /* the account group worked in; 0 when the route has none */
     struct permission_set may;   /* what the user may do in it */
     bool is_noted;               /* a change was recorded for the audit log */
@@ -39,6 +39,7 @@ struct request {
     struct field_list tests;     /* struct object_test of the account group, once something asked for all of them */
     struct field_list tags;      /* of the account group, once something asked for them (api/tags.c) */
     uint64_t number;             /* request id */
+    int64_t checked_s;           /* streams: when it was last seen to that they may go on */
     void *waiting;               /* the waiter's own */
     void (*gone)(struct request *request);   /* the request ends while waiting or streaming */
 };
@@ -70,6 +71,8 @@ void request_answer_empty(struct request *request, int status);
 /* A problem document (RFC 9457) from an error. */
 void request_answer_error(struct request *request, int code, const struct error *err);
 void request_answer_problem(struct request *request, int status, const char *title, const char *detail);
+/* The same from a document of its own. Takes the reference. */
+void request_answer_json_problem(struct request *request, int status, json_t *problem);
 /* Leaves the request open: answer later, then http_resume. gone is called when it ends, answered or not. */
 void request_wait(struct request *request, void (*gone)(struct request *request));
 

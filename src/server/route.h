@@ -38,6 +38,7 @@ typedef int route_fn(struct request *request, struct error *err);
 #define ROUTE_PAGED 512u          /* takes window, startDate, endDate and cursor */
 #define ROUTE_SILENT 2048u         /* writes, but changes nothing that belongs into the audit log */
 #define ROUTE_SECRET 4096u         /* the answer may hold a secret: it is never compressed */
+#define ROUTE_AUTO 8192u           /* pages ask for it by themselves: it is no sign of a person */
 #define ROUTE_DETAIL 1024u       /* "{part}" stands only for parts that lists of rounds show in summary */
 
 struct route {

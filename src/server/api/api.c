@@ -21,6 +21,7 @@ const struct route *const api_tables[] = {
     api_health_routes,
     api_document_routes,
     api_session_routes,
+    api_second_factor_routes,
     api_user_routes,
     api_role_routes,
     api_account_group_routes,

@@ -53,4 +53,14 @@ int people_check_admins(struct request *request, struct error *err);
 /* Ends the sessions of a user, but for one (0 = none is spared). */
 int people_end_sessions(struct request *request, uint64_t uid, uint64_t except_id, struct error *err);
 
+/* --- signing in (session.c) --------------------------------------------------------------------------------------------- */
+
+/* One more try from this address and for this name; false when there were too many within the minute. */
+bool people_may_try(struct request *request, const char *email);
+/* Whether the user's roles let him in this way. -E_PERMISSION. */
+int people_check_way_in(struct request *request, const struct object_user *user, enum permission permission,
+                        struct error *err);
+/* Makes a session for a user who has shown who he is, sets its cookie and tells the audit log. */
+int people_begin_session(struct request *request, struct object_user *user, const char *event, struct error *err);
+
 #endif

@@ -8,13 +8,16 @@
 #include "server/auth.h"
 #include "server/change.h"
 #include "server/first.h"
+#include "server/second_factor.h"
 
 struct login {
-    const char *email, *password;
+    const char *email, *password, *code;
 };
 static const struct field login_fields[] = {
     FIELD_STR(struct login, email, "email", (.flags = FIELD_REQUIRED, .max = 320), "E-mail address"),
     FIELD_STR(struct login, password, "password", (.flags = FIELD_REQUIRED | FIELD_SECRET, .max = 1024), "Password"),
+    FIELD_STR(struct login, code, "code", (.flags = FIELD_SECRET, .max = 64),
+              "Of the second factor, or a recovery code; for users who have one"),
 };
 static const struct field_table login_table =
     FIELD_TABLE("Login", struct login, login_fields, NULL, "Who wants to sign in");
@@ -82,7 +85,7 @@ static void set_cookie(struct request *request, const char *secret, int64_t seco
                                  secret, (long long)seconds, is_secure ? "; Secure" : ""));
 }
 
-static bool may_try(struct request *request, const char *email)
+bool people_may_try(struct request *request, const char *email)
 {
     struct server *server = request->server;
     int64_t now = server_now_s(server);
@@ -100,40 +103,69 @@ static bool check_login(struct request *request, const struct login *login, stru
     return auth_check_password(rc == 0 ? ret_user->password_hash : nobody, login->password) && rc == 0;
 }
 
+int people_begin_session(struct request *request, struct object_user *user, const char *event, struct error *err)
+{
+    struct server *server = request->server;
+    int64_t seconds = server->config->session_hours * 3600LL;
+    char secret[AUTH_SECRET_BYTES];
+    int rc = auth_make_token(server, &object_session_kind, user->head.id, seconds, false, secret, err);
+    if (!rc) {
+        user->last_login_s = server_now_s(server);
+        rc = object_put(server->store, &object_user_kind, user, user->last_login_s, err);
+    }
+    request->user = *user;
+    request->who = REQUEST_SESSION;
+    if (!rc)
+        rc = change_note(request, user->login_aid, event, "userDisplayName", user->name, err);
+    if (rc)
+        return rc;
+    set_cookie(request, secret, seconds);
+    http_add_header(request->http, "Cache-Control", "no-store");
+    return 0;
+}
+
+int people_check_way_in(struct request *request, const struct object_user *user, enum permission permission,
+                        struct error *err)
+{
+    struct permission_set may;
+    int rc = auth_permissions(request->server->store, user, user->login_aid, request->arena, &may, err);
+    if (!rc && !permission_has(&may, permission))
+        rc = error_set(err, E_PERMISSION, "", "your roles do not include the permission \"%s\"",
+                       permission_infos[permission].label);
+    return rc;
+}
+
+/* Tells nothing but that it failed; the log has the name that was tried. */
+static int refuse_login(struct request *request, const struct object_user *user, const char *email, struct error *err)
+{
+    request->server->counters.logins_refused++;
+    int rc = change_note(request, user->login_aid, "Login failed", "userEmail", email, err);
+    return rc ? rc : error_set(err, E_AUTH, "", "The e-mail address or the password is wrong");
+}
+
 static int sign_in(struct request *request, struct error *err)
 {
     const struct login *login = request->record;
-    struct server *server = request->server;
     struct object_user user = {0};
-    if (!may_try(request, login->email)) {
+    if (!people_may_try(request, auth_login_name(request->arena, login->email))) {
         request_answer_problem(request, 429, NULL, "Too many tries; wait a minute.");
         return 0;
     }
-    if (!check_login(request, login, &user)) {
-        server->counters.logins_refused++;
-        int rc = change_note(request, user.login_aid, "Login failed", "userEmail", login->email, err);
-        if (rc)
-            return rc;
-        return error_set(err, E_AUTH, "", "The e-mail address or the password is wrong");
-    }
-    struct store_stats stats = {0};
-    char secret[AUTH_SECRET_BYTES];
-    int rc = store_stats(server->store, &stats, err);
-    if (!rc)
-        rc = auth_make_token(server, &object_session_kind, user.head.id, AUTH_SESSION_DAYS * 86400LL, false, secret, err);
-    if (!rc) {
-        user.last_login_s = server_now_s(server);
-        rc = object_put(server->store, &object_user_kind, &user, user.last_login_s, err);
-    }
-    request->user = user;
-    request->who = REQUEST_SESSION;
-    if (!rc)
-        rc = change_note(request, user.login_aid, "Login successful", "userDisplayName", user.name, err);
+    if (!check_login(request, login, &user))
+        return refuse_login(request, &user, login->email, err);
+    int rc = people_check_way_in(request, &user, PERMISSION_LOGIN_VIA_PASSWORD, err);
     if (rc)
         return rc;
-    set_cookie(request, secret, AUTH_SESSION_DAYS * 86400LL);
-    http_add_header(request->http, "Cache-Control", "no-store");
-    return answer_session(request, &user, err);
+    if (user.totp_key) {
+        enum second_factor result;
+        rc = second_factor_check(request, &user, login->code, &result, err);
+        if (rc || result == SECOND_FACTOR_ANSWERED)
+            return rc;
+        if (result == SECOND_FACTOR_WRONG)
+            return refuse_login(request, &user, login->email, err);
+    }
+    rc = people_begin_session(request, &user, "Login successful", err);
+    return rc ? rc : answer_session(request, &user, err);
 }
 
 static int get_session(struct request *request, struct error *err)
@@ -161,7 +193,7 @@ static int change_password(struct request *request, struct error *err)
     const struct new_password *change = request->record;
     struct object_user user = request->user;
     struct server *server = request->server;
-    if (!may_try(request, user.email)) {
+    if (!people_may_try(request, user.email)) {
         request_answer_problem(request, 429, NULL, "Too many tries; wait a minute.");
         return 0;
     }
@@ -169,7 +201,9 @@ static int change_password(struct request *request, struct error *err)
         return error_set(err, E_INVALID, "current", "This is not the password so far");
     if (strcmp(change->current, change->new) == 0)
         return error_set(err, E_INVALID, "new", "Choose another password than the one so far");
-    int rc = auth_hash_password(change->new, request->arena, &user.password_hash, err);
+    int rc = auth_check_new_password(&user, change->new, err);
+    if (!rc)
+        rc = auth_hash_password(change->new, request->arena, &user.password_hash, err);
     if (rc)
         return rc;
     bool was_first = user.must_change_password;
@@ -198,13 +232,13 @@ void api_drop_sessions(struct server *server)
         bool is_too_many = sessions.count - i > LIMIT_SESSIONS;
         if (is_too_many)
             limit_hit(LIMIT_KIND_SESSIONS);
-        if (is_too_many || session[i].expires_s <= server_now_s(server))
+        if (is_too_many || !auth_is_session_alive(server, &session[i]))
             rc = store_purge(server->store, object_session_kind.name, session[i].head.id, NULL);
     }
     arena_done(&arena);
 }
 
-#define ANYBODY (ROUTE_OCULI | ROUTE_NO_AID | ROUTE_ANY_PASSWORD)
+#define ANYBODY (ROUTE_OCULI | ROUTE_SECRET | ROUTE_NO_AID | ROUTE_ANY_PASSWORD)
 
 const struct route api_session_routes[] = {
     ROUTE("POST", "/oculi/v1/session", PERMISSION_PUBLIC, "signIn", sign_in,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/api/api.h"
+#include "server/auth.h"
 #include "server/presence.h"
 #include "server/stream.h"
 
@@ -61,9 +62,20 @@ static void on_news(void *user)
     http_stream_wake(request->http);
 }
 
+#define CHECK_EVERY_S 10
+
+/* A stream ends with the session or the permission it was opened with. */
 static bool fill(struct http_request *http, struct buf *out)
 {
     struct request *request = http->user;
+    int64_t now = server_now_s(request->server);
+    if (now - request->checked_s >= CHECK_EVERY_S) {
+        request->checked_s = now;
+        if (!auth_may_go_on(request)) {
+            http->is_stream_ended = true;
+            return false;
+        }
+    }
     return stream_take(request->waiting, out);
 }
 
@@ -84,6 +96,7 @@ static int get_stream(struct request *request, struct error *err)
     if (!reader)
         return error_set(err, E_AGAIN, "", "too many event streams are open");
     request->waiting = reader;
+    request->checked_s = server_now_s(request->server);
     request->gone = on_reader_gone;
     request->http->fill = fill;
     request->http->response.is_stream = true;
@@ -99,6 +112,6 @@ const struct route api_ui_routes[] = {
     ROUTE("GET", "/oculi/v1/start", PERMISSION_VIEW_TESTS, "getStart", get_start,
           (.response = &start_table, .flags = ROUTE_OCULI | ROUTE_SECRET), "First-run facts"),
     ROUTE("GET", "/oculi/v1/stream", PERMISSION_VIEW_TESTS, "getStream", get_stream,
-          (.flags = ROUTE_OCULI | ROUTE_PLAIN, .queries = stream_queries), "Server-sent events"),
+          (.flags = ROUTE_OCULI | ROUTE_PLAIN | ROUTE_AUTO, .queries = stream_queries), "Server-sent events"),
     {0},
 };

@@ -500,7 +500,7 @@ static const struct field_table one_time_table =
 static int make_one_time_password(struct request *request, struct error *err)
 {
     struct object_user user;
-    char password[AUTH_ONE_TIME_BYTES];
+    char password[AUTH_CODE_BYTES];
     struct store *store = request->server->store;
     int rc = find_user(request, &user, err);
     if (!rc && user.head.id == request->user.head.id)

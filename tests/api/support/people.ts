@@ -21,9 +21,10 @@ function good(answer: Answer, status: number, what: string): any {
   return answer.json;
 }
 
-/** A role with these permissions (by name); its id. */
+/** A role with these permissions and leave to sign in with a password; its id. */
 export async function makeRole(server: Server, name: string, ids: string[]): Promise<string> {
-  return good(await server.post("/v7/roles", { name, permissions: ids }), 201, `role ${name}`).roleId;
+  const signIn = (await permissions(server)).find((permission) => permission.name === "LOGIN_VIA_PASSWORD")!.id;
+  return good(await server.post("/v7/roles", { name, permissions: [...new Set([...ids, signIn])] }), 201, `role ${name}`).roleId;
 }
 
 export async function makeGroup(server: Server, name: string): Promise<string> {
