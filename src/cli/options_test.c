@@ -1,6 +1,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -144,9 +146,34 @@ static void refusals_name_the_option(void **state)
     }
 }
 
+/* The help that a command prints is its own: that of paths. */
+static void trace_exhaustive_is_paths(void **state)
+{
+    (void)state;
+    char help[400] = "", word[] = "--exhaustive", letter[] = "-e", ask[] = "--help";
+    for (int i = 0; i < 2; i++) {
+        char *argv[] = {i ? word : letter, ask, NULL};
+        FILE *file = tmpfile();
+        int out = dup(STDOUT_FILENO);
+        assert_non_null(file);
+        (void)fflush(stdout);
+        assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
+        int status = cli_trace(2, argv);
+        (void)fflush(stdout);
+        assert_true(dup2(out, STDOUT_FILENO) >= 0);
+        (void)close(out);
+        rewind(file);
+        assert_true(fread(help, 1, sizeof help - 1, file) > 0);
+        (void)fclose(file);
+        assert_int_equal(status, CLI_DONE);
+        assert_non_null(strstr(help, "oculi paths"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(options_are_read), cmocka_unit_test(words_and_letters),
-                                       cmocka_unit_test(refusals_name_the_option)};
+                                       cmocka_unit_test(refusals_name_the_option),
+                                       cmocka_unit_test(trace_exhaustive_is_paths)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

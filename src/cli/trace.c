@@ -24,7 +24,7 @@
 struct options {
     int32_t flows, max_ttl, gap_limit, attempts;
     double wait_s;
-    bool is_in_session, is_looking, is_revealing, is_verbose;
+    bool is_in_session, is_looking, is_revealing, is_verbose, is_exhaustive;
     const char *geo_dir;
 };
 
@@ -46,6 +46,8 @@ static const struct field option_fields[] = {
                "Look closer at MPLS tunnels: echo requests to the hops compare the ways back"),
     FIELD_BOOL(struct options, is_revealing, "reveal", (.preset = "false", .letter = 'r'),
                "The same, and trace to the hops themselves, which may show routers that tunnels hide"),
+    FIELD_BOOL(struct options, is_exhaustive, "exhaustive", (.preset = "false", .letter = 'e'),
+               "All paths of load balancers to one host: what oculi paths does, with its options instead of these"),
     FIELD_BOOL(struct options, is_verbose, "verbose", (.preset = "false", .letter = 'v'),
                "Show ICMP types, quoted TTLs and TTLs of replies"),
     FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
@@ -413,6 +415,8 @@ static int run(struct session *session, struct error *err)
     struct probing *probing = &session->probing;
     if (session->options.is_in_session && probing->protocol != PROBE_TCP)
         return error_set(err, E_INVALID, "--in-session", "needs --tcp");
+    if (session->options.is_exhaustive) /* among other letters, or with a value */
+        return error_set(err, E_INVALID, "--exhaustive", "stands by itself: -e, without a value");
     int rc = probing_on_interrupt(probing, finish, session, err);
     session->count = probing->host_count;
     session->hosts = mem_alloc_array(session->count, sizeof *session->hosts);
@@ -432,10 +436,25 @@ static int run(struct session *session, struct error *err)
     return session->printed == session->count ? 0 : loop_run(probing->place.loop);
 }
 
+/* Where the word is that asks for all paths; argc = nowhere. */
+static int find_exhaustive(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--exhaustive") == 0 || strcmp(argv[i], "-e") == 0)
+            return i;
+    }
+    return argc;
+}
+
 int cli_trace(int argc, char **argv)
 {
     struct session session = {0};
     struct error err;
+    int word = find_exhaustive(argc, argv);
+    if (word < argc) {
+        memmove(&argv[word], &argv[word + 1], (size_t)(argc - word - 1) * sizeof *argv);
+        return cli_paths(argc - 1, argv);
+    }
     int status = probing_open(&session.probing, &command, argc, argv, &session.options);
     if (status < 0) {
         session.geo = geo_hops_open(session.options.geo_dir);

@@ -155,7 +155,11 @@ bool exhaustive_send(struct search *search, uint16_t number, uint8_t ttl, enum e
     record->ttl = ttl;
     record->purpose = purpose;
     record->path = path;
-    record->give_up_ns = now + wait_of(search);
+    /* What is told as loss of a path is waited for the longest: the search asks again instead. */
+    int64_t wait = wait_of(search);
+    if (purpose == EXHAUSTIVE_SERIES && wait < search->settings.wait_ns)
+        wait = search->settings.wait_ns;
+    record->give_up_ns = now + wait;
     flow->last_record = ++search->record_count;
     search->out++;
     search->search_sent += purpose == EXHAUSTIVE_SEARCH;

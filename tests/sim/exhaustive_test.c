@@ -178,7 +178,8 @@ static void diamond_chain_is_found_cheaply(void **state)
                       kinds[k], sum / 100, (long long)(longest / CLOCK_MS), missed);
         assert_true(known >= 90);
         assert_true(missed <= 11); /* 5 % of 100: more than 11 has a chance of 0.4 % */
-        assert_true(sum / 100 <= 433); /* the goal is 430; one mesh in a hundred is taken for irregular, at twice that */
+        assert_true(sum / 100 <=
+                    433); /* the goal is 430; one mesh in a hundred is taken for irregular, at twice that */
         assert_true(longest <= 350 * CLOCK_MS);
     }
 }
@@ -291,6 +292,24 @@ static void loss_and_limits_are_no_end(void **state)
     close_world(&world);
 }
 
+/* The path gets slower while it is measured, by more than anything the search saw: the answers are late, not lost. */
+static void late_answers_are_no_loss_of_a_path(void **state)
+{
+    (void)state;
+    static struct world world;
+    search_hostile(&world, "lanes", "after 190ms { link ams n0 delay 200ms }\n", 6);
+    uint32_t sent = 0;
+    int64_t longest = 0;
+    for (uint32_t i = 0; i < world.result->path_count; i++) {
+        sent += world.result->paths[i].sent;
+        assert_int_equal(world.result->paths[i].received, world.result->paths[i].sent);
+        longest = world.result->paths[i].max_rtt_ns > longest ? world.result->paths[i].max_rtt_ns : longest;
+    }
+    assert_true(sent > 0);
+    assert_true(longest > 200 * CLOCK_MS);
+    close_world(&world);
+}
+
 static void balancers_by_packet_are_told(void **state)
 {
     (void)state;
@@ -349,6 +368,7 @@ int main(void)
         cmocka_unit_test(silence_keeps_its_place),
         cmocka_unit_test(refusals_end_paths),
         cmocka_unit_test(loss_and_limits_are_no_end),
+        cmocka_unit_test(late_answers_are_no_loss_of_a_path),
         cmocka_unit_test(balancers_by_packet_are_told),
         cmocka_unit_test(all_protocols_and_families_find_it),
         cmocka_unit_test(ceilings_are_told),
