@@ -71,7 +71,7 @@ static void on_done(struct measure_round *round)
     struct buf buf;
     struct record record;
     buf_init(&buf, LIMIT_SPOOL_RECORD_BYTES);
-    int rc = round_encode(active->item, round, active->round_id, &buf, &record, past->rc ? NULL : &past->err);
+    int rc = round_encode(active->item, round, active->round_id, NULL, &buf, &record, past->rc ? NULL : &past->err);
     if (!rc)
         rc = spool_feed_append(past->feed, &record, past->rc ? NULL : &past->err);
     if (rc && !past->rc)

@@ -1,383 +1,57 @@
-#include "agent/agent.h"
+#include "agent/agent_inner.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/hop_names.h"
-#include "agent/http.h"
-#include "agent/identity.h"
-#include "agent/link.h"
-#include "agent/parent.h"
-#include "agent/plan.h"
-#include "agent/progress.h"
-#include "agent/round.h"
-#include "agent/schedule.h"
+#include "agent/lookup.h"
 #include "agent/sealed.h"
-#include "agent/spool.h"
-#include "agent/status.h"
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "base/resolve.h"
-#include "facts/names.h"
-#include "measure/runner.h"
-#include "probe/engine.h"
+#include "base/str.h"
 #include "probe/io.h"
-#include "probe/modes.h"
 
 #define AGENT_LOCK_WAIT_MS 5000
 #define AGENT_STATUS_EVERY 3 /* ticks of a second */
-#define AGENT_RUN_ROOM_NS (60 * CLOCK_S)
-#define AGENT_STEADY_NS (1 * CLOCK_S) /* the schedule looks at the clock at least this often */
+/* A stop takes no longer than these together: less than PARENT_STOP_S, and that less than the service manager's. */
+#define AGENT_DRAIN_NS (12 * CLOCK_S) /* rounds that run may take so long; then they are broken off */
+#define AGENT_SEND_NS (2 * CLOCK_S)
 
-struct agent {
-    const struct agent_options *options;
-    const struct clock *clock;
-    struct loop *loop;
-    struct rng rng;
-    int lock_fd;
-    struct probe_engine *engine;
-    struct resolver *resolver;
-    struct probe_modes *modes; /* what is remembered of TCP targets */
-    struct hop_names *hop_names;
-    struct measure_context context;
-    struct spool *spool;
-    struct progress *progress;
-    struct schedule *schedule;
-    struct plan *plan; /* NULL until there is one */
-    bool is_refused;   /* the server does not know us: nothing is started */
-    struct active *rounds;
-    struct http *http;
-    struct registration *registration;
-    struct plan_poll *poll;
-    struct link *link;
-    struct message_identity identity;
-    char authorization[320];
-    char state_path[512];
-    struct arena arena; /* of the process */
-    struct loop_timer schedule_timer, tick_timer;
-    unsigned ticks;
-    int exit_status;
-    struct agent_status status;
-    char last_error[600];
-    struct map told;        /* test or run -> version + 1: what cannot be run and was told */
-    int64_t told_limit_ns;
-    struct buf status_text;
-};
-
-/* A round that is running. */
-struct active {
-    struct measure_round round; /* first: done gives it back */
-    struct agent *agent;
-    struct active *next, **link;
-    struct plan *plan;          /* keeps settings alive */
-    const struct plan_item *item;
-    int64_t round_id;
-    struct names_wait *naming; /* the round is done, names of its hops are waited for */
-};
-
-/* --- telling ------------------------------------------------------------------------------------------------------ */
-
-static const char *path_of(struct agent *agent, const char *name)
+const char *agent_path(struct agent *agent, const char *name)
 {
     (void)snprintf(agent->state_path, sizeof agent->state_path, "%s/%s", agent->options->state_dir, name);
     return agent->state_path;
 }
 
-static void note_error(struct agent *agent, const struct error *err)
-{
-    (void)error_format(err, agent->last_error, sizeof agent->last_error);
-    log_error("agent", "%s", agent->last_error);
-}
-
 static void on_spool_report(void *user, const struct error *err)
 {
-    note_error(user, err);
-}
-
-static void count_limits(struct agent *agent, struct arena *arena)
-{
-    const char **items = arena_alloc_array(arena, LIMIT_KIND_COUNT, sizeof *items);
-    size_t count = 0;
-    for (int kind = 0; kind < LIMIT_KIND_COUNT; kind++) {
-        uint64_t hits = limit_hits((enum limit_kind)kind);
-        if (hits)
-            items[count++] = arena_printf(arena, "%s %" PRIu64, limit_name((enum limit_kind)kind), hits);
-    }
-    agent->status.limits_hit = (struct field_list){.items = count ? items : NULL, .count = count};
-}
-
-static void gather_status(struct agent *agent, struct arena *arena)
-{
-    struct agent_status *status = &agent->status;
-    struct spool_state spool;
-    struct schedule_counts schedule = {0};
-    struct link_counts link = {0};
-    spool_state(agent->spool, &spool);
-    if (agent->schedule)
-        schedule_counts(agent->schedule, &schedule);
-    if (agent->link)
-        link_counts(agent->link, &link);
-    status->written = clock_wall_ns(agent->clock) / CLOCK_S;
-    status->plan_version = agent->plan ? agent->plan->message.version : 0;
-    status->tests = agent->plan ? (int64_t)agent->plan->test_count : 0;
-    status->unsupported_tests = agent->plan ? (int64_t)agent->plan->unsupported : 0;
-    status->running_rounds = 0;
-    for (const struct active *active = agent->rounds; active; active = active->next)
-        status->running_rounds++;
-    status->missed_slots = (int64_t)schedule.missed;
-    status->overlapped_slots = (int64_t)schedule.overlapped;
-    status->clock_steps = (int64_t)schedule.steps;
-    status->spool_bytes = (int64_t)spool.bytes;
-    status->memory_bytes = (int64_t)spool.memory_bytes;
-    status->dropped_bytes = (int64_t)spool.dropped_bytes;
-    status->damaged_bytes = (int64_t)spool.damaged_bytes;
-    status->last_upload = link.last_upload_s;
-    status->uploaded_rounds = (int64_t)link.uploaded;
-    status->duplicate_rounds = (int64_t)link.duplicates;
-    status->refused_rounds = (int64_t)link.refused;
-    status->last_error = *agent->last_error ? agent->last_error : NULL;
-    count_limits(agent, arena);
-}
-
-/* Not synced: it is news, not data. */
-static void write_status(struct agent *agent)
-{
-    struct arena arena;
-    char temp[560];
-    arena_init(&arena, 65536);
-    gather_status(agent, &arena);
-    buf_reset(&agent->status_text);
-    agent_status_text(&agent->status, &agent->status_text);
-    arena_done(&arena);
-    const char *path = path_of(agent, "status");
-    (void)snprintf(temp, sizeof temp, "%s.new", path);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return;
-    int rc = file_write_all(fd, agent->status_text.data, agent->status_text.size, temp, NULL);
-    (void)close(fd);
-    if (rc || rename(temp, path) != 0)
-        (void)unlink(temp); /* a full disk is told by the spool */
-}
-
-/* --- rounds ------------------------------------------------------------------------------------------------------- */
-
-static void free_active(struct active *active)
-{
-    *active->link = active->next;
-    if (active->next)
-        active->next->link = active->link;
-    plan_release(active->plan);
-    mem_free(active);
-}
-
-/* What was measured goes to the spool. */
-static void keep_round(struct active *active)
-{
-    struct measure_round *round = &active->round;
-    struct agent *agent = active->agent;
-    const struct plan_item *item = active->item;
-    struct buf buf;
-    struct record record;
-    struct error err;
-    buf_init(&buf, LIMIT_SPOOL_RECORD_BYTES);
-    if (round_encode(item, round, active->round_id, &buf, &record, &err) ||
-        spool_append(agent->spool, &record, &err))
-        note_error(agent, &err);
-    buf_done(&buf);
-    agent->status.finished_rounds++;
-    if (item->run_id)
-        progress_run(agent->progress, item->run_id, round->end_wall_ns / CLOCK_S);
-    else
-        progress_round(agent->progress, item->test_id, active->round_id);
-    measure_round_done(round);
-    free_active(active);
-    link_kick(agent->link);
-}
-
-static void on_named(void *user)
-{
-    struct active *active = user;
-    active->naming = NULL;
-    hop_names_fill(active->agent->hop_names, &active->round);
-    keep_round(active);
-}
-
-/* The test may be started again, even while names are waited for. */
-static void end_slot(struct active *active)
-{
-    if (!active->item->run_id)
-        schedule_done(active->agent->schedule, active->item->test_id);
-}
-
-static void on_round_done(struct measure_round *round)
-{
-    struct active *active = (struct active *)(void *)round;
-    end_slot(active);
-    active->naming = hop_names_wait(active->agent->hop_names, round, on_named, active);
-    if (!active->naming)
-        on_named(active);
-}
-
-static int start_round(struct agent *agent, const struct plan_item *item, const struct schedule_due *due,
-                       struct error *err)
-{
-    struct active *active = mem_alloc(sizeof *active);
-    active->agent = agent;
-    active->item = item;
-    active->round_id = due->round_id;
-    active->plan = plan_hold(agent->plan);
-    active->next = agent->rounds;
-    active->link = &agent->rounds;
-    if (active->next)
-        active->next->link = &active->next;
-    agent->rounds = active;
-    active->round.context = &agent->context;
-    active->round.settings = item->settings;
-    active->round.source_ip = item->source_ip ? item->source_ip : agent->options->source_ip;
-    active->round.deadline_ns = loop_now_ns(agent->loop) + due->room_ns;
-    active->round.minute_ns = due->slot_ns;
-    active->round.burst_delay_ns = due->burst_delay_ns;
-    active->round.flow_seed = item->flow_seed;
-    active->round.done = on_round_done;
-    int rc = measure_round_start(item->runner, &active->round, err);
-    if (rc)
-        free_active(active);
-    return rc;
-}
-
-/* What a round that fills its minute has measured is kept, as partial: nobody could measure those seconds again. */
-static void end_early(struct active *active)
-{
-    measure_round_stop(&active->round);
-    end_slot(active);
-    on_named(active);
-}
-
-static void stop_rounds(struct agent *agent)
-{
-    while (agent->rounds) {
-        struct active *active = agent->rounds;
-        if (active->naming) {
-            names_wait_cancel(active->naming);
-            on_named(active);
-            continue;
-        }
-        if (active->item->is_continuous && !active->item->run_id) {
-            end_early(active);
-            continue;
-        }
-        measure_round_stop(&active->round);
-        measure_round_done(&active->round);
-        free_active(active);
-    }
-}
-
-/* A test that is not in the plan any more sends nothing any more: not for the rest of its minute either. */
-static void end_unplanned(struct agent *agent)
-{
-    struct active *next;
-    for (struct active *active = agent->rounds; active; active = next) {
-        next = active->next;
-        bool is_planned = !agent->is_refused && plan_find(agent->plan, active->item->test_id);
-        if (active->item->is_continuous && !active->item->run_id && !active->naming && !is_planned)
-            end_early(active);
-    }
-}
-
-/* Once for each version of a test. */
-static void on_unsupported(void *user, const struct plan_item *item, const struct error *err)
-{
-    struct agent *agent = user;
-    uint64_t key = item->run_id ? ~item->run_id : item->test_id;
-    if ((uintptr_t)map_get(&agent->told, key) == (uintptr_t)item->version + 1)
-        return;
-    if (agent->told.count >= LIMIT_PLAN_TESTS)
-        map_done(&agent->told);
-    map_put(&agent->told, key, (void *)((uintptr_t)item->version + 1));
-    char text[600];
-    log_warning("agent", "%s %" PRIu64 " is not run: %s", item->run_id ? "run" : "test",
-                item->run_id ? item->run_id : item->test_id, error_format(err, text, sizeof text));
-}
-
-/* A start fails for lack of room (told once a minute) or because this build cannot do what is asked (told once). */
-static void on_start_failed(struct agent *agent, const struct plan_item *item, const struct error *err)
-{
-    if (err->code != E_LIMIT) {
-        on_unsupported(agent, item, err);
-        return;
-    }
-    int64_t now_ns = loop_now_ns(agent->loop);
-    limit_hit(LIMIT_KIND_ROUNDS);
-    if (agent->told_limit_ns && now_ns - agent->told_limit_ns < 60 * CLOCK_S)
-        return;
-    agent->told_limit_ns = now_ns;
-    note_error(agent, err);
-}
-
-static void start_runs(struct agent *agent)
-{
-    for (size_t i = 0; agent->plan && !agent->is_refused && i < agent->plan->run_count; i++) {
-        const struct plan_item *run = &agent->plan->runs[i];
-        bool is_running = false;
-        for (const struct active *active = agent->rounds; active && !is_running; active = active->next)
-            is_running = active->item->run_id == run->run_id;
-        if (is_running || progress_has_run(agent->progress, run->run_id))
-            continue;
-        struct error err = {0};
-        struct schedule_due due = {.round_id = run->requested_s, .room_ns = AGENT_RUN_ROOM_NS};
-        if (run->is_continuous)
-            due.room_ns += MEASURE_CONTINUOUS_S * CLOCK_S;
-        if (!start_round(agent, run, &due, &err))
-            continue;
-        on_start_failed(agent, run, &err);
-        if (err.code == E_LIMIT)
-            return; /* the next tick tries again */
-        progress_run(agent->progress, run->run_id, clock_wall_ns(agent->clock) / CLOCK_S);
-    }
-}
-
-static void on_schedule_timer(void *user)
-{
-    struct agent *agent = user;
-    struct schedule_due due;
-    while (schedule_pop(agent->schedule, clock_wall_ns(agent->clock), loop_now_ns(agent->loop), &due)) {
-        const struct plan_item *item = plan_find(agent->plan, due.test_id);
-        struct error err = {0};
-        if (start_round(agent, item, &due, &err)) {
-            schedule_done(agent->schedule, due.test_id);
-            on_start_failed(agent, item, &err);
-        }
-    }
-    int64_t wait_ns = schedule_wait_ns(agent->schedule, clock_wall_ns(agent->clock), AGENT_STEADY_NS);
-    loop_timer_start(agent->loop, &agent->schedule_timer, loop_now_ns(agent->loop) + wait_ns);
+    agent_note_error(user, err);
 }
 
 /* --- the plan ----------------------------------------------------------------------------------------------------- */
 
-/* Hands the tests to the schedule; none while the server does not know us. */
-static void schedule_plan(struct agent *agent)
+/* A clock that stands before the moment at which the plan came is wrong, and only the server, or whoever sets the clock,
+ * can say by how much. */
+static void check_time(struct agent *agent)
 {
-    size_t count = agent->plan && !agent->is_refused ? agent->plan->test_count : 0;
-    struct schedule_test *tests = mem_alloc_array(count + 1, sizeof *tests);
-    for (size_t i = 0; i < count; i++)
-        tests[i] = (struct schedule_test){.test_id = agent->plan->tests[i].test_id,
-                                          .interval_s = agent->plan->tests[i].interval_s,
-                                          .is_randomized = agent->plan->tests[i].is_start_random,
-                                          .is_continuous = agent->plan->tests[i].is_continuous};
-    schedule_set(agent->schedule, tests, count, clock_wall_ns(agent->clock), loop_now_ns(agent->loop));
-    mem_free(tests);
-    end_unplanned(agent);
-    loop_timer_start(agent->loop, &agent->schedule_timer, 0);
-    start_runs(agent);
+    char here[CLOCK_ISO_BYTES], there[CLOCK_ISO_BYTES];
+    int64_t now_ns = clock_wall_ns(agent->clock);
+    bool waits = agent->plan && agent->plan->message.server_ns - now_ns > TIMEKEEPER_WRONG_NS;
+    if (waits == agent->waits_for_time)
+        return;
+    agent->waits_for_time = waits;
+    if (waits)
+        log_warning("agent",
+                    "the clock of this machine says %s, which is before %s, when the plan came: nothing is measured until "
+                    "the server tells the time or the clock is set",
+                    clock_iso(now_ns / CLOCK_S, here, sizeof here),
+                    clock_iso(agent->plan->message.server_ns / CLOCK_S, there, sizeof there));
+    agent_schedule_plan(agent);
 }
 
 static void apply_plan(struct agent *agent, struct plan *plan)
@@ -386,9 +60,27 @@ static void apply_plan(struct agent *agent, struct plan *plan)
     agent->plan = plan;
     agent->context.ipv6_policy = plan->message.ipv6_policy;
     hop_names_set_prefixes(agent->hop_names, &plan->message.resolve_prefixes);
-    schedule_plan(agent);
+    check_time(agent);
+    agent_schedule_plan(agent);
     log_info("agent", "plan %" PRId64 ": %zu tests%s", plan->message.version, plan->test_count,
              plan->unsupported ? ", some cannot be run by this version" : "");
+}
+
+static void hear_time(struct agent *agent, int64_t server_ns)
+{
+    bool is_changed;
+    int64_t ahead_ns = timekeeper_hear(&agent->time, server_ns, &is_changed);
+    double seconds = (double)ahead_ns / (double)CLOCK_S;
+    link_set_clock_offset(agent->link, ahead_ns);
+    agent->status.clock_offset_s = -seconds;
+    if (!is_changed)
+        return;
+    if (agent->time.is_corrected)
+        log_warning("agent", "the clock of this machine is %.0f s %s the server's: rounds carry the server's time",
+                    seconds < 0 ? -seconds : seconds, seconds < 0 ? "behind" : "ahead of");
+    else
+        log_info("agent", "the clock of this machine is right again: rounds carry its time");
+    report_kick(agent->report);
 }
 
 static bool on_plan(void *user, const void *bytes, size_t size)
@@ -396,55 +88,74 @@ static bool on_plan(void *user, const void *bytes, size_t size)
     struct agent *agent = user;
     struct plan *plan;
     struct error err = {0};
-    if (plan_read(bytes, size, on_unsupported, agent, &plan, &err)) {
+    if (plan_read(bytes, size, agent_on_unsupported, agent, &plan, &err)) {
         error_prefix(&err, "plan");
-        note_error(agent, &err);
+        agent_note_error(agent, &err);
         return false;
     }
-    int64_t offset_ns = clock_wall_ns(agent->clock) - plan->message.server_ns;
-    link_set_clock_offset(agent->link, offset_ns);
-    agent->status.clock_offset_s = (double)-offset_ns / (double)CLOCK_S;
+    hear_time(agent, plan->message.server_ns);
     if (plan_poll_accept(agent->poll, bytes, size, plan->message.version, &err))
-        note_error(agent, &err); /* it runs; only a restart without the server would miss it */
+        agent_note_error(agent, &err); /* it runs; only a restart without the server would miss it */
     bool is_same = agent->plan && agent->plan->message.version == plan->message.version && !agent->is_refused;
     if (is_same)
         plan_release(plan); /* asked for to learn the time */
     else
         apply_plan(agent, plan);
+    check_time(agent);
     return true;
+}
+
+/* Once for this process: what was measured is still sent, and nothing else changes any more. */
+static void on_displaced(struct agent *agent, const char *why)
+{
+    struct error err;
+    (void)error_set(&err, E_CONFLICT, agent->options->server,
+                    "another process measures as agent %" PRIu64 " (%.200s). Nothing is measured here until this one is "
+                    "started again. Two machines need two identities: see BACKUP AND REPLACEMENT in oculi-agent(8)",
+                    agent->identity.agent_id, why);
+    agent_note_error(agent, &err);
+    agent->is_displaced = true;
+    agent->status.state = AGENT_STATE_DISPLACED;
+    agent_schedule_plan(agent);
 }
 
 static void on_contact(void *user, enum contact contact, const char *why)
 {
+    static const int states[] = {[CONTACT_OK] = AGENT_STATE_CONNECTED,
+                                 [CONTACT_AWAY] = AGENT_STATE_AWAY,
+                                 [CONTACT_REFUSED] = AGENT_STATE_REFUSED,
+                                 [CONTACT_DISPLACED] = AGENT_STATE_DISPLACED};
     struct agent *agent = user;
-    int state = contact == CONTACT_OK ? AGENT_STATE_CONNECTED
-                : contact == CONTACT_AWAY ? AGENT_STATE_AWAY : AGENT_STATE_REFUSED;
     if (contact == CONTACT_OK)
         agent->status.last_contact = clock_wall_ns(agent->clock) / CLOCK_S;
-    if (agent->status.state == state)
+    if (agent->status.state == states[contact] || agent->is_displaced)
         return;
     struct error err;
-    agent->status.state = state;
+    agent->status.state = states[contact];
     switch (contact) {
     case CONTACT_OK:
+        report_kick(agent->report);
         log_info("agent", "connected to %s as agent %" PRIu64, agent->options->server, agent->identity.agent_id);
         break;
     case CONTACT_AWAY:
         (void)error_set(&err, E_CLOSED, agent->options->server, "%s; measuring goes on, rounds wait in the spool", why);
-        note_error(agent, &err);
+        agent_note_error(agent, &err);
         break;
     case CONTACT_REFUSED:
         (void)error_set(&err, E_AUTH, agent->options->server,
                         "the server does not know agent %" PRIu64 " any more (%s). Nothing is measured. To register as "
                         "a new agent, stop this one and remove %s/identity",
                         agent->identity.agent_id, why, agent->options->state_dir);
-        note_error(agent, &err);
+        agent_note_error(agent, &err);
         break;
+    case CONTACT_DISPLACED:
+        on_displaced(agent, why);
+        return;
     }
     bool was_refused = agent->is_refused;
     agent->is_refused = contact == CONTACT_REFUSED || (was_refused && contact == CONTACT_AWAY);
     if (was_refused != agent->is_refused)
-        schedule_plan(agent);
+        agent_schedule_plan(agent);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -475,13 +186,18 @@ static void begin(struct agent *agent)
                                                    .authorization = agent->authorization,
                                                    .contact = on_contact,
                                                    .user = agent});
+    agent->report = report_new(&(struct report_settings){.loop = agent->loop,
+                                                         .http = agent->http,
+                                                         .authorization = agent->authorization,
+                                                         .fill = agent_fill_report,
+                                                         .user = agent});
     struct plan *plan = NULL;
-    int rc = plan_load(options->state_dir, on_unsupported, agent, &plan, &err);
+    int rc = plan_load(options->state_dir, agent_on_unsupported, agent, &plan, &err);
     if (rc && rc != -E_NOT_FOUND) {
         struct error damage;
         (void)error_set(&damage, (enum error_code)-rc, err.where, "%.300s; the server is asked for the plan again",
                         err.text);
-        note_error(agent, &damage);
+        agent_note_error(agent, &damage);
     }
     if (!rc)
         apply_plan(agent, plan);
@@ -501,14 +217,14 @@ static void on_registration_retry(void *user, const char *why)
     struct agent *agent = user;
     struct error err;
     (void)error_set(&err, E_CLOSED, agent->options->server, "cannot register yet: %s", why);
-    note_error(agent, &err);
+    agent_note_error(agent, &err);
 }
 
 static void on_registered(void *user, int rc, const struct message_identity *identity, const struct error *err)
 {
     struct agent *agent = user;
     if (rc) {
-        note_error(agent, err);
+        agent_note_error(agent, err);
         agent->exit_status = PARENT_EXIT_FATAL;
         loop_stop(agent->loop);
         return;
@@ -524,21 +240,73 @@ static void on_tick(void *user)
     struct agent *agent = user;
     spool_tick(agent->spool);
     spool_adopt(agent->spool);
+    agent_look(agent);
     if (agent->schedule) {
-        start_runs(agent);
+        check_time(agent);
+        agent_start_runs(agent);
         link_kick(agent->link);
     }
     if (agent->ticks++ % AGENT_STATUS_EVERY == 0)
-        write_status(agent);
+        agent_write_status(agent);
     loop_timer_start(agent->loop, &agent->tick_timer, loop_now_ns(agent->loop) + SPOOL_SYNC_MS * CLOCK_MS);
 }
 
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static void on_left(void *user)
+{
+    struct agent *agent = user;
+    loop_stop(agent->loop);
+}
+
+/* One step further towards the end, as soon as there is nothing more to wait for, or when the time is over. */
+static void end_step(struct agent *agent, bool is_late)
+{
+    bool is_connected = agent->status.state == AGENT_STATE_CONNECTED || agent->is_displaced;
+    if (agent->ending == AGENT_DRAINS && (is_late || !agent->rounds)) {
+        agent_stop_rounds(agent);
+        agent->ending = AGENT_SENDS;
+        is_late = false;
+        loop_timer_start(agent->loop, &agent->end_timer, loop_now_ns(agent->loop) + AGENT_SEND_NS);
+        if (agent->link)
+            link_kick(agent->link);
+    }
+    if (agent->ending == AGENT_SENDS && (is_late || !is_connected || link_is_idle(agent->link))) {
+        loop_timer_stop(agent->loop, &agent->end_timer);
+        agent->ending = AGENT_LEAVES;
+        if (is_connected)
+            report_leave(agent->report, on_left, agent);
+        else
+            loop_stop(agent->loop);
+    }
+}
+
+static void on_end_timer(void *user)
+{
+    end_step(user, true);
+}
+
+void agent_drained(struct agent *agent)
+{
+    if (agent->ending == AGENT_DRAINS && !agent->rounds) /* from the loop: whoever ends the last round is not done yet */
+        loop_timer_start(agent->loop, &agent->end_timer, 0);
+}
+
+/* Rounds that run are finished, so that a new start, after an upgrade for one, costs none. A second signal is obeyed at
+ * once. */
 static void on_signal(void *user, int signo)
 {
     struct agent *agent = user;
-    log_info("agent", "stopping (signal %d)", signo);
     agent->exit_status = PARENT_EXIT_STOPPED;
-    loop_stop(agent->loop);
+    if (agent->ending != AGENT_RUNS || !agent->schedule) {
+        loop_stop(agent->loop);
+        return;
+    }
+    agent->ending = AGENT_DRAINS;
+    agent_schedule_plan(agent);
+    log_info("agent", "stopping (signal %d); %zu rounds are finished first", signo, agent_running(agent));
+    loop_timer_start(agent->loop, &agent->end_timer,
+                     loop_now_ns(agent->loop) + (agent->rounds ? AGENT_DRAIN_NS : 0));
 }
 
 /* A round that is in the spool but was not yet noted as run when the process before this one died. */
@@ -553,26 +321,58 @@ static int open_state(struct agent *agent, struct error *err)
 {
     int rc = sealed_lock(agent->options->state_dir, AGENT_LOCK_WAIT_MS, &agent->lock_fd, err);
     if (!rc)
-        rc = progress_open(path_of(agent, "progress"), &agent->progress, err);
+        rc = progress_open(agent_path(agent, "progress"), &agent->progress, err);
     if (!rc && progress_damaged(agent->progress) > 0) {
         struct error damage;
-        (void)error_set(&damage, E_CORRUPT, path_of(agent, "progress"),
+        (void)error_set(&damage, E_CORRUPT, agent_path(agent, "progress"),
                         "%u damaged entries are left out: their last rounds may be run again",
                         progress_damaged(agent->progress));
-        note_error(agent, &damage);
+        agent_note_error(agent, &damage);
     }
-    struct spool_options spool = {.report = on_spool_report, .seen = on_seen, .user = agent};
-    return rc ? rc : spool_open(path_of(agent, "spool"), &spool, &agent->spool, err);
+    struct spool_options spool = {.ceiling_bytes = (uint64_t)agent->options->spool_mib << 20,
+                                  .age_s = (int64_t)agent->options->spool_hours * 3600,
+                                  .report = on_spool_report,
+                                  .seen = on_seen,
+                                  .user = agent};
+    return rc ? rc : spool_open(agent_path(agent, "spool"), &spool, &agent->spool, err);
 }
 
-static int open_all(struct agent *agent, const struct agent_settings *settings, struct probe_sockets *sockets,
-                    struct error *err)
+/* Names of targets, and of the server where --dns-servers says how. */
+static int open_resolvers(struct agent *agent, struct error *err)
 {
+    const struct parent_opened *opened = agent->settings->opened;
+    struct lookup_settings settings = {.servers = agent->options->dns_servers};
+    int rc = resolver_new(agent->loop, &agent->resolver, err);
+    if (!rc && opened->lookup)
+        resolver_set_lookup(agent->resolver, lookup_find, opened->lookup);
+    if (!rc && settings.servers)
+        rc = lookup_open(&settings, &agent->link_lookup, err);
+    if (!rc && agent->link_lookup)
+        rc = resolver_new(agent->loop, &agent->link_resolver, err);
+    if (!rc && agent->link_lookup)
+        resolver_set_lookup(agent->link_resolver, lookup_find, agent->link_lookup);
+    return rc ? rc : hop_names_new(agent->loop, agent->options, &agent->hop_names, err);
+}
+
+static int open_http(struct agent *agent, struct error *err)
+{
+    const struct agent_settings *settings = agent->settings;
     struct http_settings http = {.server = agent->options->server,
-                                 .ca_pem = settings->ca_pem,
-                                 .ca_pem_size = settings->ca_pem_size};
+                                 .trust = settings->trust,
+                                 .proxy = agent->options->proxy,
+                                 .pac = agent->pac,
+                                 .resolver = agent->link_resolver,
+                                 .instance = settings->instance};
+    return http_new(agent->loop, &http, &agent->http, err);
+}
+
+static int open_all(struct agent *agent, struct error *err)
+{
+    struct probe_sockets sockets = agent->settings->opened->sockets;
     struct probe_io *io = NULL;
-    int rc = loop_new(&agent->loop, err);
+    int rc = pac_open(&agent->pac, err); /* first: it forks */
+    if (!rc)
+        rc = loop_new(&agent->loop, err);
     if (!rc)
         rc = loop_signal(agent->loop, SIGTERM, on_signal, agent, err);
     if (!rc)
@@ -582,16 +382,16 @@ static int open_all(struct agent *agent, const struct agent_settings *settings, 
     if (!rc)
         rc = open_state(agent, err);
     if (!rc)
-        rc = resolver_new(agent->loop, &agent->resolver, err);
+        rc = open_resolvers(agent, err);
     if (!rc)
-        rc = hop_names_new(agent->loop, agent->options, &agent->hop_names, err);
-    if (!rc)
-        rc = probe_io_linux_new(agent->loop, sockets, &io, err);
+        rc = probe_io_linux_new(agent->loop, &sockets, &io, err);
     if (!rc)
         rc = probe_engine_new(io, NULL, &agent->engine, err);
     if (!rc)
-        rc = http_new(agent->loop, &http, &agent->http, err);
+        rc = open_http(agent, err);
     agent->modes = probe_modes_new(0);
+    agent->net = net_new(agent->settings->opened->netlink);
+    agent->health = health_new();
     return rc;
 }
 
@@ -604,8 +404,11 @@ static int start(struct agent *agent, struct error *err)
                                               .modes = agent->modes,
                                               .clock = agent->clock,
                                               .ipv6_policy = SOCK_PREFER_IPV6};
-    agent->schedule_timer = (struct loop_timer){.fn = on_schedule_timer, .user = agent};
+    agent->schedule_timer = (struct loop_timer){.fn = agent_on_schedule, .user = agent};
     agent->tick_timer = (struct loop_timer){.fn = on_tick, .user = agent};
+    agent->end_timer = (struct loop_timer){.fn = on_end_timer, .user = agent};
+    usage_init(&agent->usage, loop_now_ns(agent->loop));
+    agent->started_ns = clock_wall_ns(agent->clock);
     loop_timer_start(agent->loop, &agent->tick_timer, 0);
     int rc = identity_load(options->state_dir, &agent->identity, &agent->arena, err);
     if (!rc) {
@@ -633,20 +436,25 @@ static int start(struct agent *agent, struct error *err)
 
 static void close_all(struct agent *agent)
 {
-    stop_rounds(agent);
+    agent_stop_rounds(agent);
+    report_free(agent->report);
     plan_poll_free(agent->poll);
     link_free(agent->link);
     registration_free(agent->registration);
     http_free(agent->http);
     probe_engine_free(agent->engine);
     resolver_free(agent->resolver);
+    resolver_free(agent->link_resolver); /* its lookup lives on: a thread may still use it */
     probe_modes_free(agent->modes);
     hop_names_free(agent->hop_names);
     schedule_free(agent->schedule);
     plan_release(agent->plan);
     spool_close(agent->spool);
     progress_close(agent->progress);
+    net_free(agent->net);
+    health_free(agent->health);
     loop_free(agent->loop);
+    pac_close(agent->pac);
     if (agent->lock_fd >= 0)
         (void)close(agent->lock_fd);
     map_done(&agent->told);
@@ -654,9 +462,16 @@ static void close_all(struct agent *agent)
     arena_done(&agent->arena);
 }
 
-int agent_run(const struct agent_settings *settings, struct probe_sockets *sockets)
+void agent_make_instance(char ret_instance[static MESSAGE_INSTANCE_BYTES])
 {
-    struct agent agent = {.options = settings->options, .clock = &clock_real, .lock_fd = -1};
+    uint64_t number;
+    rng_secret(&number, sizeof number);
+    str_hex(&number, sizeof number, ret_instance);
+}
+
+int agent_run(const struct agent_settings *settings)
+{
+    struct agent agent = {.settings = settings, .options = settings->options, .lock_fd = -1};
     struct error err = {0};
     uint64_t seed;
     rng_secret(&seed, sizeof seed);
@@ -666,17 +481,21 @@ int agent_run(const struct agent_settings *settings, struct probe_sockets *socke
     field_defaults(&agent_status_table, &agent.status);
     agent.status.server = agent.options->server;
     agent.status.version = OCULI_VERSION;
-    int rc = open_all(&agent, settings, sockets, &err);
+    agent.status.instance = settings->instance;
+    agent.status.proxy = agent.options->proxy && agent.options->proxy->location ? agent.options->proxy->location : NULL;
+    timekeeper_init(&agent.time, settings->options->state_dir);
+    agent.clock = &agent.time.clock;
+    int rc = open_all(&agent, &err);
     if (!rc)
         rc = start(&agent, &err);
     if (rc) {
-        note_error(&agent, &err);
+        agent_note_error(&agent, &err);
         agent.exit_status = rc == -E_FULL || rc == -E_IO || rc == -E_LIMIT ? 1 : PARENT_EXIT_FATAL;
     } else if (loop_run(agent.loop)) {
         agent.exit_status = 1;
     }
     if (agent.spool)
-        write_status(&agent);
+        agent_write_status(&agent);
     close_all(&agent);
     return agent.exit_status;
 }

@@ -6,19 +6,23 @@
 #ifndef OCULI_AGENT_AGENT_H
 #define OCULI_AGENT_AGENT_H
 
-#include <stddef.h>
-
 #include "agent/options.h"
-#include "probe/open.h"
+#include "wire/message.h"
+
+struct parent_opened;
+struct trust;
 
 struct agent_settings {
     const struct agent_options *options;
-    const void *ca_pem; /* content of --ca-file, read while we still could; NULL = the system's */
-    size_t ca_pem_size;
+    struct trust *trust; /* read while we still could */
+    const struct parent_opened *opened;
+    char instance[MESSAGE_INSTANCE_BYTES]; /* of this start of the program: the same for all its workers */
 };
 
-/* Runs until SIGTERM or SIGINT. Takes the sockets over; returns an enum parent_exit, or another number when a new
+void agent_make_instance(char ret_instance[static MESSAGE_INSTANCE_BYTES]);
+
+/* Runs until SIGTERM or SIGINT. Takes the probe sockets over; returns an enum parent_exit, or another number when a new
  * worker may do better. */
-int agent_run(const struct agent_settings *settings, struct probe_sockets *sockets);
+int agent_run(const struct agent_settings *settings);
 
 #endif

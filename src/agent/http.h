@@ -3,6 +3,9 @@
  *
  * A request is copied; its function is called once, later, on the loop's thread, unless it is cancelled. Redirects are
  * not followed: a server that moved is for the operator to say. TLS certificates and names are always verified.
+ *
+ * Requests go through the proxy that was set (route.h); without any, through the one that the environment names
+ * (https_proxy, no_proxy), as other programs do.
  */
 #ifndef OCULI_AGENT_HTTP_H
 #define OCULI_AGENT_HTTP_H
@@ -13,14 +16,21 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "base/resolve.h"
+#include "wire/message.h"
 
 struct http;
 struct http_job;
+struct pac;
+struct trust;
 
 struct http_settings {
     const char *server;       /* "https://oculi.example.net:8443/prefix" */
-    const void *ca_pem;       /* certificates to trust instead of the system's; NULL = the system's */
-    size_t ca_pem_size;
+    struct trust *trust;      /* trust.h; NULL = what the system trusts */
+    const struct message_proxy *proxy; /* NULL = the environment's; passed proxy_check */
+    struct pac *pac;          /* NULL = no PAC files */
+    struct resolver *resolver; /* names of the server and of proxies; NULL = libcurl's own way */
+    const char *instance;     /* MESSAGE_INSTANCE_HEADER of authorized requests; NULL = none */
 };
 
 struct http_request {
@@ -31,6 +41,7 @@ struct http_request {
     size_t body_size;
     bool is_zstd;             /* body is compressed */
     int64_t timeout_s;        /* of the whole exchange */
+    bool is_foreign;          /* path is a whole URL elsewhere: asked without a proxy, and told nothing of us */
 };
 
 struct http_answer {
@@ -48,6 +59,7 @@ typedef void http_fn(void *user, const struct http_answer *answer);
 /* 0, or -E_INVALID naming what is wrong with the URL. */
 int http_check_url(const char *server, struct error *err);
 
+/* The other members of settings outlive it. -E_INVALID: the URL or the proxy. */
 int http_new(struct loop *loop, const struct http_settings *settings, struct http **ret_http, struct error *err);
 void http_free(struct http *http); /* cancels everything; NULL is fine */
 

@@ -189,6 +189,11 @@ void link_kick(struct link *link)
         start_timer(link, LINK_GATHER_MS * CLOCK_MS);
 }
 
+bool link_is_idle(const struct link *link)
+{
+    return !link->job && !loop_timer_is_armed(&link->timer);
+}
+
 void link_set_clock_offset(struct link *link, int64_t offset_ns)
 {
     link->clock_offset_ns = offset_ns;

@@ -9,6 +9,7 @@
 #ifndef OCULI_AGENT_LINK_H
 #define OCULI_AGENT_LINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/http.h"
@@ -21,7 +22,8 @@
 enum contact {
     CONTACT_OK,     /* the server answered and knows us */
     CONTACT_AWAY,   /* no answer, or one that says: later */
-    CONTACT_REFUSED /* 401: it does not know us */
+    CONTACT_REFUSED, /* 401: it does not know us */
+    CONTACT_DISPLACED /* 409 to a plan request: another process has our identity */
 };
 
 struct link_settings {
@@ -45,6 +47,7 @@ struct link *link_new(const struct link_settings *settings);
 void link_free(struct link *link); /* NULL is fine */
 
 void link_kick(struct link *link); /* the spool has something new */
+bool link_is_idle(const struct link *link); /* nothing is being sent or about to be */
 void link_set_clock_offset(struct link *link, int64_t offset_ns); /* the agent's clock minus the server's */
 void link_counts(const struct link *link, struct link_counts *ret_counts);
 

@@ -4,20 +4,21 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/command.h"
 #include "agent/options.h"
+#include "agent/lookup.h"
 #include "agent/parent.h"
-#include "agent/status.h"
+#include "agent/trust.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 
 #define MAIN_ARENA_BYTES (1u << 20)
-#define MAIN_CA_BYTES (1u << 20)
 
-static int work(void *user, struct probe_sockets *sockets)
+static int work(void *user)
 {
-    return agent_run(user, sockets);
+    return agent_run(user);
 }
 
 static int fail(const struct error *err)
@@ -33,7 +34,10 @@ static void print_help(void)
     buf_init(&buf, 65536);
     field_help(&agent_options_table, &buf);
     (void)printf("Usage: oculi-agent --server URL [--token-file FILE] [OPTION...]\n"
-                 "       oculi-agent [--state-dir DIR] status\n\n"
+                 "       oculi-agent [--state-dir DIR] status [--json]\n"
+                 "       oculi-agent [--state-dir DIR] ca add FILE | list [--json] | remove FINGERPRINT\n"
+                 "       oculi-agent [OPTION...] proxy show [--json] | test | set | unset\n"
+                 "       oculi-agent [--state-dir DIR] reset [--yes]\n\n"
                  "Measures what an Oculi server plans for it, keeps every round until the server has it.\n\n%s\n"
                  "  --help  This text\n  --version  The version\n\nSee oculi-agent(8).\n",
                  buf_str(&buf));
@@ -58,17 +62,22 @@ static bool answer_words(int argc, char **argv)
 
 static int run(struct agent_options *options, struct arena *arena, struct error *err)
 {
-    struct buf ca;
-    struct probe_sockets sockets;
-    buf_init(&ca, MAIN_CA_BYTES);
+    struct trust *trust = NULL;
+    struct parent_opened opened = {0};
     int rc = agent_options_complete(options, arena, err);
     if (!rc)
         rc = file_make_dir(options->state_dir, 0700, err);
-    if (!rc && options->ca_file)
-        rc = file_read(options->ca_file, &ca, err);
-    struct parent_settings parent = {.netns = options->netns, .user = options->user, .state_dir = options->state_dir};
+    struct trust_settings trusted = {
+        .ca_file = options->ca_file, .ca_dir = options->ca_dir, .state_dir = options->state_dir};
     if (!rc)
-        rc = parent_prepare(&parent, &sockets, err);
+        rc = trust_open(&trusted, &trust, err);
+    struct parent_settings parent = {.netns = options->netns,
+                                     .interface = options->interface,
+                                     .dns_servers = options->dns_servers,
+                                     .user = options->user,
+                                     .state_dir = options->state_dir};
+    if (!rc)
+        rc = parent_prepare(&parent, &opened, err);
     if (!rc && access(options->state_dir, W_OK | X_OK) != 0)
         rc = error_set(err, E_PERMISSION, options->state_dir,
                        "the state directory cannot be written by user %u: change its owner, or choose another with "
@@ -76,10 +85,12 @@ static int run(struct agent_options *options, struct arena *arena, struct error 
                        (unsigned)geteuid());
     int status = PARENT_EXIT_FATAL;
     if (!rc) {
-        struct agent_settings settings = {.options = options, .ca_pem = ca.data, .ca_pem_size = ca.size};
-        status = parent_run(&sockets, work, &settings);
+        struct agent_settings settings = {.options = options, .trust = trust, .opened = &opened};
+        agent_make_instance(settings.instance);
+        status = parent_run(&opened, work, &settings);
     }
-    buf_done(&ca);
+    lookup_close(opened.lookup);
+    trust_close(trust);
     return rc ? rc : status;
 }
 
@@ -90,15 +101,13 @@ int main(int argc, char **argv)
     struct arena arena;
     struct agent_options options;
     struct error err = {0};
-    const char *word;
+    struct agent_words words;
     arena_init(&arena, MAIN_ARENA_BYTES);
-    if (agent_options_read(argc, argv, &options, &word, &arena, &err))
+    if (agent_options_read(argc, argv, &options, &words, &arena, &err))
         return fail(&err);
     int rc;
-    if (word && !str_equal(word, "status")) {
-        rc = error_set(&err, E_UNKNOWN, word, "there is no such command; the only one is \"status\"");
-    } else if (word) {
-        rc = agent_status_print(options.state_dir, &err);
+    if (words.count > 0) {
+        rc = command_run(&words, &options, &arena, &err);
     } else {
         log_open((enum log_level)options.log_level);
         (void)signal(SIGPIPE, SIG_IGN);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/http.h"
+#include "agent/proxy.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -15,6 +16,8 @@
 #define OPTIONS_FILE_BYTES 65536
 
 static const char *const names_words[] = {"local", "all", "off", NULL};
+static const char *const proxy_words[] = {"environment", "direct", "static", "pac", NULL};
+static const char *const auth_words[] = {"none", "basic", "ntlm", NULL};
 
 static const struct field fields[] = {
     FIELD_STR(struct agent_options, server, "server", (.max = 1000), "URL of the Oculi server"),
@@ -23,6 +26,8 @@ static const struct field fields[] = {
     FIELD_STR(struct agent_options, token_file, "tokenFile", (.max = 400), "File that holds the account group token"),
     FIELD_STR(struct agent_options, ca_file, "caFile", (.max = 400),
               "PEM file with the certificates to trust instead of the system's"),
+    FIELD_STR(struct agent_options, ca_dir, "caDir", (.max = 400),
+              "Directory of PEM files with certificates to trust besides"),
     FIELD_STR(struct agent_options, state_dir, "stateDir", (.max = 400, .preset = "/var/lib/oculi-agent"),
               "Directory of the identity, the plan and the spool"),
     FIELD_STR(struct agent_options, name, "name", (.max = 255), "Name of the agent; without it the host's name"),
@@ -42,6 +47,28 @@ static const struct field fields[] = {
                "Of which hops DNS is asked for names: those of its own networks, all or none"),
     FIELD_STR(struct agent_options, name_servers, "nameServers", (.min = 1, .max = 1000),
               "DNS servers to ask for names, as ADDRESS[:PORT],...; those of the system when not given"),
+    FIELD_STR(struct agent_options, dns_servers, "dnsServers", (.min = 1, .max = 1000),
+              "DNS servers to resolve targets and the server with, as ADDRESS[:PORT],...; otherwise the system's way"),
+    FIELD_STR(struct agent_options, interface, "interface", (.min = 1, .max = 15),
+              "Network interface to measure from; several addresses of one are chosen by --source-ip"),
+    FIELD_ENUM(struct agent_options, proxy_type, "proxyType", proxy_words, (.preset = "environment"),
+               "How the proxy to the server is found: by https_proxy and no_proxy of the environment, not at all, by "
+               "its address or by a PAC file"),
+    FIELD_STR(struct agent_options, proxy_location, "proxyLocation", (.max = 1000),
+              "HOST:PORT of the proxy, or the http, https or file URL of the PAC file"),
+    FIELD_ENUM(struct agent_options, proxy_auth, "proxyAuth", auth_words, (.preset = "none"),
+               "How the proxy wants to be signed in to"),
+    FIELD_STR(struct agent_options, proxy_user, "proxyUser", (.max = 255), "Who signs in to the proxy"),
+    FIELD_STR(struct agent_options, proxy_password, "proxyPassword", (.max = 1000, .flags = FIELD_SECRET),
+              "That user's password; other users of the machine may see it here"),
+    FIELD_STR(struct agent_options, proxy_password_file, "proxyPasswordFile", (.max = 400),
+              "File that holds that password"),
+    FIELD_STR(struct agent_options, proxy_bypass, "proxyBypass", (.max = 4000),
+              "Hosts reached without the proxy, separated by ';': names with *, addresses, prefixes, <local>"),
+    FIELD_I32(struct agent_options, spool_mib, "spoolSize", (.min = 8, .max = 1048576, .preset = "1024", .unit = "MiB"),
+              "Most disk space that rounds may take which the server has not confirmed"),
+    FIELD_I32(struct agent_options, spool_hours, "spoolHours", (.min = 1, .max = 8760, .preset = "36", .unit = "h"),
+              "How long such a round is kept"),
     FIELD_STR(struct agent_options, config, "config", (.max = 400), "File of such options as lines \"name = value\""),
 };
 
@@ -91,7 +118,7 @@ static int read_line(char *line, const char *where, struct agent_options *option
     return set_option(name, strlen(name), trim(equals + 1), where, options, arena, err);
 }
 
-static int read_config(const char *path, struct agent_options *options, struct arena *arena, struct error *err)
+int agent_options_file(const char *path, struct agent_options *options, struct arena *arena, struct error *err)
 {
     struct buf buf;
     buf_init(&buf, OPTIONS_FILE_BYTES);
@@ -109,16 +136,21 @@ static int read_config(const char *path, struct agent_options *options, struct a
 
 /* Reads argv[i] (and the value after it, if it takes it from there); only_config limits it to --config. */
 static int read_argument(int argc, char **argv, int *i, bool only_config, struct agent_options *options,
-                         const char **ret_word, struct arena *arena, struct error *err)
+                         struct agent_words *words, struct arena *arena, struct error *err)
 {
     const char *argument = argv[*i];
     if (!str_starts(argument, "--")) {
         if (*argument == '-')
             return error_set(err, E_UNKNOWN, argument, "there is no such option");
-        if (*ret_word && !only_config)
-            return error_set(err, E_INVALID, argument, "one command is enough");
+        if (words->count == AGENT_WORDS && !only_config)
+            return error_set(err, E_INVALID, argument, "one word too many");
         if (!only_config)
-            *ret_word = argument;
+            words->items[words->count++] = argument;
+        return 0;
+    }
+    if (str_equal(argument, "--json") || str_equal(argument, "--yes")) {
+        words->is_json |= str_equal(argument, "--json");
+        words->is_yes |= str_equal(argument, "--yes");
         return 0;
     }
     const char *name = argument + 2, *equals = strchr(name, '=');
@@ -137,38 +169,108 @@ static int read_argument(int argc, char **argv, int *i, bool only_config, struct
     return set_option(name, length, value, where, options, arena, err);
 }
 
-int agent_options_read(int argc, char **argv, struct agent_options *ret_options, const char **ret_word,
+int agent_options_read(int argc, char **argv, struct agent_options *ret_options, struct agent_words *ret_words,
                        struct arena *arena, struct error *err)
 {
-    struct agent_options options;
-    const char *word = NULL;
+    struct agent_options options = {0};
+    struct agent_words words = {0};
     field_defaults(&agent_options_table, &options);
     int rc = 0;
     for (int i = 1; i < argc && !rc; i++)
-        rc = read_argument(argc, argv, &i, true, &options, &word, arena, err);
+        rc = read_argument(argc, argv, &i, true, &options, &words, arena, err);
     if (!rc && options.config)
-        rc = read_config(options.config, &options, arena, err);
+        rc = agent_options_file(options.config, &options, arena, err);
     for (int i = 1; i < argc && !rc; i++)
-        rc = read_argument(argc, argv, &i, false, &options, &word, arena, err);
+        rc = read_argument(argc, argv, &i, false, &options, &words, arena, err);
     if (rc)
         return rc;
     *ret_options = options;
-    *ret_word = word;
+    if (!rc && words.count == 0 && (words.is_json || words.is_yes))
+        return error_set(err, E_INVALID, words.is_json ? "--json" : "--yes", "it belongs to a command such as status");
+    *ret_words = words;
     return 0;
 }
 
-static int read_token(struct agent_options *options, struct arena *arena, struct error *err)
+/* A secret in a file of its own. */
+static int read_secret(const char *path, const char *what, const char **ret_secret, struct arena *arena,
+                       struct error *err)
 {
     struct buf buf;
     buf_init(&buf, 4096);
-    int rc = file_read(options->token_file, &buf, err);
-    if (!rc) {
-        options->token = arena_strdup(arena, trim((char *)buf.data ? (char *)buf.data : (char[]){0}));
-        if (!*options->token)
-            rc = error_set(err, E_REQUIRED, options->token_file, "the file holds no token");
-    }
+    int rc = file_read(path, &buf, err);
+    const char *secret = rc ? "" : arena_strdup(arena, trim((char *)buf.data ? (char *)buf.data : (char[]){0}));
+    if (!rc && !*secret)
+        rc = error_set(err, E_REQUIRED, path, "the file holds no %s", what);
+    if (!rc)
+        *ret_secret = secret;
     buf_done(&buf);
     return rc;
+}
+
+/* --- the proxy ---------------------------------------------------------------------------------------------------- */
+
+static int make_proxy(struct agent_options *options, struct arena *arena, struct error *err)
+{
+    struct message_proxy *proxy = arena_alloc(arena, sizeof *proxy);
+    const char **bypass = arena_alloc_array(arena, 1, sizeof *bypass);
+    field_defaults(&message_proxy_table, proxy);
+    proxy->type = proxy_words[options->proxy_type];
+    proxy->location = options->proxy_location;
+    proxy->auth = options->proxy_auth ? auth_words[options->proxy_auth] : NULL;
+    proxy->user = options->proxy_user;
+    proxy->password = options->proxy_password;
+    if (options->proxy_bypass) {
+        bypass[0] = options->proxy_bypass;
+        proxy->bypass = (struct field_list){.items = bypass, .count = 1};
+    }
+    int rc = proxy_check(proxy, err);
+    if (rc && err) {
+        const char *option = str_equal(err->where, "location") ? "--proxy-location"
+                             : str_equal(err->where, "user")   ? "--proxy-user" : "--proxy-type";
+        (void)str_copy(err->where, sizeof err->where, option);
+    }
+    if (!rc)
+        options->proxy = proxy;
+    return rc;
+}
+
+int agent_options_proxy(struct agent_options *options, bool has_kept, struct arena *arena, struct error *err)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/proxy", options->state_dir);
+    struct agent_options kept = *options;
+    int rc = has_kept ? agent_options_file(path, &kept, arena, err) : -E_NOT_FOUND;
+    if (rc && rc != -E_NOT_FOUND)
+        return rc;
+    if (!rc)
+        *options = kept;
+    if (options->proxy_type == AGENT_PROXY_ENVIRONMENT && options->proxy_location)
+        options->proxy_type = AGENT_PROXY_STATIC;
+    if (options->proxy_type == AGENT_PROXY_ENVIRONMENT)
+        return 0;
+    rc = options->proxy_password_file
+             ? read_secret(options->proxy_password_file, "password", &options->proxy_password, arena, err)
+             : 0;
+    return rc ? rc : make_proxy(options, arena, err);
+}
+
+static int check_server_lists(const struct agent_options *options, struct error *err)
+{
+    const char *list = options->dns_servers;
+    char one[SOCK_TEXT_BYTES + 8], host[SOCK_TEXT_BYTES + 8];
+    uint16_t port;
+    union sock_addr addr;
+    while (list && *list) {
+        size_t length = strcspn(list, ",");
+        if (length == 0 || length >= sizeof one)
+            return error_set(err, E_INVALID, "--dns-servers", "\"%.60s\" is not a list of addresses", list);
+        memcpy(one, list, length);
+        one[length] = 0;
+        if (sock_split(one, 53, host, sizeof host, &port, NULL) || sock_parse_ip(host, &addr))
+            return error_set(err, E_INVALID, "--dns-servers", "\"%s\" is not an IP address with or without a port", one);
+        list += length + (list[length] == ',');
+    }
+    return 0;
 }
 
 int agent_options_complete(struct agent_options *options, struct arena *arena, struct error *err)
@@ -178,6 +280,13 @@ int agent_options_complete(struct agent_options *options, struct arena *arena, s
     int rc = http_check_url(options->server, err);
     if (rc)
         return rc;
+    rc = check_server_lists(options, err);
+    if (!rc)
+        rc = agent_options_proxy(options, true, arena, err);
+    if (rc)
+        return rc;
+    if (!options->name_servers)
+        options->name_servers = options->dns_servers;
     union sock_addr addr;
     if (options->source_ip && sock_parse_ip(options->source_ip, &addr))
         return error_set(err, E_INVALID, "--source-ip", "\"%s\" is not an IP address", options->source_ip);
@@ -186,7 +295,7 @@ int agent_options_complete(struct agent_options *options, struct arena *arena, s
                          "latitude and longitude belong together");
     if (!options->token_file)
         return 0;
-    rc = read_token(options, arena, err);
+    rc = read_secret(options->token_file, "token", &options->token, arena, err);
     char identity[512];
     (void)snprintf(identity, sizeof identity, "%s/identity", options->state_dir);
     return rc && access(identity, F_OK) == 0 ? 0 : rc; /* a registered agent needs no token */

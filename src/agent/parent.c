@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <net/if.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -9,18 +10,21 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/lookup.h"
+#include "agent/net.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
 
 #define PARENT_DELAY_MIN_S 1
 #define PARENT_DELAY_MAX_S 60
-#define PARENT_STOP_S 10 /* after which a worker that does not stop is killed */
+#define PARENT_STOP_S 18 /* after which a worker that does not stop is killed */
 
 /* --- giving up privileges ----------------------------------------------------------------------------------------- */
 
@@ -67,10 +71,34 @@ static int give_up_capabilities(struct error *err)
     return rc;
 }
 
-int parent_prepare(const struct parent_settings *settings, struct probe_sockets *ret_sockets, struct error *err)
+static int give_up(void *user, struct error *err)
 {
-    struct probe_sockets sockets;
-    int rc = probe_open(settings->netns, &sockets, err);
+    /* The bounding set needs CAP_SETPCAP, which only root has; without it there is nothing to gain by exec either. */
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+    int rc = geteuid() == 0 ? become_user(user, err) : 0;
+    return rc ? rc : give_up_capabilities(err);
+}
+
+/* Both ways: what comes in by another interface is no answer to what went out by this one. */
+static int bind_interface(const struct probe_sockets *sockets, const char *name, struct error *err)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const int fds[] = {sockets->send[i], sockets->icmp[i], sockets->tcp[i], sockets->udp[i], sockets->route[i]};
+        for (size_t j = 0; j < sizeof fds / sizeof fds[0]; j++) {
+            if (fds[j] >= 0 && setsockopt(fds[j], SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name) + 1) != 0)
+                return error_sys(err, errno, "--interface", "Cannot use the selected interface %s", name);
+        }
+    }
+    return 0;
+}
+
+int parent_prepare(const struct parent_settings *settings, struct parent_opened *ret_opened, struct error *err)
+{
+    struct parent_opened opened = {.netlink = -1};
+    struct lookup_settings lookup = {
+        .servers = settings->dns_servers, .netns = settings->netns, .settle = give_up, .user = (void *)(uintptr_t)settings};
+    int rc = probe_open(settings->netns, &opened.sockets, err);
     if (rc == -E_PERMISSION && err) {
         size_t used = strlen(err->text);
         (void)strncat(err->text,
@@ -79,17 +107,21 @@ int parent_prepare(const struct parent_settings *settings, struct probe_sockets 
     }
     if (rc)
         return rc;
-    /* The bounding set needs CAP_SETPCAP, which only root has; without it there is nothing to gain by exec either. */
-    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-    rc = geteuid() == 0 ? become_user(settings, err) : 0;
+    rc = settings->interface ? bind_interface(&opened.sockets, settings->interface, err) : 0;
     if (!rc)
-        rc = give_up_capabilities(err);
+        rc = net_socket(settings->netns, &opened.netlink, err);
+    if (!rc)
+        rc = lookup_open(&lookup, &opened.lookup, err);
+    if (!rc)
+        rc = give_up((void *)(uintptr_t)settings, err);
     if (rc) {
-        probe_close(&sockets);
+        lookup_close(opened.lookup);
+        if (opened.netlink >= 0)
+            (void)close(opened.netlink);
+        probe_close(&opened.sockets);
         return rc;
     }
-    *ret_sockets = sockets;
+    *ret_opened = opened;
     return 0;
 }
 
@@ -107,7 +139,7 @@ static sigset_t watched_signals(void)
     return set;
 }
 
-static pid_t start_worker(struct probe_sockets *sockets, parent_worker_fn *worker, void *user)
+static pid_t start_worker(parent_worker_fn *worker, void *user)
 {
     pid_t self = getpid(), pid = fork();
     if (pid != 0)
@@ -120,7 +152,7 @@ static pid_t start_worker(struct probe_sockets *sockets, parent_worker_fn *worke
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
-    exit(worker(user, sockets));
+    exit(worker(user));
 }
 
 /* Waits for a signal, at most seconds (-1 = for ever); 0 when the time is over. */
@@ -157,12 +189,18 @@ static int stop_worker(pid_t pid)
 }
 
 /* Runs one worker to its end. True when the program is to end with *ret_status. */
-static bool run_worker(pid_t pid, int *ret_status)
+static bool run_worker(pid_t pid, pid_t lookup, int *ret_status)
 {
     for (;;) {
         int signo = wait_signal(-1), status;
         if (signo == SIGTERM || signo == SIGINT || signo == SIGHUP) {
             *ret_status = stop_worker(pid);
+            return true;
+        }
+        if (lookup && waitpid(lookup, &status, WNOHANG) == lookup) {
+            log_error("agent", "the process that looks up names in the network namespace ended; it takes a new start");
+            (void)stop_worker(pid);
+            *ret_status = 1;
             return true;
         }
         if (waitpid(pid, &status, WNOHANG) != pid)
@@ -181,18 +219,18 @@ static bool run_worker(pid_t pid, int *ret_status)
     }
 }
 
-int parent_run(struct probe_sockets *sockets, parent_worker_fn *worker, void *user)
+int parent_run(const struct parent_opened *opened, parent_worker_fn *worker, void *user)
 {
     sigset_t set = watched_signals();
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     int64_t delay_s = PARENT_DELAY_MIN_S;
     for (;;) {
         int64_t began_ns = clock_mono_ns(&clock_real);
-        pid_t pid = start_worker(sockets, worker, user);
+        pid_t pid = start_worker(worker, user);
         int status = 1;
         if (pid < 0)
             log_error("agent", "cannot start a worker: %s", strerror(errno));
-        else if (run_worker(pid, &status))
+        else if (run_worker(pid, lookup_process(opened->lookup), &status))
             return status;
         if (clock_mono_ns(&clock_real) - began_ns > PARENT_DELAY_MAX_S * CLOCK_S)
             delay_s = PARENT_DELAY_MIN_S;

@@ -15,10 +15,21 @@
 #include "base/error.h"
 #include "probe/open.h"
 
+struct lookup;
+
 struct parent_settings {
     const char *netns; /* where to measure: a name under /run/netns or a path; NULL = here */
+    const char *interface;   /* to measure from, in that namespace; NULL = the system's choice */
+    const char *dns_servers; /* for lookup.h */
     const char *user;  /* whom to become when started as root; NULL = the owner of the state directory */
     const char *state_dir; /* exists */
+};
+
+/* What took privileges to open. */
+struct parent_opened {
+    struct probe_sockets sockets;
+    int netlink;           /* of the namespace it measures from: net.h */
+    struct lookup *lookup; /* NULL = the system's way */
 };
 
 /* A worker ends with one of these; anything else, a signal included, is a death after which another one starts. */
@@ -27,13 +38,14 @@ enum parent_exit {
     PARENT_EXIT_FATAL = 2    /* another one would fail in the same way; it has said why */
 };
 
-/* The worker: owns copies of the sockets; returns an enum parent_exit. */
-typedef int parent_worker_fn(void *user, struct probe_sockets *sockets);
+/* The worker: owns copies of what was opened; returns an enum parent_exit. */
+typedef int parent_worker_fn(void *user);
 
-/* Opens the sockets and gives up all privileges: the process cannot get them back. -E_PERMISSION says what to do. */
-int parent_prepare(const struct parent_settings *settings, struct probe_sockets *ret_sockets, struct error *err);
+/* Opens the sockets and gives up all privileges: the process cannot get them back. -E_PERMISSION says what to do.
+ * The strings of settings outlive what was opened. */
+int parent_prepare(const struct parent_settings *settings, struct parent_opened *ret_opened, struct error *err);
 
 /* Runs workers until SIGTERM or SIGINT or a fatal end. Returns the exit status of the program. */
-int parent_run(struct probe_sockets *sockets, parent_worker_fn *worker, void *user);
+int parent_run(const struct parent_opened *opened, parent_worker_fn *worker, void *user);
 
 #endif

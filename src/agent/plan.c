@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/backoff.h"
 #include "agent/sealed.h"
@@ -14,6 +15,16 @@
 #define PLAN_REFUSED_S 60 /* between two requests once the server does not know us any more */
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
+
+/* Tests of one target have one number. */
+static uint64_t target_of(const struct measure_type *type, const void *settings)
+{
+    const struct field *field = field_find(type->settings, type->target_name);
+    const char *target = NULL;
+    if (field && field->kind == FIELD_KIND_STR)
+        memcpy(&target, (const char *)settings + field->offset, sizeof target);
+    return target ? str_hash(target, strlen(target), 0) : 0;
+}
 
 /* Fills item from what a test and a run have in common; -E_NOT_SUPPORTED or what is wrong with the settings. */
 static int read_item(struct plan_item *item, const char *type, const struct field_bytes *settings, struct arena *arena,
@@ -33,6 +44,8 @@ static int read_item(struct plan_item *item, const char *type, const struct fiel
     if (rc)
         return rc;
     item->settings = record;
+    item->queue = item->runner->type->queue ? item->runner->type->queue(record) : MEASURE_GENERAL;
+    item->target = target_of(item->runner->type, record);
     item->is_continuous = measure_is_continuous(item->runner->type, record);
     return 0;
 }
@@ -54,6 +67,7 @@ static void read_tests(struct plan *plan, plan_unsupported_fn *unsupported, void
                                    .version = tests[i].version,
                                    .interval_s = tests[i].interval_s,
                                    .is_start_random = tests[i].is_start_random,
+                                   .proxy = tests[i].proxy ? tests[i].proxy : plan->message.proxy,
                                    .source_ip = tests[i].source_ip};
         int rc = field_check(&message_test_table, &tests[i], &err);
         if (!rc)
@@ -80,6 +94,7 @@ static void read_runs(struct plan *plan, plan_unsupported_fn *unsupported, void 
                                    .run_id = runs[i].run_id,
                                    .version = runs[i].version,
                                    .requested_s = runs[i].requested_s,
+                                   .proxy = runs[i].proxy ? runs[i].proxy : plan->message.proxy,
                                    .source_ip = runs[i].source_ip};
         int rc = field_check(&message_run_table, &runs[i], &err);
         if (!rc)
@@ -188,6 +203,8 @@ static void on_answer(void *user, const struct http_answer *answer)
         s->contact(s->user, CONTACT_OK, "");
         if (answer->status == 200 && !s->changed(s->user, answer->body, answer->body_size))
             ask_in(poll, backoff_next_ns(&poll->backoff, s->rng));
+    } else if (answer->status == 409 && answer->is_problem) { /* and no more of it: docs/protocols.md */
+        s->contact(s->user, CONTACT_DISPLACED, answer->error);
     } else if (answer->status == 401) {
         s->contact(s->user, CONTACT_REFUSED, answer->error);
         poll->refreshed_ns = 0;
@@ -212,6 +229,11 @@ static void on_timer(void *user)
     struct http_request request = {
         .method = "GET", .path = path, .authorization = poll->settings.authorization, .timeout_s = PLAN_WAIT_S + 20};
     poll->job = http_start(poll->settings.http, &request, on_answer, poll);
+}
+
+void plan_poll_refresh(struct plan_poll *poll)
+{
+    poll->refreshed_ns = 0;
 }
 
 int plan_poll_accept(struct plan_poll *poll, const void *bytes, size_t size, int64_t version, struct error *err)

@@ -31,6 +31,9 @@ struct plan_item {
     bool is_start_random;
     bool is_continuous;       /* a round takes the whole of its minute */
     int64_t requested_s;      /* runs */
+    enum measure_queue queue;
+    uint64_t target;          /* the same for tests of one target; 0 = it has none */
+    const struct message_proxy *proxy; /* NULL = the agent's own */
     const char *source_ip;    /* NULL = not said */
     const struct measure_runner *runner;
     const void *settings;
@@ -75,6 +78,8 @@ struct plan_poll_settings {
 struct plan_poll;
 struct plan_poll *plan_poll_start(const struct plan_poll_settings *settings);
 void plan_poll_free(struct plan_poll *poll); /* NULL is fine */
+/* The next request asks for a whole plan, and with it for the server's time. */
+void plan_poll_refresh(struct plan_poll *poll);
 /* From changed: the plan is running; keeps it on disk (a failure does no harm) and asks for the next. */
 int plan_poll_accept(struct plan_poll *poll, const void *bytes, size_t size, int64_t version, struct error *err);
 

@@ -3,8 +3,8 @@
 #include "base/limit.h"
 #include "base/mem.h"
 
-int round_encode(const struct plan_item *item, const struct measure_round *round, int64_t round_id, struct buf *buf,
-                 struct record *ret_record, struct error *err)
+int round_encode(const struct plan_item *item, const struct measure_round *round, int64_t round_id,
+                 const char *local_problem, struct buf *buf, struct record *ret_record, struct error *err)
 {
     const struct measure_type *type = round->runner->type;
     struct message_part *parts = mem_alloc_array(type->part_count, sizeof *parts);
@@ -21,6 +21,7 @@ int round_encode(const struct plan_item *item, const struct measure_round *round
                                     .start_ns = round->start_wall_ns,
                                     .end_ns = round->end_wall_ns,
                                     .test_version = item->version,
+                                    .local_problem = local_problem,
                                     .parts = {.items = parts, .count = type->part_count}};
     size_t before = buf->size;
     field_to_cbor(&message_round_table, &message, buf);

@@ -13,8 +13,8 @@
 #include "measure/runner.h"
 
 /* Appends the message to buf and describes it as a record of the spool (which points into buf). -E_LIMIT when the
- * result is too large for either. */
-int round_encode(const struct plan_item *item, const struct measure_round *round, int64_t round_id, struct buf *buf,
-                 struct record *ret_record, struct error *err);
+ * result is too large for either. local_problem: as in struct message_round, NULL = none. */
+int round_encode(const struct plan_item *item, const struct measure_round *round, int64_t round_id,
+                 const char *local_problem, struct buf *buf, struct record *ret_record, struct error *err);
 
 #endif

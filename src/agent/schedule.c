@@ -13,6 +13,7 @@
 #define SCHEDULE_RANGES 4
 #define SCHEDULE_STEP_NS (250 * CLOCK_MS)      /* a smaller change of the wall clock is slewing */
 #define SCHEDULE_RESERVE_NS (30 * CLOCK_S)
+#define SCHEDULE_RESUMED_PART 10 /* this part of its slot must be left to a round that a restart has held up */
 #define SCHEDULE_SPREAD_NS (2 * CLOCK_S)       /* late and new rounds spread over this... */
 #define SCHEDULE_SPREAD_EACH_NS (50 * CLOCK_MS) /* ...or this for each test, if it is more */
 #define SCHEDULE_CONTINUOUS 3 /* rounds of a test at once: one sends, one waits, and one more after a clock step */
@@ -33,6 +34,7 @@ struct entry {
     size_t position;     /* in the heap, 0 = none */
     unsigned running;
     bool is_listed, is_fresh;
+    bool is_resumed; /* ran before this process, and has not been placed since */
 };
 
 struct schedule {
@@ -154,6 +156,8 @@ static int64_t phase_ns(struct schedule *schedule, const struct entry *entry)
 /* What must be left of a slot for a round to begin in it. */
 static int64_t least_ns(const struct entry *entry)
 {
+    if (entry->is_resumed && !entry->test.is_continuous)
+        return entry->test.interval_s * CLOCK_S / SCHEDULE_RESUMED_PART;
     return entry->test.is_continuous ? SCHEDULE_LEAST_S * CLOCK_S : schedule_reserve_ns(entry->test.interval_s);
 }
 
@@ -161,6 +165,8 @@ static int64_t least_ns(const struct entry *entry)
  * phases when that is denser. It may lie beyond the room there is: then the test had better wait for its phase. */
 static int64_t spread_ns(struct schedule *schedule, const struct entry *entry, int64_t room_ns)
 {
+    if (entry->is_resumed && room_ns >= 0) /* those that came due while nobody was here: they are few */
+        return (int64_t)rng_below(&schedule->rng, (uint64_t)(room_ns < SCHEDULE_SPREAD_NS ? room_ns : SCHEDULE_SPREAD_NS) + 1);
     int64_t tests = schedule->counts.tests > 0 ? (int64_t)schedule->counts.tests : 1;
     int64_t each = (entry->test.interval_s * CLOCK_S - least_ns(entry)) / tests;
     int64_t spread = (each < SCHEDULE_SPREAD_EACH_NS ? each : SCHEDULE_SPREAD_EACH_NS) * tests;
@@ -195,7 +201,7 @@ static void place(struct schedule *schedule, struct entry *entry, int64_t wall_n
             mark(schedule, entry, slot);
         }
     }
-    entry->is_fresh = false;
+    entry->is_fresh = entry->is_resumed = false;
     if (!is_current) {
         slot += interval;
         for (const struct range *range = find_range(entry, slot); range; range = find_range(entry, slot))
@@ -295,7 +301,7 @@ void schedule_set(struct schedule *schedule, const struct schedule_test *tests, 
         entry->is_listed = true;
         if (is_same)
             continue;
-        entry->is_fresh = entry->position == 0;
+        entry->is_fresh = entry->position == 0 && !entry->is_resumed;
         place(schedule, entry, wall_ns);
     }
     at = 0;
@@ -308,7 +314,10 @@ void schedule_set(struct schedule *schedule, const struct schedule_test *tests, 
 
 void schedule_seen(struct schedule *schedule, uint64_t test_id, int64_t round_id)
 {
-    mark(schedule, get_entry(schedule, test_id), round_id);
+    struct entry *entry = get_entry(schedule, test_id);
+    mark(schedule, entry, round_id);
+    entry->is_resumed = entry->position == 0;
+    entry->is_fresh = entry->is_fresh && !entry->is_resumed;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------ */

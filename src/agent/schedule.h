@@ -13,6 +13,8 @@
  * - A test that is new in the plan, or whose phase has passed (restart, clock step), still uses the current slot when
  *   there is room, within a short spread; when so many are new that they would crowd what is left of the slot, the rest
  *   wait for the next one.
+ * - A test that ran before this process and came due while none was there is started late in its slot, as long as a tenth
+ *   of the slot is left, so that a restart costs no round; one that is not due yet keeps its phase.
  * - A slot runs once. Two rounds of one test never overlap: the slot that comes due meanwhile is missed. Missed slots
  *   are counted and never caught up.
  * - When the wall clock is stepped, everything not yet started is placed anew. What ran is remembered as a few ranges

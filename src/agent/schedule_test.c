@@ -296,6 +296,75 @@ static void a_round_known_from_before_is_not_repeated(void **state)
     assert_int_equal(world->runs[0].round_id, slot + 300);
 }
 
+#define RESTART_TESTS 300u
+#define RESTART_SLOTS 4
+
+struct restart {
+    struct schedule *schedule;
+    int64_t wall;
+    int64_t ended[RESTART_TESTS]; /* when the test's round ends, 0 = none runs */
+    int64_t last[RESTART_TESTS];
+    unsigned char ran[RESTART_TESTS][RESTART_SLOTS];
+};
+
+static void restart_start(struct restart *restart, int64_t first)
+{
+    struct schedule_test tests[RESTART_TESTS];
+    restart->schedule = schedule_new(7, (uint64_t)restart->wall);
+    for (uint64_t i = 0; i < RESTART_TESTS; i++) {
+        tests[i] = (struct schedule_test){.test_id = i + 1, .interval_s = 60};
+        schedule_seen(restart->schedule, i + 1, restart->last[i] ? restart->last[i] : first - 60);
+    }
+    schedule_set(restart->schedule, tests, RESTART_TESTS, restart->wall, restart->wall);
+}
+
+/* Rounds take 12 s. While draining none is started. */
+static void restart_go(struct restart *restart, int64_t first, int64_t until, bool is_draining)
+{
+    for (; restart->wall < until; restart->wall += CLOCK_S / 4) {
+        struct schedule_due due;
+        for (uint64_t i = 0; i < RESTART_TESTS; i++) {
+            if (restart->ended[i] && restart->wall >= restart->ended[i]) {
+                schedule_done(restart->schedule, i + 1);
+                restart->ended[i] = 0;
+            }
+        }
+        while (!is_draining && schedule_pop(restart->schedule, restart->wall, restart->wall, &due)) {
+            int64_t slot = (due.round_id - first) / 60;
+            if (slot >= 0 && slot < RESTART_SLOTS)
+                restart->ran[due.test_id - 1][slot]++;
+            restart->last[due.test_id - 1] = due.round_id;
+            restart->ended[due.test_id - 1] = restart->wall + 12 * CLOCK_S;
+        }
+    }
+}
+
+/* Whenever an agent is restarted, with 12 s for the rounds that run and 3 s until the next one is there. */
+static void a_restart_costs_no_round_and_doubles_none(void **state)
+{
+    (void)state;
+    int64_t first = (START_S / 60 + 2) * 60;
+    for (int64_t moment = 0; moment < 60; moment++) {
+        struct restart restart = {.wall = (first - 60) * CLOCK_S};
+        restart_start(&restart, first - 60);
+        restart_go(&restart, first, (first + 60 + moment) * CLOCK_S, false);
+        restart_go(&restart, first, restart.wall + 12 * CLOCK_S, true);
+        schedule_free(restart.schedule);
+        memset(restart.ended, 0, sizeof restart.ended);
+        restart.wall += 3 * CLOCK_S;
+        restart_start(&restart, first);
+        restart_go(&restart, first, (first + 60 * RESTART_SLOTS) * CLOCK_S, false);
+        schedule_free(restart.schedule);
+        for (size_t i = 0; i < RESTART_TESTS; i++) {
+            for (size_t slot = 0; slot < RESTART_SLOTS; slot++) {
+                if (restart.ran[i][slot] != 1)
+                    fail_msg("restart at second %d: test %zu ran %u times in slot %zu", (int)moment, i + 1,
+                             restart.ran[i][slot], slot);
+            }
+        }
+    }
+}
+
 static void a_changed_interval_starts_a_new_row_of_slots(void **state)
 {
     struct world *world = *state;
@@ -474,6 +543,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_clock_that_was_ahead_blocks_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_there_and_back_affects_only_those_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(a_round_known_from_before_is_not_repeated, setup, teardown),
+        cmocka_unit_test(a_restart_costs_no_round_and_doubles_none),
         cmocka_unit_test_setup_teardown(a_changed_interval_starts_a_new_row_of_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(leaving_and_coming_back_keeps_the_slot, setup, teardown),
         cmocka_unit_test_setup_teardown(continuous_rounds_begin_with_their_slot, setup, teardown),

@@ -26,6 +26,7 @@
 struct segment {
     uint64_t number;
     uint64_t size;
+    int64_t written_ns; /* last, on the monotonic clock; before its zero for what an earlier process wrote */
 };
 
 /* A record in memory while the disk refuses; bytes hold header and payload. */
@@ -52,7 +53,7 @@ struct spool {
     bool must_rotate;  /* the last segment is not ours to append to */
     bool is_refused;   /* the disk refused the last write */
     uint64_t told_segment, told_offset; /* damage up to here has been reported */
-    uint64_t dropped_bytes, damaged_bytes;
+    uint64_t dropped_rounds, dropped_bytes, damaged_bytes;
     unsigned aside_count;
     struct spool_sync *sync;
     struct buf scratch;
@@ -117,7 +118,8 @@ static void add_segment(struct spool *spool, uint64_t number, uint64_t size)
     size_t have = spool->segment_count;
     spool->segments = mem_resize(spool->segments, have * sizeof *spool->segments,
                                  (have + 1) * sizeof *spool->segments);
-    spool->segments[spool->segment_count++] = (struct segment){.number = number, .size = size};
+    spool->segments[spool->segment_count++] =
+        (struct segment){.number = number, .size = size, .written_ns = clock_mono_ns(spool->options.clock)};
     spool->disk_bytes += size;
     if (number >= spool->next_number)
         spool->next_number = number + 1;
@@ -205,22 +207,55 @@ static int open_segment(struct spool *spool, size_t size, struct error *err)
     return 0;
 }
 
+/* How many rounds of segment i nobody has acknowledged. */
+static uint64_t count_rounds(const struct spool *spool, const struct segment *segment)
+{
+    struct buf buf;
+    struct record record;
+    uint64_t count = 0;
+    size_t at = 0, start;
+    buf_init(&buf, SPOOL_LOAD_BYTES);
+    if (load(spool, segment->number, acked_in(spool, segment), &buf, NULL) == 0) {
+        while (record_find(buf.data, buf.size, at, &record, &start, &at) == RECORD_FOUND)
+            count++;
+    }
+    buf_done(&buf);
+    return count;
+}
+
+static void drop_oldest(struct spool *spool, const char *why)
+{
+    const struct segment *oldest = &spool->segments[0];
+    uint64_t lost = oldest->size - acked_in(spool, oldest), rounds = lost ? count_rounds(spool, oldest) : 0;
+    char path[SPOOL_PATH_BYTES];
+    struct error err;
+    (void)error_set(&err, E_LIMIT, segment_path(spool, oldest->number, path),
+                    "%s: its oldest %" PRIu64 " rounds (%" PRIu64 " bytes) were dropped", why, rounds, lost);
+    remove_segment(spool, 0, false);
+    if (!lost)
+        return; /* it was all acknowledged */
+    spool->dropped_bytes += lost;
+    spool->dropped_rounds += rounds;
+    limit_hit(LIMIT_KIND_SPOOL);
+    report(spool, &err);
+}
+
 /* The oldest segment goes when the spool is full. */
 static void make_room(struct spool *spool, size_t size)
 {
     while (spool->segment_count > 0 && (spool->disk_bytes + size > spool->options.ceiling_bytes ||
-                                        spool->segment_count >= LIMIT_SPOOL_SEGMENTS)) {
-        const struct segment *oldest = &spool->segments[0];
-        uint64_t lost = oldest->size - acked_in(spool, oldest);
-        spool->dropped_bytes += lost;
-        limit_hit(LIMIT_KIND_SPOOL);
-        char path[SPOOL_PATH_BYTES];
-        struct error err;
-        (void)error_set(&err, E_LIMIT, segment_path(spool, oldest->number, path),
-                        "the spool is full: its oldest %" PRIu64 " bytes were dropped", lost);
-        remove_segment(spool, 0, false);
-        report(spool, &err);
-    }
+                                        spool->segment_count >= LIMIT_SPOOL_SEGMENTS))
+        drop_oldest(spool, "the spool is full");
+}
+
+static void drop_old(struct spool *spool)
+{
+    char why[80];
+    int64_t hours = spool->options.age_s / 3600, now_ns = clock_mono_ns(spool->options.clock);
+    (void)snprintf(why, sizeof why, "the server has not taken rounds for %" PRId64 " hours", hours);
+    while (spool->options.age_s > 0 && spool->segment_count > 0 &&
+           now_ns - spool->segments[0].written_ns > spool->options.age_s * CLOCK_S)
+        drop_oldest(spool, why);
 }
 
 static int write_bytes(struct spool *spool, const void *bytes, size_t size, struct error *err)
@@ -239,6 +274,7 @@ static int write_bytes(struct spool *spool, const void *bytes, size_t size, stru
         return rc;
     }
     last->size += size;
+    last->written_ns = clock_mono_ns(spool->options.clock);
     spool->disk_bytes += size;
     if (++spool->unsynced >= SPOOL_SYNC_RECORDS) {
         spool_sync_ask(spool->sync, spool->fd);
@@ -264,6 +300,7 @@ static void keep_waiting(struct spool *spool, const struct record *record, const
     uint64_t dropped = 0;
     while (spool->waiting_first && spool->waiting_bytes + size > LIMIT_SPOOL_MEMORY_BYTES) {
         dropped += spool->waiting_first->size;
+        spool->dropped_rounds++;
         drop_waiting(spool);
     }
     if (dropped) {
@@ -330,6 +367,7 @@ int spool_append(struct spool *spool, const struct record *record, struct error 
 
 void spool_tick(struct spool *spool)
 {
+    drop_old(spool);
     if (spool->is_refused)
         flush_waiting(spool);
     if (spool->unsynced > 0 && spool->fd >= 0) {
@@ -464,6 +502,7 @@ void spool_state(const struct spool *spool, struct spool_state *ret_state)
     *ret_state = (struct spool_state){.bytes = spool->disk_bytes - acked + spool->waiting_bytes,
                                       .memory_bytes = spool->waiting_bytes,
                                       .segments = spool->segment_count,
+                                      .dropped_rounds = spool->dropped_rounds,
                                       .dropped_bytes = spool->dropped_bytes,
                                       .damaged_bytes = spool->damaged_bytes};
 }
@@ -492,6 +531,14 @@ static bool segment_number(const char *name, uint64_t *ret_number)
     return true;
 }
 
+/* How old a segment of an earlier process is taken to be. */
+static int64_t age_ns(const struct spool *spool, int64_t written_s)
+{
+    int64_t age_s = clock_wall_ns(spool->options.clock) / CLOCK_S - written_s;
+    int64_t most_s = spool->options.age_s > SPOOL_GRACE_S ? spool->options.age_s - SPOOL_GRACE_S : 0;
+    return (age_s < 0 ? 0 : age_s < most_s ? age_s : most_s) * CLOCK_S;
+}
+
 static int list_segments(struct spool *spool, struct error *err)
 {
     DIR *dir = opendir(spool->dir);
@@ -501,9 +548,10 @@ static int list_segments(struct spool *spool, struct error *err)
         uint64_t number;
         struct stat st;
         size_t length = strlen(entry->d_name);
-        if (segment_number(entry->d_name, &number) && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+        if (segment_number(entry->d_name, &number) && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0) {
             add_segment(spool, number, (uint64_t)st.st_size);
-        else if (length > 4 && strcmp(entry->d_name + length - 4, ".bad") == 0)
+            spool->segments[spool->segment_count - 1].written_ns -= age_ns(spool, st.st_mtim.tv_sec);
+        } else if (length > 4 && strcmp(entry->d_name + length - 4, ".bad") == 0)
             spool->aside_count++;
     }
     (void)closedir(dir);
@@ -614,6 +662,8 @@ int spool_open(const char *dir, const struct spool_options *options, struct spoo
         spool->options.ceiling_bytes = LIMIT_SPOOL_BYTES;
     if (!spool->options.segment_bytes || spool->options.segment_bytes > LIMIT_SPOOL_SEGMENT_BYTES)
         spool->options.segment_bytes = LIMIT_SPOOL_SEGMENT_BYTES;
+    if (!spool->options.clock)
+        spool->options.clock = &clock_real;
     spool->fd = spool->ack_fd = spool->dir_fd = -1;
     spool->waiting_end = &spool->waiting_first;
     spool->next_number = 1;

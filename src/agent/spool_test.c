@@ -366,9 +366,52 @@ static void a_full_spool_drops_its_oldest_segment(void **state)
     assert_in_range(now.bytes, 3000, 5000);
     assert_true(now.dropped_bytes > 5000);
     size_t n = view_read(view, 1000);
+    assert_int_equal(now.dropped_rounds, 200 - n); /* each one is counted */
     for (size_t i = 1; i < n; i++)
         assert_int_equal(view->rounds[i], view->rounds[i - 1] + 1); /* the newest, without a gap */
     assert_int_equal(view->rounds[n - 1], 200);
+}
+
+/* Ages are counted by the clock that nobody can set; what was acknowledged is no loss. */
+static void what_nobody_takes_grows_old(void **state)
+{
+    struct view *view = *state;
+    struct clock_sim clock;
+    struct spool_state now;
+    clock_sim_init(&clock, 1790000000 * CLOCK_S);
+    view->options.clock = &clock.clock;
+    view->options.age_s = 36 * 3600;
+    view->options.segment_bytes = 1000;
+    view_open(view);
+    for (int64_t round = 1; round <= 100; round++) {
+        view_append(view, round);
+        clock_sim_advance(&clock, 600 * CLOCK_S);
+    }
+    (void)view_read(view, 20);
+    spool_ack(view->spool, &view->mark);
+    clock.wall += 1000 * 86400 * CLOCK_S; /* a step makes nothing old */
+    clock_sim_advance(&clock, 15 * 3600 * CLOCK_S);
+    spool_tick(view->spool);
+    spool_state(view->spool, &now);
+    assert_int_equal(now.dropped_rounds, 0);
+    clock_sim_advance(&clock, 7 * 3600 * CLOCK_S); /* round 20 is older than 36 hours by about half an hour */
+    spool_tick(view->spool);
+    assert_int_equal(view->reports, 0);
+    clock_sim_advance(&clock, 10 * 3600 * CLOCK_S);
+    spool_tick(view->spool);
+    spool_state(view->spool, &now);
+    assert_true(view->reports > 0);
+    assert_non_null(strstr(view->last.text, "has not taken rounds for 36 hours"));
+    size_t n = view_read(view, 1000);
+    assert_int_equal(now.dropped_rounds, 80 - n);
+    assert_in_range(n, 15, 70);
+    assert_int_equal(view->rounds[n - 1], 100);
+    view_reopen(view); /* the files are dated now, by a clock far from this one: an hour is left to them at least */
+    spool_tick(view->spool);
+    assert_int_equal(view_read(view, 1000), n);
+    clock_sim_advance(&clock, 37 * 3600 * CLOCK_S);
+    spool_tick(view->spool);
+    assert_int_equal(view_read(view, 1000), 0);
 }
 
 /* A ceiling on file size stands for the full disk: the kernel refuses the write in the middle of a record. */
@@ -457,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_acknowledgement_only_repeats, setup, teardown),
         cmocka_unit_test_setup_teardown(an_acknowledgement_ahead_of_its_segment_hides_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_spool_drops_its_oldest_segment, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_nobody_takes_grows_old, setup, teardown),
         cmocka_unit_test_setup_teardown(rounds_wait_in_memory_while_the_disk_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(a_feed_is_adopted_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_record_too_large_is_refused, setup, teardown),

@@ -7,10 +7,11 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/str.h"
+#include "wire/json.h"
 
 #define STATUS_BYTES 65536
 
-static const char *const state_words[] = {"registering", "connected", "away", "refused", NULL};
+static const char *const state_words[] = {"registering", "connected", "away", "refused", "displaced", NULL};
 
 static const struct field fields[] = {
     FIELD_ENUM(struct agent_status, state, "state", state_words, (.preset = "registering"),
@@ -19,7 +20,10 @@ static const struct field fields[] = {
     FIELD_ID(struct agent_status, agent_id, "agentId", (), "The agent's number"),
     FIELD_ID(struct agent_status, aid, "aid", (), "Its account group"),
     FIELD_STR(struct agent_status, server, "server", (), "The server"),
+    FIELD_STR(struct agent_status, proxy, "proxy", (), "The proxy to the server"),
     FIELD_STR(struct agent_status, version, "version", (), "The agent's version"),
+    FIELD_STR(struct agent_status, instance, "instance", (), "The process, as it names itself to the server"),
+    FIELD_TIME(struct agent_status, started, "started", (), "When it was started"),
     FIELD_I64(struct agent_status, plan_version, "planVersion", (), "Version of the plan that runs"),
     FIELD_I64(struct agent_status, tests, "tests", (.preset = "0"), "Tests of the plan that run"),
     FIELD_I64(struct agent_status, unsupported_tests, "unsupportedTests", (.preset = "0"),
@@ -34,8 +38,10 @@ static const struct field fields[] = {
     FIELD_I64(struct agent_status, spool_bytes, "spoolBytes", (.preset = "0"), "Bytes not confirmed by the server"),
     FIELD_I64(struct agent_status, memory_bytes, "memoryBytes", (.preset = "0"),
               "Of these: in memory, the disk refuses"),
-    FIELD_I64(struct agent_status, dropped_bytes, "droppedBytes", (.preset = "0"),
-              "Dropped because the spool was full"),
+    FIELD_TIME(struct agent_status, spool_oldest, "spoolOldest", (), "Slot of the oldest round not confirmed"),
+    FIELD_I64(struct agent_status, dropped_rounds, "droppedRounds", (.preset = "0"),
+              "Rounds dropped because the spool was full or they were too old"),
+    FIELD_I64(struct agent_status, dropped_bytes, "droppedBytes", (.preset = "0"), "Their bytes"),
     FIELD_I64(struct agent_status, damaged_bytes, "damagedBytes", (.preset = "0"), "Damaged in the spool"),
     FIELD_TIME(struct agent_status, last_contact, "lastContact", (), "When the server answered last"),
     FIELD_TIME(struct agent_status, last_upload, "lastUpload", (), "When the server confirmed rounds last"),
@@ -46,6 +52,12 @@ static const struct field fields[] = {
     FIELD_I64(struct agent_status, refused_rounds, "refusedRounds", (.preset = "0"),
               "Of these: refused, their tests no longer exist"),
     FIELD_F64(struct agent_status, clock_offset_s, "clockOffset", (.unit = "s"), "The server's clock minus this one"),
+    FIELD_BOOL(struct agent_status, is_clock_corrected, "clockCorrected", (.preset = "false"),
+               "Rounds carry the server's time, because this clock is wrong"),
+    FIELD_STR(struct agent_status, local_problem, "localProblem", (), "What is wrong at this machine itself"),
+    FIELD_STRS(struct agent_status, queues, "queues", (), "Use of each queue, in five minutes and at most in a day"),
+    FIELD_I64(struct agent_status, resident_bytes, "residentBytes", (.preset = "0"), "Memory of the worker"),
+    FIELD_F64(struct agent_status, cpu, "cpu", (.unit = "%"), "Share of a core it uses"),
     FIELD_STRS(struct agent_status, limits_hit, "limitsHit", (), "Ceilings hit and how often"),
     FIELD_STR(struct agent_status, last_error, "lastError", (), "The last thing that went wrong"),
 };
@@ -101,25 +113,49 @@ void agent_status_text(const struct agent_status *status, struct buf *buf)
     json_decref(json);
 }
 
-int agent_status_print(const char *state_dir, struct error *err)
+void agent_status_json(const struct agent_status *status, struct buf *buf)
+{
+    json_t *json = field_to_json(&agent_status_table, status, NULL);
+    json_dump_to_buf(json, 0, buf);
+    json_decref(json);
+    buf_putc(buf, '\n');
+}
+
+/* JSON of one object that gets one more member, in front. */
+static void print_json(const char *running, const struct buf *file)
+{
+    const char *text = (const char *)file->data, *brace = memchr(text, '{', file->size);
+    (void)printf("{\"running\":%s%s%s", running, brace && brace[1] != '}' ? "," : "", brace ? brace + 1 : "}\n");
+}
+
+int agent_status_print(const char *state_dir, bool is_json, struct error *err)
 {
     char path[512];
+    struct buf text, json;
+    buf_init(&text, STATUS_BYTES);
+    buf_init(&json, STATUS_BYTES);
+    (void)snprintf(path, sizeof path, "%s/status.json", state_dir);
+    int rc = file_read(path, &json, err);
     (void)snprintf(path, sizeof path, "%s/status", state_dir);
-    struct buf buf;
-    buf_init(&buf, STATUS_BYTES);
-    int rc = file_read(path, &buf, err);
+    if (!rc)
+        rc = file_read(path, &text, err);
     if (rc) {
-        buf_done(&buf);
-        if (rc == -E_NOT_FOUND)
-            rc = error_set(err, E_NOT_FOUND, path, "there is no such file: no agent has run with this --state-dir");
-        return rc;
+        buf_done(&text);
+        buf_done(&json);
+        return rc == -E_NOT_FOUND
+                   ? error_set(err, E_NOT_FOUND, path, "there is no such file: no agent has run with this --state-dir")
+                   : rc;
     }
     int lock;
-    rc = sealed_lock(state_dir, 0, &lock, NULL);
-    bool is_running = rc == -E_CONFLICT;
-    (void)printf("running: %s\n", is_running ? "true" : rc ? "unknown" : "false");
-    (void)fputs(buf_str(&buf), stdout);
-    bool is_well = is_running && strstr(buf_str(&buf), "state: connected\n");
-    buf_done(&buf);
+    int locked = sealed_lock(state_dir, 0, &lock, NULL);
+    bool is_running = locked == -E_CONFLICT;
+    (void)buf_str(&json);
+    if (is_json)
+        print_json(is_running ? "true" : locked ? "null" : "false", &json);
+    else
+        (void)printf("running: %s\n%s", is_running ? "true" : locked ? "unknown" : "false", buf_str(&text));
+    bool is_well = is_running && strstr(buf_str(&text), "state: connected\n");
+    buf_done(&text);
+    buf_done(&json);
     return is_well ? 0 : 1;
 }

@@ -39,6 +39,8 @@ struct resolver {
     bool is_closed;
     int wake_fd;
     struct loop *loop;
+    resolve_lookup_fn *lookup;
+    void *lookup_user;
 };
 
 static void queue_push(struct queue *queue, struct resolve_job *job)
@@ -94,7 +96,7 @@ static void *work(void *arg)
             continue;
         }
         pthread_mutex_unlock(&resolver->lock);
-        job->rc = sock_resolve(job->host, job->family, &job->addr, &job->err);
+        job->rc = resolver->lookup(resolver->lookup_user, job->host, job->family, &job->addr, &job->err);
         pthread_mutex_lock(&resolver->lock);
         if (job->is_cancelled || resolver->is_closed)
             mem_free(job);
@@ -131,6 +133,19 @@ static void on_ready(void *user, int fd, unsigned events)
     mem_free(job);
 }
 
+static int ask_system(void *user, const char *host, enum sock_family family, union sock_addr *ret_addr,
+                      struct error *err)
+{
+    (void)user;
+    return sock_resolve(host, family, ret_addr, err);
+}
+
+void resolver_set_lookup(struct resolver *resolver, resolve_lookup_fn *fn, void *user)
+{
+    resolver->lookup = fn;
+    resolver->lookup_user = user;
+}
+
 int resolver_new(struct loop *loop, struct resolver **ret_resolver, struct error *err)
 {
     struct resolver *resolver = mem_alloc(sizeof *resolver);
@@ -144,6 +159,7 @@ int resolver_new(struct loop *loop, struct resolver **ret_resolver, struct error
     resolver->waiting.last = &resolver->waiting.first;
     resolver->ready.last = &resolver->ready.first;
     resolver->loop = loop;
+    resolver->lookup = ask_system;
     int rc = loop_add(loop, resolver->wake_fd, LOOP_READ, on_ready, resolver, err);
     if (rc) {
         close(resolver->wake_fd);

@@ -18,7 +18,13 @@ struct resolve_job;
 /* rc and err as from sock_resolve: 0, -E_UNRESOLVED or -E_LIMIT. addr is valid during the call. */
 typedef void resolve_fn(void *user, int rc, const union sock_addr *addr, const struct error *err);
 
+/* Looks one name up, blocking, on a thread of a resolver: like sock_resolve, which is what a resolver uses otherwise. */
+typedef int resolve_lookup_fn(void *user, const char *host, enum sock_family family, union sock_addr *ret_addr,
+                              struct error *err);
+
 int resolver_new(struct loop *loop, struct resolver **ret_resolver, struct error *err);
+/* Before the first lookup. user must live as long as the process, since threads outlive their resolver. */
+void resolver_set_lookup(struct resolver *resolver, resolve_lookup_fn *fn, void *user);
 /* Cancels what runs. Never waits for a thread. */
 void resolver_free(struct resolver *resolver);
 

@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "measure/type.h"
 
+struct message_proxy;
 struct probe_engine;
 struct probe_modes;
 struct resolver;
@@ -34,6 +35,9 @@ struct measure_round {
     const struct measure_context *context;
     const void *settings;    /* of the type's settings table; outlives the round */
     const char *source_ip;   /* NULL = the system's choice */
+    const struct message_proxy *proxy; /* wire/message.h: for types that can use one; NULL = none */
+    bool is_unverified;      /* certificates of targets are not verified */
+    const char *refusal;     /* why the place of measuring cannot do it: told as the result's error; NULL = it can */
     uint64_t flow_seed;      /* path traces of the same seed use the same flows, so that rounds compare; 0 = others */
     /* Continuous rounds: when the first second of their minute begins, monotonic; it may have passed: then what is left
      * of the minute is measured. 0 = when the round starts. */

@@ -33,6 +33,9 @@ struct measure_part {
     size_t offset;                   /* of the record within the type's result struct */
 };
 
+/* Which of an agent's queues a round takes a slot of while it runs. */
+enum measure_queue { MEASURE_GENERAL, MEASURE_BROWSER, MEASURE_BANDWIDTH, MEASURE_VOICE, MEASURE_QUEUES };
+
 #define MEASURE_CONTINUOUS_S 60 /* v7: the only interval of continuous mode */
 
 struct measure_type {
@@ -47,6 +50,7 @@ struct measure_type {
     int (*supported)(const void *settings, struct error *err);
     /* Do rounds of these settings fill their interval of MEASURE_CONTINUOUS_S, a probe each second? NULL = never. */
     bool (*is_continuous)(const void *settings);
+    enum measure_queue (*queue)(const void *settings); /* NULL = MEASURE_GENERAL for all */
     size_t result_size; /* of the result struct, which starts zeroed and then gets every part's defaults */
     const struct measure_part *parts;
     size_t part_count;

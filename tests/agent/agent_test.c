@@ -359,7 +359,7 @@ static void it_registers_measures_and_uploads(void **state)
     }
     wait_text(world, status_path(world), "state: connected\n");
     wait_text(world, status_path(world), "tests: 2\n");
-    wait_text(world, status_path(world), "clock-offset: 9"); /* 99.99...: the server's clock is 100 s ahead */
+    wait_text(world, status_path(world), "clock-offset: 19"); /* 19.99...: the server's clock is 20 s ahead */
     char command[300];
     (void)snprintf(command, sizeof command, "%s status --state-dir %s | grep -q '^running: true$'", program,
                    world->state);

@@ -124,7 +124,7 @@ static enum MHD_Result on_plan(struct fake_server *server, struct MHD_Connection
     arena_init(&arena, 1 << 20);
     int rc = field_from_cbor(&message_plan_table, server->plan.data, server->plan.size, &plan, &arena, NULL);
     assert(rc == 0);
-    plan.server_ns = clock_wall_ns(&clock_real) + 100 * CLOCK_S; /* a clock 100 s ahead of the agent's */
+    plan.server_ns = clock_wall_ns(&clock_real) + 20 * CLOCK_S; /* a clock 20 s ahead of the agent's */
     enum MHD_Result result = answer(connection, 200, &message_plan_table, &plan);
     arena_done(&arena);
     return result;
@@ -167,8 +167,8 @@ static enum MHD_Result on_batch(struct fake_server *server, struct MHD_Connectio
     struct message_receipt receipt = {0};
     if (batch->rounds.count > server->counts.largest_batch)
         server->counts.largest_batch = batch->rounds.count;
-    server->counts.has_offset = batch->clock_offset_ns != FIELD_NO_I64 && batch->clock_offset_ns < -99 * CLOCK_S &&
-                                batch->clock_offset_ns > -101 * CLOCK_S;
+    server->counts.has_offset = batch->clock_offset_ns != FIELD_NO_I64 && batch->clock_offset_ns < -19 * CLOCK_S &&
+                                batch->clock_offset_ns > -21 * CLOCK_S;
     if (server->ceiling && batch->rounds.count > server->ceiling)
         return answer(connection, 413, NULL, NULL);
     if (trouble != FAKE_NONE) {

@@ -488,6 +488,11 @@ static void on_resolved(void *user, int rc, const union sock_addr *addr, const s
     start_parts(state);
 }
 
+static void on_refused(void *user)
+{
+    step(user);
+}
+
 static int start(struct measure_round *round, struct error *err)
 {
     const struct agent_to_server_settings *settings = round->settings;
@@ -521,6 +526,13 @@ static int start(struct measure_round *round, struct error *err)
     state->trace_timer = (struct loop_timer){.fn = on_trace_timer, .user = state};
     arena_init(&state->ping_scratch, LIMIT_ROUND_ARENA);
     arena_init(&state->trace_scratch, LIMIT_ROUND_ARENA);
+    if (round->refusal) {
+        state->result->network.error_details = arena_strdup(&round->arena, round->refusal);
+        state->ping_timer.fn = on_refused;
+        loop_timer_start(round->context->loop, &state->ping_timer, 0);
+        round->state = state;
+        return 0;
+    }
     state->resolving =
         resolve_start(round->context->resolver, host, (enum sock_family)family, on_resolved, state);
     if (!state->resolving)

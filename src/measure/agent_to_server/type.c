@@ -126,6 +126,12 @@ static void normalise(void *record, struct arena *arena)
     settings->server = arena_printf(arena, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 }
 
+static enum measure_queue queue(const void *record)
+{
+    const struct agent_to_server_settings *settings = record;
+    return settings->has_bandwidth ? MEASURE_BANDWIDTH : MEASURE_GENERAL;
+}
+
 static bool is_continuous(const void *record)
 {
     return ((const struct agent_to_server_settings *)record)->is_continuous;
@@ -164,6 +170,7 @@ const struct measure_type agent_to_server_type = {
     .settings = &settings_table,
     .normalise = normalise,
     .is_continuous = is_continuous,
+    .queue = queue,
     .result_size = sizeof(struct agent_to_server_result),
     .parts = parts,
     .part_count = sizeof parts / sizeof parts[0],
