@@ -47,24 +47,29 @@ static void free_active(struct active *active)
     agent_drained(agent);
 }
 
-/* The metric "loss", which types that probe have. */
+/* The metric "loss", which types that probe have; where nothing could be sent at all, that is as bad. */
 static double loss_of(const struct measure_round *round)
 {
     const struct measure_type *type = round->runner->type;
     double loss = (double)NAN;
+    const char *error = NULL;
     for (size_t i = 0; i < type->part_count; i++) {
+        const char *part = (const char *)round->result + type->parts[i].offset;
         const struct field *field = field_find(type->parts[i].table, "loss");
+        const struct field *details = field_find(type->parts[i].table, "errorDetails");
         if (field && field->kind == FIELD_KIND_F64)
-            memcpy(&loss, (const char *)round->result + type->parts[i].offset + field->offset, sizeof loss);
+            memcpy(&loss, part + field->offset, sizeof loss);
+        if (details && details->kind == FIELD_KIND_STR)
+            memcpy(&error, part + details->offset, sizeof error);
     }
-    return loss;
+    return isnan(loss) && error ? 100 : loss;
 }
 
 static void look_at_target(const struct active *active)
 {
     struct agent *agent = active->agent;
     double loss = loss_of(&active->round);
-    if (active->item->run_id || !active->item->target || isnan(loss))
+    if (active->item->run_id || active->round.refusal || !active->item->target || isnan(loss))
         return;
     health_target(agent->health, active->item->target, loss >= 100,
                   AGENT_TARGET_ROUNDS * active->item->interval_s * CLOCK_S, loop_now_ns(agent->loop));

@@ -22,6 +22,7 @@
 
 #define PAC_LIBRARY "libpacparser.so.1"
 #define PAC_URL_BYTES 4096
+#define PAC_CONTROL 100 /* descriptor of the helper's socket, clear of the standard ones */
 #define PAC_SPARE_NS (2 * CLOCK_S) /* the kernel's alarm comes first; this is for a machine that stands still */
 
 /* Answers of an evaluating process: one of these letters, then text. */
@@ -77,6 +78,19 @@ static void limit(int resource, rlim_t most)
     (void)setrlimit(resource, &limits);
 }
 
+/* Beyond what the process has already: it is a copy of the agent. */
+static void limit_memory(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file && fscanf(file, "%llu", &pages) != 1)
+        pages = 0;
+    if (file)
+        (void)fclose(file);
+    if (pages)
+        limit(RLIMIT_AS, (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + PAC_MEMORY_BYTES);
+}
+
 struct library {
     int (*init)(void);
     int (*parse)(const char *script);
@@ -114,7 +128,8 @@ static void evaluate(int fd)
         return;
     const char *url = text, *host = url + question.url_size, *script = host + question.host_size;
     if (!load_library(&library)) {
-        say(fd, ANSWER_MISSING, "");
+        const char *why = dlerror();
+        say(fd, ANSWER_MISSING, why ? why : "");
         return;
     }
     library.set_printer(keep_complaint);
@@ -136,10 +151,10 @@ static _Noreturn void run_evaluator(int fd)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
-    limit(RLIMIT_NOFILE, 32);
+    limit(RLIMIT_NOFILE, 2 * PAC_CONTROL);
     limit(RLIMIT_CPU, PAC_SECONDS);
 #if !defined(__SANITIZE_ADDRESS__)
-    limit(RLIMIT_AS, PAC_MEMORY_BYTES);
+    limit_memory();
 #endif
     (void)alarm(PAC_SECONDS);
     evaluate(fd);
@@ -174,8 +189,11 @@ static _Noreturn void run_helper(int control, pid_t parent)
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     (void)signal(SIGCHLD, SIG_IGN); /* nobody waits for what it forks */
-    if (getppid() != parent)
+    if (getppid() != parent || dup3(control, PAC_CONTROL, O_CLOEXEC) != PAC_CONTROL)
         _exit(0);
+    control = PAC_CONTROL;
+    (void)close_range(STDERR_FILENO + 1, PAC_CONTROL - 1, 0);
+    (void)close_range(PAC_CONTROL + 1, ~0u, 0); /* raw sockets are not for scripts */
     for (;;) {
         int fd = receive_fd(control);
         if (fd == -2)
@@ -261,7 +279,7 @@ static void finish(struct pac_job *job)
         rc = error_set(&err, E_INVALID, "", "the PAC file cannot be evaluated%s%.200s", *text ? ": " : "", text);
         break;
     case ANSWER_MISSING:
-        rc = error_set(&err, E_NOT_SUPPORTED, "", "PAC files need %s, which is not installed", PAC_LIBRARY);
+        rc = error_set(&err, E_NOT_SUPPORTED, "", "PAC files need the library libpacparser: %.200s", text);
         break;
     default:
         rc = error_set(&err, E_TIMEOUT, "", "the PAC file found no proxy within %d s and %u MiB and was stopped",

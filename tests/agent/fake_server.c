@@ -14,6 +14,7 @@
 #include "base/limit.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "measure/part.h"
 
 #define FAKE_SECRET "s3cret"
 #define FAKE_TROUBLES 64
@@ -29,6 +30,8 @@ struct fake_server {
     struct buf plan;
     int64_t plan_version;
     bool is_refusing, is_closing;
+    char displaced[MESSAGE_INSTANCE_BYTES]; /* the instance that gets 409; "" = none */
+    int64_t ahead_s;                        /* of its clock */
     int troubles[FAKE_TROUBLES];
     size_t trouble_count;
     size_t ceiling;
@@ -109,14 +112,21 @@ static enum MHD_Result on_plan(struct fake_server *server, struct MHD_Connection
 {
     int64_t version = query_number(connection, "version"), wait = query_number(connection, "wait");
     struct timespec until = in_seconds(wait < 55 ? wait : 55);
+    const char *header = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MESSAGE_INSTANCE_HEADER);
+    char instance[MESSAGE_INSTANCE_BYTES];
+    (void)str_copy(instance, sizeof instance, header ? header : "");
+    (void)str_copy(server->counts.instance, sizeof server->counts.instance, instance);
     server->counts.polls++;
     (void)pthread_cond_broadcast(&server->changed);
-    while (server->plan_version == version && !server->is_closing && !server->is_refusing) {
+    while (server->plan_version == version && !server->is_closing && !server->is_refusing &&
+           !(*server->displaced && str_equal(server->displaced, instance))) {
         if (pthread_cond_timedwait(&server->changed, &server->mutex, &until))
             break;
     }
     if (server->is_refusing)
         return answer(connection, 401, NULL, NULL);
+    if (*server->displaced && str_equal(server->displaced, instance))
+        return answer(connection, 409, NULL, NULL);
     if (server->plan_version == version)
         return answer(connection, 204, NULL, NULL);
     struct arena arena;
@@ -124,10 +134,25 @@ static enum MHD_Result on_plan(struct fake_server *server, struct MHD_Connection
     arena_init(&arena, 1 << 20);
     int rc = field_from_cbor(&message_plan_table, server->plan.data, server->plan.size, &plan, &arena, NULL);
     assert(rc == 0);
-    plan.server_ns = clock_wall_ns(&clock_real) + 20 * CLOCK_S; /* a clock 20 s ahead of the agent's */
+    plan.server_ns = clock_wall_ns(&clock_real) + server->ahead_s * CLOCK_S;
     enum MHD_Result result = answer(connection, 200, &message_plan_table, &plan);
     arena_done(&arena);
     return result;
+}
+
+/* What the round says went wrong, of its part "network". */
+static void read_error(const struct message_round *message, struct fake_round *round)
+{
+    const struct message_part *parts = message->parts.items;
+    struct measure_network network;
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    for (size_t i = 0; i < message->parts.count; i++) {
+        if (str_equal(parts[i].name, "network") &&
+            field_from_cbor(&measure_network_table, parts[i].record.data, parts[i].record.size, &network, &arena, NULL) == 0)
+            (void)str_copy(round->error, sizeof round->error, network.error_details ? network.error_details : "");
+    }
+    arena_done(&arena);
 }
 
 static void commit(struct fake_server *server, const struct message_batch *batch, struct message_receipt *receipt)
@@ -151,6 +176,9 @@ static void commit(struct fake_server *server, const struct message_batch *batch
                                      .round_id = rounds[i].round_id, .start_ns = rounds[i].start_ns,
                                      .end_ns = rounds[i].end_ns, .test_version = rounds[i].test_version,
                                      .part_count = rounds[i].parts.count};
+        (void)str_copy(round->problem, sizeof round->problem,
+                       rounds[i].local_problem ? rounds[i].local_problem : "");
+        read_error(&rounds[i], round);
         const struct message_part *parts = rounds[i].parts.items;
         for (size_t j = 0; j < rounds[i].parts.count; j++) {
             size_t used = strlen(round->parts);
@@ -207,6 +235,30 @@ static enum MHD_Result on_results(struct fake_server *server, struct MHD_Connect
     return result;
 }
 
+static enum MHD_Result on_report(struct fake_server *server, struct MHD_Connection *connection,
+                                 struct request *request)
+{
+    struct arena arena;
+    struct message_report report;
+    struct fake_counts *counts = &server->counts;
+    arena_init(&arena, 1 << 20);
+    bool is_good =
+        field_from_cbor(&message_report_table, request->body.data, request->body.size, &report, &arena, NULL) == 0 &&
+        field_check(&message_report_table, &report, NULL) == 0;
+    if (is_good) {
+        counts->reports++;
+        counts->leaves += report.is_leaving;
+        counts->queues = report.queues.count;
+        counts->is_clock_corrected = report.is_clock_corrected;
+        (void)str_copy(counts->version, sizeof counts->version, report.version);
+        (void)str_copy(counts->report_instance, sizeof counts->report_instance, report.instance);
+        (void)str_copy(counts->problem, sizeof counts->problem, report.local_problem ? report.local_problem : "");
+    }
+    counts->malformed += !is_good;
+    arena_done(&arena);
+    return answer(connection, is_good ? 204 : 400, NULL, NULL);
+}
+
 static enum MHD_Result route(struct fake_server *server, struct MHD_Connection *connection, const char *path,
                              const char *method, struct request *request)
 {
@@ -219,6 +271,8 @@ static enum MHD_Result route(struct fake_server *server, struct MHD_Connection *
         return on_plan(server, connection);
     if (str_equal(path, "/oculi/v1/agent/results"))
         return on_results(server, connection, request);
+    if (str_equal(path, "/oculi/v1/agent/report"))
+        return on_report(server, connection, request);
     return answer(connection, 404, NULL, NULL);
 }
 
@@ -305,6 +359,7 @@ struct fake_server *fake_server_start(const char *certificate, const char *key)
     struct fake_server *server = mem_alloc(sizeof *server);
     server->certificate = certificate;
     server->key = key;
+    server->ahead_s = 20;
     (void)pthread_mutex_init(&server->mutex, NULL);
     (void)pthread_cond_init(&server->changed, NULL);
     server->rounds = mem_alloc_array(FAKE_ROUNDS, sizeof *server->rounds);
@@ -350,6 +405,21 @@ void fake_server_refuse(struct fake_server *server, bool is_refusing)
     (void)pthread_mutex_unlock(&server->mutex);
 }
 
+void fake_server_displace(struct fake_server *server)
+{
+    (void)pthread_mutex_lock(&server->mutex);
+    (void)str_copy(server->displaced, sizeof server->displaced, server->counts.instance);
+    (void)pthread_cond_broadcast(&server->changed);
+    (void)pthread_mutex_unlock(&server->mutex);
+}
+
+void fake_server_clock(struct fake_server *server, int64_t ahead_s)
+{
+    (void)pthread_mutex_lock(&server->mutex);
+    server->ahead_s = ahead_s;
+    (void)pthread_mutex_unlock(&server->mutex);
+}
+
 void fake_server_trouble(struct fake_server *server, int trouble)
 {
     (void)pthread_mutex_lock(&server->mutex);
@@ -391,6 +461,11 @@ bool fake_server_wait_uploads(struct fake_server *server, size_t count)
 bool fake_server_wait_troubles(struct fake_server *server, size_t count)
 {
     return wait_for(server, &server->counts.troubles, count);
+}
+
+bool fake_server_wait_reports(struct fake_server *server, size_t count)
+{
+    return wait_for(server, &server->counts.reports, count);
 }
 
 bool fake_server_wait_polls(struct fake_server *server, size_t count)

@@ -30,6 +30,7 @@ struct fake_round {
     int64_t round_id, start_ns, end_ns, test_version;
     size_t part_count;
     char parts[64]; /* names, joined by spaces */
+    char problem[64], error[128]; /* localProblem, and errorDetails of the part "network"; "" = none */
 };
 
 /* With a certificate and its key (PEM) the server speaks TLS only; NULL, NULL: plain. They must outlive it. */
@@ -44,6 +45,8 @@ void fake_server_up(struct fake_server *server);
 /* The plan from now on; its version is set here. Copied. */
 void fake_server_plan(struct fake_server *server, const struct message_plan *plan);
 void fake_server_refuse(struct fake_server *server, bool is_refusing); /* 401 to everything of the agent */
+void fake_server_displace(struct fake_server *server); /* 409 to the instance that asked for its plan last */
+void fake_server_clock(struct fake_server *server, int64_t ahead_s); /* of the agent's; 20 from the start on */
 void fake_server_trouble(struct fake_server *server, int trouble);     /* one more, for the next upload without one */
 void fake_server_ceiling(struct fake_server *server, size_t rounds);   /* 413 for larger batches; 0 = none */
 
@@ -51,6 +54,7 @@ void fake_server_ceiling(struct fake_server *server, size_t rounds);   /* 413 fo
 bool fake_server_wait_rounds(struct fake_server *server, size_t count);
 bool fake_server_wait_uploads(struct fake_server *server, size_t count);
 bool fake_server_wait_troubles(struct fake_server *server, size_t count);
+bool fake_server_wait_reports(struct fake_server *server, size_t count);
 bool fake_server_wait_polls(struct fake_server *server, size_t count);
 
 /* What was committed, in the order it came. Valid until the server is freed; count may grow meanwhile. */
@@ -63,6 +67,10 @@ struct fake_counts {
     bool has_offset;          /* the last batch told the clock's offset */
     char agent_name[128], version[64], types[128], country[8];
     double latitude;
+    char instance[MESSAGE_INSTANCE_BYTES]; /* of the last plan request */
+    size_t reports, leaves, queues;        /* of them all, and of the last one */
+    bool is_clock_corrected;
+    char report_instance[MESSAGE_INSTANCE_BYTES], problem[64];
 };
 struct fake_counts fake_server_counts(struct fake_server *server);
 

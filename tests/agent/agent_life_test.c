@@ -1,0 +1,194 @@
+/*
+ * The life of an agent: reports, stops that cost nothing, a clock that is wrong, two processes with one identity.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "world.h"
+
+static void it_tells_how_it_is(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 1, 3);
+    start_agent(world);
+    assert_true(fake_server_wait_reports(world->server, 1));
+    struct fake_counts counts = fake_server_counts(world->server);
+    assert_string_equal(counts.version, OCULI_VERSION);
+    assert_int_equal(strlen(counts.instance), 16);
+    assert_string_equal(counts.report_instance, counts.instance);
+    assert_int_equal(counts.queues, 4);
+    assert_int_equal(counts.leaves, 0);
+    assert_int_equal(kill(worker_of(world), SIGKILL), 0); /* another worker of the same program is the same instance */
+    assert_true(fake_server_wait_reports(world->server, 2));
+    assert_string_equal(fake_server_counts(world->server).instance, counts.instance);
+    assert_int_equal(stop_agent(world), 0);
+    assert_int_equal(fake_server_counts(world->server).leaves, 1);
+    char command[400];
+    (void)snprintf(command, sizeof command, "%s status --json --state-dir %s | grep -q '^{\"running\":false,\"state\"'",
+                   program, world->state);
+    assert_int_equal(system(command), 0);
+    start_agent(world);
+    assert_true(fake_server_wait_reports(world->server, 4));
+    assert_string_not_equal(fake_server_counts(world->server).instance, counts.instance);
+    assert_int_equal(fake_server_counts(world->server).malformed, 0);
+}
+
+/* Stopped in the midst of rounds and started again, many times: every slot is there, none was measured twice. */
+static void a_restart_costs_no_round(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 8, 10);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 8));
+    for (int i = 0; i < 5; i++) {
+        const struct fake_round *rounds;
+        assert_int_equal(stop_agent(world), 0);
+        start_agent(world);
+        assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 5));
+    }
+    assert_int_equal(stop_agent(world), 0);
+    for (uint64_t test = 1; test <= 8; test++)
+        assert_true(check_contiguous(world, test, 10) >= 2);
+    assert_int_equal(fake_server_counts(world->server).duplicates, 0);
+    assert_non_null(strstr(read_text(world, world->log), "rounds are finished first"));
+    assert_int_equal(fake_server_counts(world->server).leaves, 6);
+}
+
+static void the_earlier_of_two_processes_is_told(void **state)
+{
+    struct world *world = *state;
+    const struct fake_round *rounds;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 2, 3);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 2));
+    fake_server_displace(world->server);
+    wait_text(world, status_path(world), "state: displaced\n");
+    wait_text(world, world->log, "another process measures as agent 31 (HTTP 409: as the check wants it)");
+    wait_text(world, status_path(world), "running-rounds: 0\n");
+    wait_text(world, status_path(world), "spool-bytes: 0\n"); /* what was measured has been sent */
+    size_t count = fake_server_rounds(world->server, &rounds);
+    (void)poll(NULL, 0, 3500); /* an interval later there is nothing new: that nothing happens takes its time to see */
+    assert_int_equal(fake_server_rounds(world->server, &rounds), count);
+    assert_int_equal(stop_agent(world), 0);
+    start_agent(world); /* another instance */
+    assert_true(fake_server_wait_rounds(world->server, count + 2));
+    assert_int_equal(fake_server_counts(world->server).registrations, 1);
+}
+
+static void a_clock_a_day_off_spoils_no_round(void **state)
+{
+    struct world *world = *state;
+    const struct fake_round *rounds;
+    static const int64_t days[] = {86400, -86400};
+    NEEDS_RAW_SOCKETS();
+    for (size_t i = 0; i < 2; i++) {
+        remove_tree(world->state);
+        size_t before = fake_server_rounds(world->server, &rounds);
+        fake_server_clock(world->server, days[i]);
+        set_tests(world, 2, 3);
+        start_agent(world);
+        wait_text(world, world->log, days[i] > 0 ? "s behind the server's: rounds carry the server's time"
+                                                 : "s ahead of the server's: rounds carry the server's time");
+        assert_true(fake_server_wait_rounds(world->server, before + 4));
+        size_t count = fake_server_rounds(world->server, &rounds);
+        for (size_t j = before; j < count; j++) {
+            int64_t error_s = rounds[j].round_id - (time(NULL) + days[i]);
+            assert_true(error_s > -60 && error_s < 10);
+            assert_true(rounds[j].start_ns / 1000000000 >= rounds[j].round_id);
+        }
+        /* The server away: it is still known what time it is. */
+        fake_server_down(world->server);
+        kill_agent(world);
+        start_agent(world);
+        wait_spooled(world, 2);
+        fake_server_up(world->server);
+        assert_true(fake_server_wait_rounds(world->server, count + 2));
+        assert_true(fake_server_counts(world->server).is_clock_corrected);
+        count = fake_server_rounds(world->server, &rounds);
+        assert_true(rounds[count - 1].round_id - (time(NULL) + days[i]) > -60);
+        assert_int_equal(stop_agent(world), 0);
+    }
+}
+
+/* Three targets and more that are lost for two rounds, and the machine that measures them is under suspicion. */
+static void local_problems_are_marked(void **state)
+{
+    struct world *world = *state;
+    struct message_test tests[4];
+    static const char *const servers[] = {"198.18.0.1", "198.18.0.2", "198.18.0.3", "198.18.0.4"};
+    NEEDS_RAW_SOCKETS();
+    for (size_t i = 0; i < 4; i++) /* this machine has no way there, or nobody is there */
+        tests[i] = (struct message_test){.test_id = i + 1, .version = 1, .type = "agent-to-server", .interval_s = 5,
+                                         .settings = settings_of(world, servers[i])};
+    set_plan(world, tests, 4, NULL, 0);
+    start_agent(world);
+    wait_text(world, status_path(world), "local-problem: most-targets");
+    wait_text(world, world->log, "something is wrong here: most-targets");
+    while (!strstr(fake_server_counts(world->server).problem, "most-targets"))
+        (void)poll(NULL, 0, STEP_MS);
+    const struct fake_round *rounds;
+    size_t marked = 0, count = fake_server_rounds(world->server, &rounds);
+    for (size_t i = 0; i < count; i++)
+        marked += strstr(rounds[i].problem, "most-targets") != NULL;
+    assert_true(marked > 0 && marked < count);
+}
+
+static void reset_makes_a_new_agent(void **state)
+{
+    struct world *world = *state;
+    char command[400];
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 1, 3);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 1));
+    (void)snprintf(command, sizeof command, "%s reset --state-dir %s >/dev/null 2>&1", program, world->state);
+    assert_int_not_equal(system(command), 0); /* while it runs */
+    fake_server_down(world->server);
+    wait_spooled(world, 1);
+    assert_int_equal(stop_agent(world), 0);
+    assert_int_not_equal(system(command), 0); /* with rounds that would be lost */
+    (void)snprintf(command, sizeof command, "%s reset --yes --state-dir %s >/dev/null", program, world->state);
+    assert_int_equal(system(command), 0);
+    fake_server_up(world->server);
+    start_agent(world);
+    assert_true(fake_server_wait_reports(world->server, 1));
+    assert_int_equal(fake_server_counts(world->server).registrations, 2);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(it_tells_how_it_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_restart_costs_no_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_earlier_of_two_processes_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_a_day_off_spoils_no_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(local_problems_are_marked, setup, teardown),
+        cmocka_unit_test_setup_teardown(reset_makes_a_new_agent, setup, teardown),
+    };
+    if (argc < 2)
+        return 2;
+    program = argv[1];
+    (void)setenv("no_proxy", "*", 1);
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* the workers of killed agents are ours to wait for */
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
+    return cmocka_run_group_tests_name("agent_life", tests, NULL, NULL);
+}
