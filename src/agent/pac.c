@@ -72,7 +72,7 @@ static bool read_all(int fd, void *to, size_t size)
     return true;
 }
 
-static void limit(int resource, rlim_t most)
+static void limit(__rlimit_resource_t resource, rlim_t most)
 {
     struct rlimit limits = {.rlim_cur = most, .rlim_max = most};
     (void)setrlimit(resource, &limits);
