@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/lookup.h"
+#include "agent/sandbox.h"
 #include "agent/sealed.h"
 #include "base/file.h"
 #include "base/limit.h"
@@ -371,6 +372,12 @@ static int open_all(struct agent *agent, struct error *err)
     struct probe_sockets sockets = agent->settings->opened->sockets;
     struct probe_io *io = NULL;
     int rc = pac_open(&agent->pac, err); /* first: it forks */
+    if (!rc)
+        rc = sandbox_enter((enum sandbox_mode)agent->options->sandbox, err); /* second: what follows makes threads */
+    if (rc == -E_NOT_SUPPORTED) {
+        log_warning("agent", "the worker runs without a sandbox: this machine has no seccomp");
+        rc = 0;
+    }
     if (!rc)
         rc = loop_new(&agent->loop, err);
     if (!rc)

@@ -17,6 +17,7 @@
 
 static const char *const names_words[] = {"local", "all", "off", NULL};
 static const char *const proxy_words[] = {"environment", "direct", "static", "pac", NULL};
+static const char *const sandbox_words[] = {"on", "strict", "off", NULL};
 static const char *const auth_words[] = {"none", "basic", "ntlm", NULL};
 
 static const struct field fields[] = {
@@ -69,6 +70,8 @@ static const struct field fields[] = {
               "Most disk space that rounds may take which the server has not confirmed"),
     FIELD_I32(struct agent_options, spool_hours, "spoolHours", (.min = 1, .max = 8760, .preset = "36", .unit = "h"),
               "How long such a round is kept"),
+    FIELD_ENUM(struct agent_options, sandbox, "sandbox", sandbox_words, (.preset = "on", .flags = FIELD_ADVANCED),
+               "Limit the worker to the system calls it needs: what else it tries fails, or ends it (strict)"),
     FIELD_STR(struct agent_options, config, "config", (.max = 400), "File of such options as lines \"name = value\""),
 };
 

@@ -27,6 +27,7 @@ struct agent_options {
     const char *proxy_location, *proxy_user, *proxy_password, *proxy_password_file, *proxy_bypass;
     int proxy_auth; /* index into none, basic, ntlm */
     int32_t spool_mib, spool_hours;
+    int sandbox; /* enum sandbox_mode */
     struct message_proxy *proxy; /* what these make together; NULL = the environment's */
 };
 

@@ -19,6 +19,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "measure/type.h"
 #include "world.h"
 
 static void it_tells_how_it_is(void **state)
@@ -151,6 +152,67 @@ static void local_problems_are_marked(void **state)
     assert_true(marked > 0 && marked < count);
 }
 
+static struct field_bytes variant_of(struct world *world, const struct measure_type *type, const char *options)
+{
+    void *settings = arena_alloc(&world->arena, type->settings->size);
+    char text[200], *rest = text;
+    field_defaults(type->settings, settings);
+    assert_int_equal(field_from_text(type->settings, type->target_name, "127.0.0.1", settings, &world->arena, NULL), 0);
+    (void)str_copy(text, sizeof text, options);
+    for (char *one = strsep(&rest, " "); one && *one; one = strsep(&rest, " ")) {
+        char *value = strchr(one, '=');
+        *value++ = 0;
+        assert_int_equal(field_from_text(type->settings, one, value, settings, &world->arena, NULL), 0);
+    }
+    struct buf buf;
+    buf_init(&buf, 65536);
+    field_to_cbor(type->settings, settings, &buf);
+    void *bytes = arena_alloc(&world->arena, buf.size);
+    memcpy(bytes, buf.data, buf.size);
+    struct field_bytes result = {.data = bytes, .size = buf.size};
+    buf_done(&buf);
+    return result;
+}
+
+/* The checks' agents are in a strict sandbox: a system call that is not on its list would end the worker. Every measure
+ * type as it comes, and agent to server in all its ways, to a port where somebody listens and to one where nobody does. */
+static void every_type_measures_in_the_sandbox(void **state)
+{
+    struct world *world = *state;
+    static const char *const ways[] = {"protocol=icmp mtuMeasurements=true", "probeMode=sack", "probeMode=syn",
+                                       "port=9 probeMode=auto", "pathTraceMode=in-session",
+                                       "protocol=icmp bandwidthMeasurements=true", "pingPayloadSize=1000 dscpId=46"};
+    struct message_test tests[40];
+    size_t count = 0;
+    char port[40];
+    NEEDS_RAW_SOCKETS();
+    (void)snprintf(port, sizeof port, "port=%s", strrchr(fake_server_url(world->server), ':') + 1);
+    for (size_t i = 0; measure_types[i]; i++) {
+        tests[count++] = (struct message_test){.type = measure_types[i]->name,
+                                               .settings = variant_of(world, measure_types[i], "")};
+        bool is_ours = str_equal(measure_types[i]->name, "agent-to-server");
+        for (size_t j = 0; is_ours && j < sizeof ways / sizeof ways[0]; j++) {
+            char options[200];
+            bool has_port = strstr(ways[j], "icmp") || strstr(ways[j], "port=");
+            (void)snprintf(options, sizeof options, "%s %s", ways[j], has_port ? "" : port);
+            tests[count++] = (struct message_test){.type = measure_types[i]->name,
+                                                   .settings = variant_of(world, measure_types[i], options)};
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        tests[i].test_id = i + 1;
+        tests[i].version = 1;
+        tests[i].interval_s = 30;
+    }
+    set_plan(world, tests, count, NULL, 0);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, count));
+    const char *log = read_text(world, world->log);
+    assert_null(strstr(log, "the worker was ended"));
+    assert_null(strstr(log, "is not run"));
+    assert_int_equal(stop_agent(world), 0);
+}
+
 static void reset_makes_a_new_agent(void **state)
 {
     struct world *world = *state;
@@ -181,6 +243,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_earlier_of_two_processes_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_a_day_off_spoils_no_round, setup, teardown),
         cmocka_unit_test_setup_teardown(local_problems_are_marked, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_type_measures_in_the_sandbox, setup, teardown),
         cmocka_unit_test_setup_teardown(reset_makes_a_new_agent, setup, teardown),
     };
     if (argc < 2)

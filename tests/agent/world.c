@@ -33,11 +33,12 @@ const char *program;
 static void exec_agent(const struct world *world)
 {
     const char *url = world->url ? world->url : fake_server_url(world->server);
-    const char *argv[16 + WORLD_EXTRA] = {program,      "--server",  url,  "--token",      FAKE_TOKEN,
+    const char *argv[17 + WORLD_EXTRA] = {program,      "--server",  url,  "--token",      FAKE_TOKEN,
                                           "--state-dir", world->state, "--name", "Check", "--country",
-                                          "NL",          "--latitude", "52.37", "--longitude=4.9", "--log-level=debug"};
+                                          "NL",          "--latitude", "52.37", "--longitude=4.9", "--log-level=debug",
+                                          "--sandbox=strict"};
     for (size_t i = 0; i < WORLD_EXTRA && *world->extra[i]; i++)
-        argv[15 + i] = world->extra[i];
+        argv[16 + i] = world->extra[i];
     (void)execv(program, (char *const *)(uintptr_t)argv);
 }
 
