@@ -30,6 +30,7 @@ struct http {
     struct http_place place; /* the server */
     struct route *route;     /* NULL = the environment's proxy */
     bool has_answered;       /* the server, ever: then its address is right */
+    bool prefers_ip4;        /* of names that the resolver looks up: turned over whenever one could not be connected to */
     struct loop_timer timer;
     struct http_job *jobs;
 };
@@ -191,6 +192,7 @@ static void finish_job(struct http_job *job, CURLcode code)
     struct http_answer answer = {.error = ""};
     char text[300 + CURL_ERROR_SIZE + PROXY_URL_BYTES];
     curl_off_t retry_after = 0;
+    job->http->prefers_ip4 ^= job->resolved && is_connect_failure(code);
     if (job->has_proxy && is_connect_failure(code))
         route_failed(job->http->route);
     if (code == CURLE_OK) {
@@ -356,7 +358,8 @@ static void connect_job(struct http_job *job)
         run_job(job);
         return;
     }
-    job->resolving = resolve_start(resolver, job->place.host, SOCK_PREFER_IPV6, on_resolved, job);
+    job->resolving = resolve_start(resolver, job->place.host,
+                                   job->http->prefers_ip4 ? SOCK_PREFER_IPV4 : SOCK_PREFER_IPV6, on_resolved, job);
     if (!job->resolving)
         fail_later(job, "too many host names wait to be resolved");
 }

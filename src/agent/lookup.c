@@ -303,6 +303,21 @@ pid_t lookup_process(const struct lookup *lookup)
     return lookup && lookup->process > 0 ? lookup->process : 0;
 }
 
+int lookup_control(const struct lookup *lookup)
+{
+    return lookup ? lookup->control : -1;
+}
+
+struct lookup *lookup_adopt(const char *servers, int control, pid_t process)
+{
+    struct lookup *lookup = mem_alloc(sizeof *lookup);
+    lookup->control = control;
+    lookup->process = process;
+    if (servers)
+        (void)str_copy(lookup->servers, sizeof lookup->servers, servers);
+    return lookup;
+}
+
 /* --- from the agent ----------------------------------------------------------------------------------------------- */
 
 static bool send_question(int control, const struct question *question, int fd)

@@ -27,6 +27,9 @@ struct lookup_settings {
 int lookup_open(const struct lookup_settings *settings, struct lookup **ret_lookup, struct error *err);
 void lookup_close(struct lookup *lookup); /* no lookup may be running; NULL is fine */
 pid_t lookup_process(const struct lookup *lookup); /* 0 = it has none */
+int lookup_control(const struct lookup *lookup);   /* the descriptor that leads to it, -1 = none */
+/* One whose process was made by a program before this one (handover.h). */
+struct lookup *lookup_adopt(const char *servers, int control, pid_t process);
 
 int lookup_find(void *lookup, const char *host, enum sock_family family, union sock_addr *ret_addr, struct error *err);
 

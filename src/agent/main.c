@@ -60,8 +60,18 @@ static bool answer_words(int argc, char **argv)
     return false;
 }
 
-static int run(struct agent_options *options, struct arena *arena, struct error *err)
+/* The file this program was started from, whatever lies there later. */
+static const char *own_path(char *path, size_t size)
 {
+    ssize_t length = readlink("/proc/self/exe", path, size - 1);
+    path[length > 0 ? length : 0] = 0;
+    return path;
+}
+
+static int run(struct agent_options *options, char *const *argv, struct arena *arena, struct error *err)
+{
+    char path[4096];
+    struct parent_program program = {.path = own_path(path, sizeof path), .argv = argv};
     struct trust *trust = NULL;
     struct parent_opened opened = {0};
     int rc = agent_options_complete(options, arena, err);
@@ -87,7 +97,7 @@ static int run(struct agent_options *options, struct arena *arena, struct error 
     if (!rc) {
         struct agent_settings settings = {.options = options, .trust = trust, .opened = &opened};
         agent_make_instance(settings.instance);
-        status = parent_run(&opened, work, &settings);
+        status = parent_run(&opened, &program, work, &settings);
     }
     lookup_close(opened.lookup);
     trust_close(trust);
@@ -112,7 +122,7 @@ int main(int argc, char **argv)
         log_open((enum log_level)options.log_level);
         (void)signal(SIGPIPE, SIG_IGN);
         (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of the write, like a full disk */
-        rc = run(&options, &arena, &err);
+        rc = run(&options, argv, &arena, &err);
     }
     int status = rc < 0 ? fail(&err) : rc;
     arena_done(&arena);

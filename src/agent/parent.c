@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/handover.h"
 #include "agent/lookup.h"
 #include "agent/net.h"
 #include "base/clock.h"
@@ -98,7 +99,10 @@ int parent_prepare(const struct parent_settings *settings, struct parent_opened 
     struct parent_opened opened = {.netlink = -1};
     struct lookup_settings lookup = {
         .servers = settings->dns_servers, .netns = settings->netns, .settle = give_up, .user = (void *)(uintptr_t)settings};
-    int rc = probe_open(settings->netns, &opened.sockets, err);
+    int rc;
+    if (handover_take(settings->dns_servers, ret_opened, &rc, err))
+        return rc;
+    rc = probe_open(settings->netns, &opened.sockets, err);
     if (rc == -E_PERMISSION && err) {
         size_t used = strlen(err->text);
         (void)strncat(err->text,
@@ -135,6 +139,7 @@ static sigset_t watched_signals(void)
     (void)sigaddset(&set, SIGINT);
     if (!loop_is_nohup())
         (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGUSR2);
     (void)sigaddset(&set, SIGCHLD);
     return set;
 }
@@ -149,8 +154,10 @@ static pid_t start_worker(parent_worker_fn *worker, void *user)
     (void)sigdelset(&set, SIGCHLD);
     if (getppid() != self)
         (void)raise(SIGTERM); /* the parent died before it could be noticed; blocked until the loop looks */
+    (void)signal(SIGUSR2, SIG_IGN); /* the parent's affair, also when it is sent to the whole group */
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SIGUSR2);
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
     exit(worker(user));
 }
@@ -188,11 +195,26 @@ static int stop_worker(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-/* Runs one worker to its end. True when the program is to end with *ret_status. */
-static bool run_worker(pid_t pid, pid_t lookup, int *ret_status)
+/* Returns when the new program cannot be started. */
+static void replace_program(const struct parent_opened *opened, const struct parent_program *program)
+{
+    struct error err;
+    char text[600];
+    log_info("agent", "starting %s in place of this program", program->path);
+    (void)handover_exec(program->path, program->argv, opened, &err);
+    log_error("agent", "%s; the program that ran goes on", error_format(&err, text, sizeof text));
+}
+
+/* Runs one worker to its end. True when the program is to end with *ret_status, or with *ret_is_replaced to be replaced. */
+static bool run_worker(pid_t pid, pid_t lookup, int *ret_status, bool *ret_is_replaced)
 {
     for (;;) {
         int signo = wait_signal(-1), status;
+        if (signo == SIGUSR2) {
+            *ret_status = stop_worker(pid);
+            *ret_is_replaced = true;
+            return true;
+        }
         if (signo == SIGTERM || signo == SIGINT || signo == SIGHUP) {
             *ret_status = stop_worker(pid);
             return true;
@@ -219,7 +241,8 @@ static bool run_worker(pid_t pid, pid_t lookup, int *ret_status)
     }
 }
 
-int parent_run(const struct parent_opened *opened, parent_worker_fn *worker, void *user)
+int parent_run(const struct parent_opened *opened, const struct parent_program *program, parent_worker_fn *worker,
+               void *user)
 {
     sigset_t set = watched_signals();
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
@@ -228,16 +251,23 @@ int parent_run(const struct parent_opened *opened, parent_worker_fn *worker, voi
         int64_t began_ns = clock_mono_ns(&clock_real);
         pid_t pid = start_worker(worker, user);
         int status = 1;
+        bool is_replaced = false;
         if (pid < 0)
             log_error("agent", "cannot start a worker: %s", strerror(errno));
-        else if (run_worker(pid, lookup_process(opened->lookup), &status))
+        else if (run_worker(pid, lookup_process(opened->lookup), &status, &is_replaced) && !is_replaced)
             return status;
+        if (is_replaced) {
+            replace_program(opened, program);
+            continue;
+        }
         if (clock_mono_ns(&clock_real) - began_ns > PARENT_DELAY_MAX_S * CLOCK_S)
             delay_s = PARENT_DELAY_MIN_S;
         log_warning("agent", "another worker starts in %d s", (int)delay_s);
         int signo = wait_signal(delay_s);
         if (signo == SIGTERM || signo == SIGINT || signo == SIGHUP)
             return PARENT_EXIT_STOPPED;
+        if (signo == SIGUSR2)
+            replace_program(opened, program);
         delay_s = delay_s * 2 < PARENT_DELAY_MAX_S ? delay_s * 2 : PARENT_DELAY_MAX_S;
     }
 }

@@ -41,11 +41,20 @@ enum parent_exit {
 /* The worker: owns copies of what was opened; returns an enum parent_exit. */
 typedef int parent_worker_fn(void *user);
 
-/* Opens the sockets and gives up all privileges: the process cannot get them back. -E_PERMISSION says what to do.
+/* What is started in place of this program on SIGUSR2. */
+struct parent_program {
+    const char *path; /* of its file: a new one may lie there by then */
+    char *const *argv;
+};
+
+/* Opens the sockets and gives up all privileges: the process cannot get them back. -E_PERMISSION says what to do. What a
+ * program before this one handed over (handover.h) is taken instead.
  * The strings of settings outlive what was opened. */
 int parent_prepare(const struct parent_settings *settings, struct parent_opened *ret_opened, struct error *err);
 
-/* Runs workers until SIGTERM or SIGINT or a fatal end. Returns the exit status of the program. */
-int parent_run(const struct parent_opened *opened, parent_worker_fn *worker, void *user);
+/* Runs workers until SIGTERM or SIGINT or a fatal end. Returns the exit status of the program. On SIGUSR2 the worker
+ * finishes its rounds and ends, and the program is started in place of this one. */
+int parent_run(const struct parent_opened *opened, const struct parent_program *program, parent_worker_fn *worker,
+               void *user);
 
 #endif

@@ -72,6 +72,45 @@ static void a_restart_costs_no_round(void **state)
     assert_int_equal(fake_server_counts(world->server).leaves, 6);
 }
 
+/* SIGUSR2 starts the program that lies there now, in the same process, without any privilege and without a lost round. */
+static void another_program_takes_over(void **state)
+{
+    struct world *world = *state;
+    const struct fake_round *rounds;
+    char command[900], copy[128];
+    const char *original = program;
+    NEEDS_RAW_SOCKETS();
+    (void)snprintf(copy, sizeof copy, "%s/agent", world->dir);
+    (void)snprintf(command, sizeof command, "cp %s %s", original, copy);
+    assert_int_equal(system(command), 0);
+    set_tests(world, 6, 10);
+    program = copy;
+    start_agent(world);
+    program = original;
+    assert_true(fake_server_wait_rounds(world->server, 6));
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(command, sizeof command, "cp %s %s.new && mv %s.new %s", original, copy, copy, copy);
+        assert_int_equal(system(command), 0); /* a package does the same */
+        struct fake_counts before = fake_server_counts(world->server);
+        assert_int_equal(kill(world->pid, SIGUSR2), 0);
+        assert_true(fake_server_wait_reports(world->server, before.reports + 2)); /* it leaves, and is there again */
+        assert_string_not_equal(fake_server_counts(world->server).instance, before.instance);
+        assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 5));
+    }
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)worker_of(world));
+    assert_non_null(strstr(read_text(world, path), "CapPrm:\t0000000000000000\n"));
+    assert_int_equal(unlink(copy), 0); /* no program any more: the one that runs goes on */
+    assert_int_equal(kill(world->pid, SIGUSR2), 0);
+    wait_text(world, world->log, "the program that ran goes on");
+    assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 5));
+    assert_int_equal(stop_agent(world), 0);
+    for (uint64_t test = 1; test <= 6; test++)
+        assert_true(check_contiguous(world, test, 10) >= 3);
+    assert_int_equal(fake_server_counts(world->server).duplicates, 0);
+    assert_int_equal(fake_server_counts(world->server).registrations, 1);
+}
+
 static void the_earlier_of_two_processes_is_told(void **state)
 {
     struct world *world = *state;
@@ -240,6 +279,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_tells_how_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_costs_no_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_program_takes_over, setup, teardown),
         cmocka_unit_test_setup_teardown(the_earlier_of_two_processes_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_a_day_off_spoils_no_round, setup, teardown),
         cmocka_unit_test_setup_teardown(local_problems_are_marked, setup, teardown),

@@ -163,6 +163,37 @@ static void the_wrong_scheme_is_told(void **state)
     assert_int_equal(stop_agent(world), 0);
 }
 
+/* Names of the server and of targets, by servers that do not answer and by what /etc/hosts says before them. */
+static void names_are_looked_up_as_told(void **state)
+{
+    struct world *world = *state;
+    char url[64];
+    NEEDS_RAW_SOCKETS();
+    (void)snprintf(url, sizeof url, "http://localhost%s", strrchr(fake_server_url(world->server), ':'));
+    world->url = url;
+    add_option(world, "--dns-servers=127.0.0.1:9");
+    struct message_test tests[] = {{.test_id = 1, .version = 1, .type = "agent-to-server", .interval_s = 3,
+                                    .settings = settings_of(world, "localhost")},
+                                   {.test_id = 2, .version = 1, .type = "agent-to-server", .interval_s = 3,
+                                    .settings = settings_of(world, "oculi-check.invalid")}};
+    set_plan(world, tests, 2, NULL, 0);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 2)); /* by IPv4, after IPv6 was tried in vain where there is such */
+    const struct fake_round *rounds;
+    size_t count = fake_server_rounds(world->server, &rounds);
+    for (size_t i = 0; i < count; i++) {
+        const char *want = rounds[i].test_id == 1 ? "" : "Could not resolve host: oculi-check.invalid";
+        if (strncmp(rounds[i].error, want, strlen(want)) != 0 || (!*want && *rounds[i].error))
+            fail_msg("test %d says \"%s\"", (int)rounds[i].test_id, rounds[i].error);
+    }
+    assert_int_equal(stop_agent(world), 0);
+    *world->extra[0] = 0;
+    add_option(world, "--dns-servers=localhost");
+    start_agent(world);
+    assert_int_equal(WEXITSTATUS(reap(world)), 2);
+    wait_text(world, world->log, "--dns-servers: \"localhost\" is not an IP address");
+}
+
 static void a_source_that_is_not_ours_is_told(void **state)
 {
     struct world *world = *state;
@@ -199,6 +230,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_proxy_that_wants_more_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(certificates_of_ones_own_are_trusted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_wrong_scheme_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_are_looked_up_as_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_that_is_not_ours_is_told, setup, teardown),
     };
     if (argc < 2)
