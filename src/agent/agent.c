@@ -367,17 +367,27 @@ static int open_http(struct agent *agent, struct error *err)
     return http_new(agent->loop, &http, &agent->http, err);
 }
 
+/* A machine without seccomp, or a service manager that forbids to ask for it, still has an agent. */
+static int enter_sandbox(struct agent *agent, struct error *err)
+{
+    enum sandbox_mode mode = (enum sandbox_mode)agent->options->sandbox;
+    char text[600];
+    int rc = sandbox_enter(mode, err);
+    if (rc && mode != SANDBOX_STRICT) {
+        log_warning("agent", "the worker runs without a sandbox: %s", error_format(err, text, sizeof text));
+        *err = (struct error){0};
+        rc = 0;
+    }
+    return rc;
+}
+
 static int open_all(struct agent *agent, struct error *err)
 {
     struct probe_sockets sockets = agent->settings->opened->sockets;
     struct probe_io *io = NULL;
     int rc = pac_open(&agent->pac, err); /* first: it forks */
     if (!rc)
-        rc = sandbox_enter((enum sandbox_mode)agent->options->sandbox, err); /* second: what follows makes threads */
-    if (rc == -E_NOT_SUPPORTED) {
-        log_warning("agent", "the worker runs without a sandbox: this machine has no seccomp");
-        rc = 0;
-    }
+        rc = enter_sandbox(agent, err); /* second: what follows makes threads */
     if (!rc)
         rc = loop_new(&agent->loop, err);
     if (!rc)

@@ -290,11 +290,18 @@ static void on_neighbour(struct net *net, const struct nlmsghdr *header, void *u
 {
     (void)net;
     const struct ndmsg *info = NLMSG_DATA(header);
-    if (header->nlmsg_type == RTM_NEWNEIGH)
-        *(bool *)user = (info->ndm_state & NUD_FAILED) != 0;
+    if (header->nlmsg_type != RTM_NEWNEIGH)
+        return;
+    const struct rtattr *times = find_attribute(header, sizeof *info, NDA_CACHEINFO);
+    struct nda_cacheinfo ticks = {0};
+    if (times && RTA_PAYLOAD(times) >= sizeof ticks)
+        memcpy(&ticks, RTA_DATA(times), sizeof ticks);
+    bool is_asking = (info->ndm_state & NUD_INCOMPLETE) && ticks.ndm_updated >= (uint32_t)sysconf(_SC_CLK_TCK);
+    *(bool *)user = (info->ndm_state & NUD_FAILED) || is_asking;
 }
 
-/* Only what has failed is told: an entry that is missing or stale was not needed lately. */
+/* What has failed, or has been asked for in vain for a second: whoever keeps sending makes the kernel ask again and again.
+ * An entry that is missing or stale was not needed lately. */
 static bool is_silent(struct net *net, const struct route *route)
 {
     struct ask ask = {.header = {.nlmsg_len = NLMSG_LENGTH(sizeof ask.body.neighbour),

@@ -194,6 +194,65 @@ static void names_are_looked_up_as_told(void **state)
     wait_text(world, world->log, "--dns-servers: \"localhost\" is not an IP address");
 }
 
+static void read_namespace(pid_t pid, char *text, size_t size)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+    ssize_t length = readlink(path, text, size - 1);
+    assert_true(length > 0);
+    text[length] = 0;
+}
+
+/* Children of the parent process: those in another namespace than the check's own. */
+static size_t count_elsewhere(const struct world *world)
+{
+    char path[64], here[64], there[64];
+    struct buf buf;
+    size_t count = 0;
+    read_namespace(getpid(), here, sizeof here);
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)world->pid, (int)world->pid);
+    buf_init(&buf, 4096);
+    assert_int_equal(file_read(path, &buf, NULL), 0);
+    char *rest = (char *)(uintptr_t)buf_str(&buf);
+    for (long pid = strtol(rest, &rest, 10); pid > 0; pid = strtol(rest, &rest, 10)) {
+        read_namespace((pid_t)pid, there, sizeof there);
+        count += strcmp(here, there) != 0;
+    }
+    buf_done(&buf);
+    return count;
+}
+
+/* The server is reached from here; targets, and their names, from there: only one process has gone there for the names. */
+static void names_are_looked_up_where_it_measures(void **state)
+{
+    struct world *world = *state;
+    char name[40], command[200];
+    NEEDS_RAW_SOCKETS();
+    (void)snprintf(name, sizeof name, "oc-check-%d", (int)getpid());
+    (void)snprintf(command, sizeof command, "ip netns add %s 2>/dev/null && ip -n %s link set lo up", name, name);
+    if (system(command) != 0) {
+        print_message("# no right to make a network namespace, or no ip(8)\n");
+        skip();
+    }
+    struct message_test test = {.test_id = 1, .version = 1, .type = "agent-to-server", .interval_s = 3,
+                                .settings = settings_of(world, "localhost")};
+    set_plan(world, &test, 1, NULL, 0);
+    add_option(world, "--netns=%s", name);
+    start_agent(world);
+    bool is_there = fake_server_wait_rounds(world->server, 2);
+    size_t elsewhere = count_elsewhere(world);
+    int status = stop_agent(world);
+    (void)snprintf(command, sizeof command, "ip netns del %s", name);
+    assert_int_equal(system(command), 0);
+    assert_true(is_there);
+    assert_int_equal(elsewhere, 1);
+    assert_int_equal(status, 0);
+    const struct fake_round *rounds;
+    size_t count = fake_server_rounds(world->server, &rounds);
+    for (size_t i = 0; i < count; i++)
+        assert_string_equal(rounds[i].error, "");
+}
+
 static void a_source_that_is_not_ours_is_told(void **state)
 {
     struct world *world = *state;
@@ -231,6 +290,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(certificates_of_ones_own_are_trusted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_wrong_scheme_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(names_are_looked_up_as_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_are_looked_up_where_it_measures, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_that_is_not_ours_is_told, setup, teardown),
     };
     if (argc < 2)
