@@ -250,37 +250,43 @@ static void take_answer(struct first_answer *first, const struct probe_ping_prob
         *first = (struct first_answer){probe->tx_ns, probe->rx_ns};
 }
 
-/* The first answer to a probe of a later round, also of those that are over already. */
-static struct first_answer later_answer(const struct stream_piece *piece)
+/* The first answers to probes of another round that left after each of this one's. Both left in the order of their numbers. */
+static void take_later(const struct stream_piece *other, const struct probe_ping_result *result, int64_t *first_ns)
 {
-    struct first_answer first = piece->later;
-    for (const struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
-        if (other->first <= piece->first)
-            continue;
-        const struct probe_ping_result *result = probe_ping_result(other->ping);
-        for (uint32_t i = 0; i < other->count; i++)
-            take_answer(&first, &result->probes[i]);
+    const struct probe_ping_result *theirs = probe_ping_result(other->ping);
+    struct first_answer first = {INT64_MAX, INT64_MAX};
+    uint32_t left = other->count;
+    for (uint32_t i = result->probe_count; i > 0; i--) {
+        int64_t tx_ns = result->probes[i - 1].tx_ns; /* 0 = it never left */
+        for (; tx_ns && left > 0 && (!theirs->probes[left - 1].tx_ns || theirs->probes[left - 1].tx_ns > tx_ns); left--)
+            take_answer(&first, &theirs->probes[left - 1]);
+        first_ns[i - 1] = first.rx_ns < first_ns[i - 1] ? first.rx_ns : first_ns[i - 1];
     }
-    return first;
 }
 
 /* Answers that came after one to a probe that left later, of this round or of another: a round that is late may still send
  * when the next has begun. The round's own count is of itself only, and contains SYN+ACKs that turned out to be second
  * ones. */
-static uint64_t count_reordered(const struct stream_piece *piece, const struct probe_ping_result *result)
+static uint64_t count_reordered(struct stream_piece *piece, const struct probe_ping_result *result)
 {
-    struct first_answer later = later_answer(piece);
+    struct first_answer own = {INT64_MAX, INT64_MAX};
     uint64_t count = 0;
+    int64_t *first_ns = mem_alloc_array(piece->count, sizeof *first_ns);
+    for (uint32_t i = 0; i < piece->count; i++)
+        first_ns[i] = result->probes[i].tx_ns < piece->later.tx_ns ? piece->later.rx_ns : INT64_MAX;
+    for (struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
+        if (other->first > piece->first)
+            take_later(other, result, first_ns);
+    }
     for (uint32_t i = piece->count; i > 0; i--) {
         const struct probe_ping_probe *probe = &result->probes[i - 1];
-        if (probe->status != PROBE_PING_ANSWERED)
-            continue;
-        count += probe->rx_ns > later.rx_ns && probe->tx_ns < later.tx_ns;
-        take_answer(&later, probe);
+        count += probe->status == PROBE_PING_ANSWERED && (probe->rx_ns > first_ns[i - 1] || probe->rx_ns > own.rx_ns);
+        take_answer(&own, probe);
     }
+    mem_free(first_ns);
     for (struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
-        if (other->first < piece->first && later.rx_ns < other->later.rx_ns)
-            other->later = later;
+        if (other->first < piece->first && own.rx_ns < other->later.rx_ns)
+            other->later = own;
     }
     return count;
 }
