@@ -103,9 +103,12 @@ struct object_test {
     const char *name, *description;
     int32_t interval_s;      /* 0 for instant tests */
     bool enabled, alerts_enabled, is_instant;
-    bool live_share, saved_event; /* of the product; never true here */
+    bool live_share;  /* not kept: another account group shares it with the one that asked (shares.h) */
+    bool saved_event; /* it holds copied results and runs no more */
     struct field_list agents; /* struct object_test_agent */
-    struct field_list labels, tags, shared_with, alert_rules; /* strings: kept and answered, without effect so far */
+    struct field_list shared_with; /* strings: account groups that see it too */
+    struct field_list alert_rules; /* strings: kept and answered, without effect so far */
+    struct field_list labels, tags; /* strings: only in requests; tags keep what they are put on */
     const char *created_by, *modified_by;
     int64_t created_s, changed_s;
     struct field_bytes settings; /* CBOR of the type's settings table */

@@ -22,6 +22,7 @@ struct latest;
 struct paths_cache;
 struct plan;
 struct presence;
+struct shares;
 struct seal;
 struct stream;
 struct tls;
@@ -46,6 +47,7 @@ struct server {
     struct server_counters counters;
     struct stream *stream;     /* event hub */
     struct plan *plan;
+    struct shares *shares;     /* which tests are shared with whom */
     struct latest *latest;
     struct intake *intake;
     struct gather *gather;     /* batches on their way into it */

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "server/shares.h"
 
 #define ROUND_GAP_NS CLOCK_S
 #define PING_GAP_NS (15 * CLOCK_S)
@@ -45,6 +46,7 @@ struct stream_reader {
 
 struct stream {
     const struct clock *clock;
+    const struct shares *shares; /* NULL = nothing is shared */
     struct event *history; /* event n is at n % LIMIT_SSE_HISTORY */
     uint64_t first, next;  /* numbers kept: first <= n < next */
     struct stream_reader **readers;
@@ -117,7 +119,8 @@ void stream_free(struct stream *stream)
 
 static bool is_for(const struct stream_reader *reader, const struct event *event)
 {
-    if (reader->aid != event->aid)
+    const struct shares *shares = reader->stream->shares;
+    if (reader->aid != event->aid && !(event->test_id && shares && shares_has(shares, event->test_id, reader->aid)))
         return false;
     for (size_t i = 0; i < reader->topics.count; i++) {
         const struct stream_topic *topic = &reader->topics.items[i];
@@ -187,6 +190,11 @@ static void hold(struct stream *stream, struct test_rounds *rounds)
         stream->held_due_ns = due;
     stream->held[stream->held_count++] = rounds;
     rounds->is_held = true;
+}
+
+void stream_set_shares(struct stream *stream, const struct shares *shares)
+{
+    stream->shares = shares;
 }
 
 void stream_round(struct stream *stream, uint64_t aid, uint64_t test_id, int64_t round_id, uint64_t agent_id)

@@ -5,7 +5,7 @@
  * Events are hints: a reader that misses some is told so (`event: reset`) and fetches what it shows again. The hub
  * keeps the last LIMIT_SSE_HISTORY events of everybody once; a reader is a place in that history, so a slow one costs
  * nothing: when more than LIMIT_SSE_QUEUE of its events wait it is cut and reset. Events belong to an account group and
- * reach only readers of the same.
+ * reach only readers of the same, and of those a test is shared with.
  *
  * Everything runs on the loop's thread. stream_tick must be called when stream_due_ns comes.
  */
@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+struct shares;
 struct stream;
 struct stream_reader;
 
@@ -46,6 +47,9 @@ int stream_topics_read(const char *text, struct stream_topics *ret_topics, struc
 
 struct stream *stream_new(const struct clock *clock);
 void stream_free(struct stream *stream); /* readers must have left */
+
+/* A test's events also reach readers of the account groups it is shared with. */
+void stream_set_shares(struct stream *stream, const struct shares *shares);
 
 /* --- what happened ------------------------------------------------------------------------------------------------ */
 

@@ -13,6 +13,7 @@
 #include "server/paths.h"
 #include "server/plan.h"
 #include "server/presence.h"
+#include "server/shares.h"
 #include "server/stream.h"
 
 #define PRESENCE_EVERY_S 15
@@ -120,6 +121,10 @@ int api_start(struct server *server, struct error *err)
     on_presence_due(server);
     int rc = open_about(server, err);
     if (!rc)
+        rc = shares_open(server->store, &server->shares, err);
+    if (!rc)
+        stream_set_shares(server->stream, server->shares);
+    if (!rc)
         rc = plan_open(server->store, server->clock, &server->plan, err);
     if (!rc)
         plan_on_more(server->plan, on_plan_more, server);
@@ -144,6 +149,7 @@ void api_stop(struct server *server)
         intake_close(server->intake);
     if (server->plan)
         plan_close(server->plan);
+    shares_close(server->shares);
     latest_free(server->latest);
     paths_cache_free(server->paths);
     about_close(server->about);
@@ -174,7 +180,10 @@ void api_run_changed(struct server *server, uint64_t run_id)
 void api_test_changed(struct server *server, uint64_t aid, uint64_t test_id)
 {
     struct error err = {0};
-    warn_plan(plan_test_changed(server->plan, test_id, &err), &err);
+    int rc = shares_test_changed(server->shares, test_id, &err);
+    if (!rc)
+        rc = plan_test_changed(server->plan, test_id, &err);
+    warn_plan(rc, &err);
     stream_test(server->stream, aid, test_id);
     api_stream_told(server);
 }

@@ -11,6 +11,7 @@
 #include "server/api/api.h"
 #include "server/page.h"
 #include "server/results.h"
+#include "server/shares.h"
 
 struct result_agent {
     uint64_t id;
@@ -149,7 +150,7 @@ static int find_test(struct request *request, struct object_test *ret_test, stru
     uint64_t id;
     int rc = request_id(request, "testId", &id, err);
     if (!rc)
-        rc = object_get_in(request->server->store, &object_test_kind, id, request->aid, request->arena, ret_test, err);
+        rc = shares_get_test(request->server->shares, id, request->aid, request->arena, ret_test, err);
     if (rc)
         return rc;
     const struct measure_type *type = measure_type_find(ret_test->type);

@@ -11,6 +11,7 @@
 #include "server/intake.h"
 #include "server/latest.h"
 #include "server/paths.h"
+#include "server/shares.h"
 
 #define V7_DEFAULT_INTERVAL_S 60
 
@@ -21,6 +22,8 @@
 
 struct id_name {
     const char *id, *name;
+    const char *value; /* of a tag */
+    bool is_builtin;   /* of a label: never */
 };
 #define ID_NAME_TABLE(var, table_name, id_field, name_field, text)                                                     \
     static const struct field var##_fields[] = {                                                                       \
@@ -29,10 +32,23 @@ struct id_name {
     };                                                                                                                 \
     static const struct field_table var##_table = FIELD_TABLE(table_name, struct id_name, var##_fields, NULL, text)
 ID_NAME_TABLE(alert_rule, "AlertRule", "ruleId", "ruleName", "An alert rule of a test");
-ID_NAME_TABLE(label, "TestLabel", "labelId", "name", "A label of a test");
-ID_NAME_TABLE(tag, "TestTag", "id", "key", "A tag of a test");
 ID_NAME_TABLE(shared, "SharedWithAccount", "aid", "name", "An account group a test is shared with");
 ID_NAME_TABLE(monitor, "Monitor", "monitorId", "monitorName", "A BGP monitor of a test");
+
+static const struct field label_fields[] = {
+    FIELD_STR(struct id_name, id, "labelId", (), "Its id: the number of a tag"),
+    FIELD_STR(struct id_name, name, "name", (), "Its name"),
+    FIELD_BOOL(struct id_name, is_builtin, "isBuiltin", (), "It comes with the product"),
+};
+static const struct field_table label_table =
+    FIELD_TABLE("TestLabel", struct id_name, label_fields, NULL, "A label of a test");
+static const struct field tag_fields[] = {
+    FIELD_STR(struct id_name, id, "id", (), "Its id"),
+    FIELD_STR(struct id_name, name, "key", (), "Its key"),
+    FIELD_STR(struct id_name, value, "value", (), "Its value"),
+};
+static const struct field_table tag_table =
+    FIELD_TABLE("TestTag", struct id_name, tag_fields, NULL, "A tag of a test");
 
 static const char *const interval_words[] = {"60", "120", "300", "600", "900", "1800", "3600", NULL};
 
@@ -151,8 +167,8 @@ static int list_agents(struct request *request, const struct object_test *test, 
         return error_set(err, E_LIMIT, "agents", "too many agents");
     for (size_t i = 0; i < test->agents.count; i++) {
         struct object_agent agent;
-        int rc = object_get_in(request->server->store, &object_agent_kind, members[i].agent_id, test->head.aid,
-                               request->arena, &agent, err);
+        int rc = object_get_agent(request->server->store, members[i].agent_id, test->head.aid, request->arena, &agent,
+                                  err);
         if (rc == -E_NOT_FOUND)
             continue; /* deleted since: an old version of a test may name it */
         if (rc)
@@ -161,6 +177,56 @@ static int list_agents(struct request *request, const struct object_test *test, 
     }
     *ret_agents = (struct field_list){agents, count};
     return 0;
+}
+
+/* Its tags, and the same as labels. Those of another account group are not this one's to see. */
+static int list_tags(struct request *request, const struct object_test *test, struct api_test *answer,
+                     struct error *err)
+{
+    struct field_list found = {0};
+    if (test->head.aid != request->aid || (!request_expands(request, "tag") && !request_expands(request, "label")))
+        return 0;
+    int rc = api_tags_of(request, API_TAGGED_TEST, test->head.id, &found, err);
+    const struct api_tag *tag = found.items;
+    struct id_name *tags = rc ? NULL : arena_alloc_array(request->arena, 2 * found.count + 1, sizeof *tags);
+    if (!rc && !tags)
+        return error_set(err, E_LIMIT, "tags", "too many tags");
+    for (size_t i = 0; !rc && i < found.count; i++) {
+        tags[i] = (struct id_name){.id = tag[i].uuid, .name = tag[i].key, .value = tag[i].value};
+        tags[found.count + i] =
+            (struct id_name){.id = arena_printf(request->arena, "%llu", (unsigned long long)tag[i].number),
+                             .name = arena_printf(request->arena, "%s:%s", tag[i].key, tag[i].value)};
+    }
+    if (!rc) {
+        answer->tags = (struct field_list){tags, found.count};
+        answer->labels = (struct field_list){tags + found.count, found.count};
+    }
+    return rc;
+}
+
+static int list_shared(struct request *request, const struct object_test *test, struct api_test *answer,
+                       struct error *err)
+{
+    const char *const *aids = test->shared_with.items;
+    struct id_name *groups = arena_alloc_array(request->arena, test->shared_with.count + 1, sizeof *groups);
+    size_t count = 0;
+    int rc = groups ? 0 : error_set(err, E_LIMIT, "sharedWithAccounts", "too many account groups");
+    if (test->head.aid != request->aid || !request_expands(request, "shared-with-account"))
+        return rc;
+    for (size_t i = 0; !rc && i < test->shared_with.count; i++) {
+        struct object_account_group group;
+        uint64_t aid;
+        if (str_to_u64(aids[i], INT64_MAX, &aid) != 0)
+            continue;
+        rc = object_get(request->server->store, &object_account_group_kind, aid, 0, request->arena, &group, err);
+        if (!rc)
+            groups[count++] = (struct id_name){.id = aids[i], .name = group.name};
+        else if (rc == -E_NOT_FOUND)
+            rc = 0; /* removed meanwhile */
+    }
+    if (!rc)
+        answer->shared_with = (struct field_list){groups, count};
+    return rc;
 }
 
 json_t *api_test_json(struct request *request, const struct object_test *test, struct error *err)
@@ -183,6 +249,8 @@ json_t *api_test_json(struct request *request, const struct object_test *test, s
         .interval_s = test->is_instant ? V7_DEFAULT_INTERVAL_S : test->interval_s,
         .alerts_enabled = test->alerts_enabled,
         .enabled = test->enabled,
+        .live_share = test->live_share,
+        .saved_event = test->saved_event,
         .alert_rules = none,
         .labels = none,
         .tags = none,
@@ -190,6 +258,8 @@ json_t *api_test_json(struct request *request, const struct object_test *test, s
         .monitors = none,
     };
     if (request_expands(request, "agent") && list_agents(request, test, &answer.agents, err) != 0)
+        return NULL;
+    if (list_tags(request, test, &answer, err) != 0 || list_shared(request, test, &answer, err) != 0)
         return NULL;
     bool is_instant_answer = request->route && request->route->response == &instant_answer_table;
     json_t *json = field_to_json(is_instant_answer ? &instant_answer_table : &api_test_table, &answer, request->expand);
@@ -212,7 +282,7 @@ static int answer_test(struct request *request, int status, const struct object_
 static int answer_list(struct request *request, const char *type, struct error *err)
 {
     struct field_list tests = {0};
-    int rc = object_list(request->server->store, &object_test_kind, request->aid, type, request->arena, &tests, err);
+    int rc = shares_list_tests(request->server->shares, request->aid, type, request->arena, &tests, err);
     if (rc)
         return rc;
     json_t *list = json_array();
@@ -241,13 +311,16 @@ static int get_typed_tests(struct request *request, struct error *err)
     return answer_list(request, request->type->name, err);
 }
 
-/* The test of the path, of the route's type when it has one. */
+/* The test of the path, of the route's type when it has one. Whoever writes must own it: one that is only shared with
+ * the account group can be read, and is refused by name otherwise. */
 static int find_test(struct request *request, struct object_test *ret_test, struct error *err)
 {
     uint64_t id;
     int rc = request_id(request, "testId", &id, err);
     if (!rc)
-        rc = object_get_in(request->server->store, &object_test_kind, id, request->aid, request->arena, ret_test, err);
+        rc = shares_get_test(request->server->shares, id, request->aid, request->arena, ret_test, err);
+    if (!rc && ret_test->live_share && strcmp(request->http->method, "GET") != 0)
+        rc = error_set(err, E_PERMISSION, "testId", "this test belongs to another account group, which shares it");
     if (!rc && request->type && strcmp(ret_test->type, request->type->name) != 0)
         rc = error_set(err, E_NOT_FOUND, "", "test %llu is of type %s", (unsigned long long)id, ret_test->type);
     return rc;
@@ -263,6 +336,54 @@ static int get_test(struct request *request, struct error *err)
     if (!rc && version)
         rc = object_get(request->server->store, &object_test_kind, test.head.id, version, request->arena, &test, err);
     return rc ? rc : answer_test(request, 200, &test, err);
+}
+
+/* --- history ------------------------------------------------------------------------------------------------------- */
+
+#define HISTORY_MAX 500
+#define HISTORY_DEFAULT 50
+
+struct version {
+    int64_t created_s;
+    uint64_t test_id;
+    const char *created_by, *id;
+};
+static const struct field version_fields[] = {
+    FIELD_TIME(struct version, created_s, "versionTimestamp", (), "When it came to be"),
+    FIELD_ID(struct version, test_id, "testId", (), "The test"),
+    FIELD_STR(struct version, created_by, "createdBy", (), "Who made it"),
+    FIELD_STR(struct version, id, "versionId", (), "Its id, for ?versionId="),
+};
+static const struct field_table version_table =
+    FIELD_TABLE("TestVersionHistory", struct version, version_fields, NULL, "One version of a test's settings");
+
+static int get_history(struct request *request, struct error *err)
+{
+    struct object_test test;
+    int64_t limit;
+    int rc = find_test(request, &test, err);
+    if (!rc)
+        rc = request_query_i64(request, "limit", 1, HISTORY_MAX, HISTORY_DEFAULT, &limit, err);
+    if (rc)
+        return rc;
+    json_t *list = json_array();
+    for (int64_t version = test.head.version; version >= 1 && limit-- > 0; version--) {
+        struct object_test old;
+        rc = object_get(request->server->store, &object_test_kind, test.head.id, version, request->arena, &old, err);
+        if (rc == -E_NOT_FOUND)
+            break; /* older ones are not kept */
+        if (rc) {
+            json_decref(list);
+            return rc;
+        }
+        struct version item = {.created_s = old.changed_s ? old.changed_s : old.created_s,
+                               .test_id = test.head.id,
+                               .created_by = old.modified_by ? old.modified_by : old.created_by,
+                               .id = arena_printf(request->arena, "%lld", (long long)version)};
+        (void)json_array_append_new(list, field_to_json(&version_table, &item, NULL));
+    }
+    request_answer(request, 200, json_pack("{s:o}", "testVersionHistory", list));
+    return 0;
 }
 
 /* An answer about many agents reads the tests once. */
@@ -324,8 +445,8 @@ static int check_agents(struct request *request, const struct object_test *test,
         char where[64];
         (void)snprintf(where, sizeof where, "agents[%zu].agentId", i);
         struct object_agent agent;
-        int rc = object_get_in(request->server->store, &object_agent_kind, agents[i].agent_id, request->aid,
-                               request->arena, &agent, NULL);
+        int rc =
+            object_get_agent(request->server->store, agents[i].agent_id, request->aid, request->arena, &agent, NULL);
         if (rc == -E_NOT_FOUND)
             return error_set(err, E_INVALID, where, "There is no agent %llu", (unsigned long long)agents[i].agent_id);
         if (rc)
@@ -339,20 +460,38 @@ static int check_agents(struct request *request, const struct object_test *test,
     return 0;
 }
 
-static int check_not_offered(const struct object_test *test, struct error *err)
+/* Account groups that the test is shared with: they exist, and sharing is the user's to do. */
+static int check_shared(struct request *request, const struct field_list *before, const struct object_test *test,
+                        struct error *err)
 {
-    const struct {
-        const char *name;
-        const struct field_list *list;
-    } lists[] = {{"alertRules", &test->alert_rules},
-                 {"labels", &test->labels},
-                 {"tags", &test->tags},
-                 {"sharedWithAccounts", &test->shared_with}};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        if (lists[i].list->count > 0)
-            return error_set(err, E_NOT_SUPPORTED, lists[i].name, "not supported yet by this version");
+    const char *const *aids = test->shared_with.items, *const *old = before->items;
+    for (size_t i = 0; i < test->shared_with.count; i++) {
+        struct object_account_group group;
+        uint64_t aid;
+        bool is_old = false;
+        for (size_t j = 0; j < before->count; j++)
+            is_old = is_old || strcmp(old[j], aids[i]) == 0;
+        if (is_old)
+            continue;
+        if (!request_may(request, PERMISSION_CREATE_LIVE_SHARES_INSIDE))
+            return error_set(err, E_PERMISSION, "sharedWithAccounts", "this needs the permission \"%s\"",
+                             permission_infos[PERMISSION_CREATE_LIVE_SHARES_INSIDE].label);
+        int rc = str_to_u64(aids[i], INT64_MAX, &aid) != 0
+                     ? -E_NOT_FOUND
+                     : object_get(request->server->store, &object_account_group_kind, aid, 0, request->arena, &group, err);
+        if (rc == -E_NOT_FOUND)
+            return error_set(err, E_INVALID, "sharedWithAccounts", "There is no account group %.40s", aids[i]);
+        if (rc)
+            return rc;
     }
     return 0;
+}
+
+static int check_not_offered(const struct object_test *test, struct error *err)
+{
+    return test->alert_rules.count > 0
+               ? error_set(err, E_NOT_SUPPORTED, "alertRules", "not supported yet by this version")
+               : 0;
 }
 
 /* Reads the body over test and settings (defaults, or what they are), and checks the outcome as a whole. */
@@ -360,6 +499,7 @@ static int read_test(struct request *request, const struct field_table *common, 
                      struct object_test *test, void *settings, struct error *err)
 {
     const struct measure_type *type = request->type;
+    const struct field_list shared_before = test->shared_with;
     json_t *common_json, *typed_json;
     split(request->body, common, &common_json, &typed_json);
     int rc = field_from_json(common, common_json, mode, test, request->arena, err);
@@ -370,6 +510,8 @@ static int read_test(struct request *request, const struct field_table *common, 
     if (rc)
         return reword(type, rc, err);
     rc = check_agents(request, test, err);
+    if (!rc)
+        rc = check_shared(request, &shared_before, test, err);
     if (!rc)
         rc = check_not_offered(test, err);
     if (!rc && type->supported)
@@ -384,6 +526,31 @@ static int read_test(struct request *request, const struct field_table *common, 
         test->name = object_test_target(type, settings);
     object_test_set_settings(test, type, settings, request->arena);
     return 0;
+}
+
+/* Tags and labels given with a test are the ones it has from now on; none given leaves them. */
+static int put_tags(struct request *request, const struct object_test *test, struct error *err)
+{
+    const char *const *numbers = test->labels.items;
+    size_t count = test->tags.count;
+    const char **uuids = arena_alloc_array(request->arena, count + test->labels.count + 1, sizeof *uuids);
+    if (!test->tags.items && !test->labels.items)
+        return 0;
+    if (!uuids)
+        return error_set(err, E_LIMIT, "tags", "too many tags");
+    if (count)
+        memcpy(uuids, test->tags.items, count * sizeof *uuids);
+    for (size_t i = 0; i < test->labels.count; i++) {
+        int rc = api_tags_number(request, numbers[i], &uuids[count], err);
+        if (rc)
+            return rc;
+        bool is_twice = false;
+        for (size_t j = 0; j < count; j++)
+            is_twice = is_twice || strcmp(uuids[j], uuids[count]) == 0;
+        count += !is_twice;
+    }
+    const struct field_list wanted = {uuids, count};
+    return api_tags_set(request, API_TAGGED_TEST, test->head.id, &wanted, err);
 }
 
 static int put_test(struct request *request, struct object_test *test, struct error *err)
@@ -401,7 +568,7 @@ static int put_test(struct request *request, struct object_test *test, struct er
     int rc = change_put(request, &object_test_kind, test, err);
     if (rc == -E_EXISTS)
         rc = error_set(err, E_EXISTS, "testName", "A test with this name already exists.");
-    return rc;
+    return rc ? rc : put_tags(request, test, err);
 }
 
 static int new_test(struct request *request, const struct field_table *common, bool is_instant,
@@ -421,12 +588,27 @@ static int new_test(struct request *request, const struct field_table *common, b
     return rc;
 }
 
+/* The test and its tags are kept together or not at all. */
+static int put_whole(struct request *request, struct object_test *test, struct error *err)
+{
+    struct store *store = request->server->store;
+    int rc = store_begin(store, err);
+    if (rc)
+        return rc;
+    rc = put_test(request, test, err);
+    if (rc) {
+        store_rollback(store);
+        return rc;
+    }
+    return store_commit(store, err);
+}
+
 static int create_test(struct request *request, struct error *err)
 {
     struct object_test test;
     int rc = new_test(request, &request_table, false, &test, err);
     if (!rc)
-        rc = put_test(request, &test, err);
+        rc = put_whole(request, &test, err);
     if (rc)
         return rc;
     request_location(request, request_url(request, "/v7/tests/%s/%llu", test.type, (unsigned long long)test.head.id));
@@ -446,11 +628,13 @@ static int update_test(struct request *request, struct error *err)
         return rc;
     struct object_head head = test.head;
     bool is_instant = test.is_instant;
+    if (test.saved_event)
+        return error_set(err, E_CONFLICT, "testId", "a saved event cannot be changed");
     rc = read_test(request, is_instant ? &instant_request_table : &request_table, FIELD_MERGE, &test, settings, err);
     test.head = head;
     test.is_instant = is_instant;
     if (!rc)
-        rc = put_test(request, &test, err);
+        rc = put_whole(request, &test, err);
     if (rc)
         return rc;
     api_test_changed(request->server, test.head.aid, test.head.id);
@@ -466,7 +650,10 @@ static int delete_test(struct request *request, struct error *err)
         rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = change_delete(request, &object_test_kind, &test, false, err);
+    const struct field_list no_tags = {"", 0};
+    rc = api_tags_set(request, API_TAGGED_TEST, test.head.id, &no_tags, err);
+    if (!rc)
+        rc = change_delete(request, &object_test_kind, &test, false, err);
     if (!rc)
         rc = store_drop_test(store, test.head.id, err);
     if (rc) {
@@ -559,6 +746,8 @@ static int run_test(struct request *request, struct error *err)
     uint64_t run_id = 0;
     struct object_test test;
     int rc = find_test(request, &test, err);
+    if (!rc && test.saved_event)
+        rc = error_set(err, E_CONFLICT, "testId", "a saved event cannot be run");
     if (!rc)
         rc = ask_run(request, &test, &run_id, err);
     if (rc)
@@ -573,6 +762,7 @@ static int run_test(struct request *request, struct error *err)
 static const char *const expand_words[] = {"agent", "alert-rule", "monitor", "label", "tag", "shared-with-account", NULL};
 static const char *const instant_expand[] = {"agent", "label", "tag", "shared-with-account", NULL};
 static const char *const get_queries[] = {"versionId", NULL};
+static const char *const history_queries[] = {"limit", NULL};
 
 const struct route api_test_routes[] = {
     ROUTE("GET", "/v7/tests", PERMISSION_VIEW_TESTS, "getTests", get_tests,
@@ -599,5 +789,8 @@ const struct route api_test_routes[] = {
           "Run a test once, now"),
     ROUTE("POST", "/v7/tests/{testId}/run", PERMISSION_EDIT_TESTS, "runInstantTest", run_test,
           (.flags = ROUTE_V7 | ROUTE_INSTANT), "Run an existing test once, now"),
+    ROUTE("GET", "/v7/tests/{testId}/history", PERMISSION_VIEW_TESTS, "getTestVersionHistory", get_history,
+          (.response = &version_table, .list = "testVersionHistory", .flags = ROUTE_V7, .queries = history_queries),
+          "List the versions of a test's settings, the newest first"),
     {0},
 };

@@ -11,6 +11,7 @@
 #include "server/latest.h"
 #include "server/paths.h"
 #include "server/round.h"
+#include "server/shares.h"
 #include "server/timeline.h"
 #include "server/view.h"
 
@@ -135,7 +136,7 @@ static int find_rows(struct request *request, struct row **ret_rows, size_t *ret
 {
     const char *search = request_query(request, "search");
     struct field_list tests = {0};
-    int rc = object_list(request->server->store, &object_test_kind, request->aid, NULL, request->arena, &tests, err);
+    int rc = shares_list_tests(request->server->shares, request->aid, NULL, request->arena, &tests, err);
     struct row *rows = rc ? NULL : arena_alloc_array(request->arena, tests.count + 1, sizeof *rows);
     const struct object_test *test = tests.items;
     size_t count = 0;
@@ -195,7 +196,7 @@ static int find_test(struct request *request, struct object_test *ret_test, stru
     uint64_t id;
     int rc = request_id(request, "testId", &id, err);
     return rc ? rc
-              : object_get_in(request->server->store, &object_test_kind, id, request->aid, request->arena, ret_test, err);
+              : shares_get_test(request->server->shares, id, request->aid, request->arena, ret_test, err);
 }
 
 static int get_test(struct request *request, struct error *err)
