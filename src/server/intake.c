@@ -88,6 +88,7 @@ struct known_test {
     int refusal; /* enum intake_refusal, or -1: the test may report */
     const struct measure_type *type;
     int32_t interval_s;
+    uint64_t aid;     /* of the test; the agent may work for several account groups */
     bool is_assigned; /* the settings of that version name the agent */
 };
 
@@ -104,7 +105,7 @@ struct intake_work {
     size_t known_count;
     struct store_round *rounds; /* those that are good */
     uint64_t *runs;             /* run of each, 0 = scheduled */
-    const struct measure_type **types;
+    const struct known_test **tests; /* of each */
     bool *is_new;
     size_t count;
     size_t appended, told; /* of count */
@@ -128,8 +129,9 @@ static int learn_test(struct intake_work *work, struct known_test *known, struct
     struct store *store = work->intake->store;
     known->refusal = INTAKE_NO_TEST;
     int rc = object_get(store, &object_test_kind, known->test_id, 0, work->arena, &test, err);
-    if (rc || test.head.aid != work->aid)
+    if (rc)
         return rc == -E_NOT_FOUND ? 0 : rc;
+    known->aid = test.head.aid;
     known->interval_s = test.interval_s;
     if (test.head.version != known->version) {
         known->refusal = INTAKE_NO_VERSION;
@@ -139,6 +141,12 @@ static int learn_test(struct intake_work *work, struct known_test *known, struct
     }
     known->type = measure_type_find(test.type);
     known->is_assigned = names_agent(&test, work->agent_id);
+    if (known->aid != work->aid) {
+        struct object_agent agent;
+        rc = object_get(store, &object_agent_kind, work->agent_id, 0, work->arena, &agent, err);
+        if (rc || agent.head.aid != work->aid || !object_agent_works_for(&agent, known->aid))
+            return rc == -E_NOT_FOUND ? 0 : rc; /* not even told that there is one */
+    }
     known->refusal = known->type ? -1 : INTAKE_MALFORMED;
     return 0;
 }
@@ -168,7 +176,7 @@ static int run_allows(struct intake_work *work, const struct message_round *roun
     int rc = object_get(work->intake->store, &object_run_kind, round->run_id, 0, work->arena, &run, err);
     const uint64_t *agents = run.agents.items;
     for (size_t i = 0; !rc && i < run.agents.count; i++)
-        *ret_allowed |= agents[i] == work->agent_id && run.test_id == round->test_id && run.head.aid == work->aid;
+        *ret_allowed |= agents[i] == work->agent_id && run.test_id == round->test_id;
     return rc == -E_NOT_FOUND ? 0 : rc;
 }
 
@@ -227,7 +235,7 @@ static int take_round(struct intake_work *work, const struct message_round *roun
         return 0;
     }
     known_paths_judge(work->intake->paths, known->type, &paths, &kept);
-    work->types[work->count] = known->type;
+    work->tests[work->count] = known;
     work->runs[work->count] = round->run_id;
     work->rounds[work->count++] = kept;
     return 0;
@@ -284,9 +292,9 @@ void intake_tell(struct intake_work *work)
             (void)plan_run_changed(intake->plan, work->runs[i], NULL);
         if (!work->is_new[i])
             continue;
-        latest_add(intake->latest, work->types[i], round);
-        expect_names(work, work->types[i], round);
-        stream_round(intake->stream, work->aid, round->test_id, round->round_id, round->agent_id);
+        latest_add(intake->latest, work->tests[i]->type, round);
+        expect_names(work, work->tests[i]->type, round);
+        stream_round(intake->stream, work->tests[i]->aid, round->test_id, round->round_id, round->agent_id);
     }
 }
 
@@ -311,10 +319,10 @@ int intake_begin(struct intake *intake, uint64_t agent_id, uint64_t aid, const s
         work->known = arena_alloc_array(arena, count + 1, sizeof *work->known);
         work->rounds = arena_alloc_array(arena, count + 1, sizeof *work->rounds);
         work->runs = arena_alloc_array(arena, count + 1, sizeof *work->runs);
-        work->types = arena_alloc_array(arena, count + 1, sizeof *work->types);
+        work->tests = arena_alloc_array(arena, count + 1, sizeof *work->tests);
         work->is_new = arena_alloc_array(arena, count + 1, sizeof *work->is_new);
     }
-    if (!work || !work->known || !work->rounds || !work->runs || !work->types || !work->is_new)
+    if (!work || !work->known || !work->rounds || !work->runs || !work->tests || !work->is_new)
         return error_set(err, E_LIMIT, "rounds", "the batch does not fit the memory of this request");
     *ret_work = work;
     return 0;

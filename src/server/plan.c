@@ -37,7 +37,9 @@ struct stamp {
 };
 
 struct plan_agent {
-    uint64_t id, aid;
+    uint64_t id;
+    uint64_t *aids; /* account groups it works for, its own first */
+    size_t aid_count;
     bool is_enabled;
     int ipv6_policy;
     char *resolve_prefixes; /* joined by commas */
@@ -272,14 +274,23 @@ static void drop_entry(struct plan *plan, struct map *map, uint64_t id)
     entry_free(entry);
 }
 
+static bool works_for(const struct plan_agent *agent, uint64_t aid)
+{
+    for (size_t i = 0; i < agent->aid_count; i++) {
+        if (agent->aids[i] == aid)
+            return true;
+    }
+    return false;
+}
+
 static bool concerns_test(const struct entry *entry, const struct plan_agent *agent)
 {
-    return entry->test.head.aid == agent->aid && find_assigned(&entry->test, agent->id);
+    return works_for(agent, entry->test.head.aid) && find_assigned(&entry->test, agent->id);
 }
 
 static bool concerns_run(const struct entry *entry, const struct plan_agent *agent)
 {
-    return entry->run.head.aid == agent->aid && run_awaits(&entry->run, agent->id);
+    return works_for(agent, entry->run.head.aid) && run_awaits(&entry->run, agent->id);
 }
 
 static void hand_out(struct plan *plan, struct plan_agent *agent, struct entry *entry, bool is_run)
@@ -397,6 +408,7 @@ static void agent_free(struct plan_agent *agent)
     mem_free(agent->tests.items);
     mem_free(agent->runs.items);
     mem_free(agent->resolve_prefixes);
+    mem_free(agent->aids);
     mem_free(agent);
 }
 
@@ -430,12 +442,22 @@ static int remove_agent(struct plan *plan, uint64_t agent_id, struct error *err)
     return rc == -E_NOT_FOUND ? 0 : rc;
 }
 
+static void set_groups(struct plan_agent *agent, const struct object_agent *object)
+{
+    mem_free(agent->aids);
+    agent->aid_count = object->shared_with.count + 1;
+    agent->aids = mem_alloc(agent->aid_count * sizeof *agent->aids);
+    agent->aids[0] = object->head.aid;
+    if (object->shared_with.count)
+        memcpy(agent->aids + 1, object->shared_with.items, object->shared_with.count * sizeof *agent->aids);
+}
+
 /* Adds an agent with the tests and runs that are known already. */
 static int add_agent(struct plan *plan, const struct object_agent *object, struct error *err)
 {
     struct plan_agent *agent = mem_alloc(sizeof *agent);
     agent->id = object->head.id;
-    agent->aid = object->head.aid;
+    set_groups(agent, object);
     int rc = read_stamp(plan, agent->id, &agent->stamp, err);
     if (rc) {
         agent_free(agent);
@@ -484,6 +506,7 @@ static int update_agent(struct plan *plan, const struct object_agent *object, st
     if (rc)
         return rc;
     struct plan_agent *agent = map_get(&plan->agents, object->head.id);
+    set_groups(agent, object); /* tests of those it works for no more name it no more: they are told as changed */
     agent->is_enabled = object->enabled;
     agent->ipv6_policy = object->ipv6_policy;
     mem_free(agent->resolve_prefixes);

@@ -85,7 +85,7 @@ describe("v7", () => {
     const cases: [object, number, string][] = [
       [{ agentName: "" }, 400, "agentName"], [{ enabled: "yes" }, 400, "enabled"], [{ ipv6Policy: "never" }, 400, "ipv6Policy"],
       [{ targetForTests: "nowhere" }, 400, "targetForTests"], [{ tests: ["4711"] }, 400, "tests"], [{ colour: 1 }, 400, "colour"],
-      [{ accountGroups: ["1", "2"] }, 501, "accountGroups"],
+      [{ accountGroups: ["1", "2"] }, 400, "accountGroups"],
     ];
     for (const [change, status, field] of cases) expectProblem(await server.put(path, change), status, field);
     expect((await server.get(path)).json.agentName).toBe("Amsterdam");

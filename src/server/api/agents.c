@@ -8,6 +8,7 @@
 #include "facts/scope.h"
 #include "server/about.h"
 #include "server/api/api.h"
+#include "server/auth.h"
 #include "server/change.h"
 #include "server/presence.h"
 
@@ -183,15 +184,28 @@ void api_agent_fill(struct request *request, const struct object_agent *agent, s
     }
 }
 
-static int fill_groups(struct request *request, struct field_list *ret_groups, struct error *err)
+/* Its own account group first. Those the user cannot enter are not the user's to know. */
+static int fill_groups(struct request *request, const struct object_agent *agent, struct field_list *ret_groups,
+                       struct error *err)
 {
-    struct object_account_group group;
-    int rc = object_get(request->server->store, &object_account_group_kind, request->aid, 0, request->arena, &group, err);
-    struct api_named_group *item = rc ? NULL : arena_alloc(request->arena, sizeof *item);
-    if (item) {
-        *item = (struct api_named_group){group.head.id, group.name};
-        *ret_groups = (struct field_list){item, 1};
+    const uint64_t *others = agent->shared_with.items;
+    struct api_named_group *items = arena_alloc_array(request->arena, agent->shared_with.count + 1, sizeof *items);
+    size_t count = 0;
+    int rc = items ? 0 : error_set(err, E_LIMIT, "accountGroups", "too many account groups");
+    for (size_t i = 0; !rc && i <= agent->shared_with.count; i++) {
+        struct object_account_group group;
+        uint64_t aid = i == 0 ? agent->head.aid : others[i - 1];
+        struct permission_set may = {0};
+        rc = auth_permissions(request->server->store, &request->user, aid, request->arena, &may, err);
+        if (rc || (aid != request->aid && !permission_has(&may, PERMISSION_SIGNED_IN)))
+            continue;
+        rc = object_get(request->server->store, &object_account_group_kind, aid, 0, request->arena, &group, err);
+        if (!rc)
+            items[count++] = (struct api_named_group){group.head.id, group.name};
+        else if (rc == -E_NOT_FOUND)
+            rc = 0; /* removed meanwhile */
     }
+    *ret_groups = (struct field_list){items, count};
     return rc;
 }
 
@@ -218,15 +232,13 @@ static int add_tests(struct request *request, uint64_t agent_id, struct api_agen
     return 0;
 }
 
-static int make_json(struct request *request, const struct object_agent *stored, const struct field_list *groups,
-                     json_t **ret_json, struct error *err)
+static int make_json(struct request *request, const struct object_agent *stored, json_t **ret_json, struct error *err)
 {
     struct api_agent agent;
     api_agent_fill(request, stored, &agent);
-    agent.account_groups = *groups;
     json_t *tests = json_object();
-    int rc = 0;
-    if (request_expands(request, "test") || request_expands(request, "test-ids"))
+    int rc = fill_groups(request, stored, &agent.account_groups, err);
+    if (!rc && (request_expands(request, "test") || request_expands(request, "test-ids")))
         rc = add_tests(request, stored->head.id, &agent, tests, err);
     if (!rc) {
         *ret_json = field_to_json(&api_agent_table, &agent, request->expand);
@@ -248,15 +260,15 @@ static bool is_type_wanted(const struct request *request)
 
 static int get_agents(struct request *request, struct error *err)
 {
-    struct field_list agents = {0}, groups = {0};
-    int rc = fill_groups(request, &groups, err);
-    if (!rc && is_type_wanted(request))
-        rc = object_list(request->server->store, &object_agent_kind, request->aid, NULL, request->arena, &agents, err);
+    struct field_list agents = {0};
+    int rc = is_type_wanted(request)
+                 ? object_list_agents(request->server->store, request->aid, request->arena, &agents, err)
+                 : 0;
     json_t *list = json_array();
     const struct object_agent *agent = agents.items;
     for (size_t i = 0; !rc && i < agents.count; i++) {
         json_t *json = NULL;
-        rc = make_json(request, &agent[i], &groups, &json, err);
+        rc = make_json(request, &agent[i], &json, err);
         if (!rc)
             (void)json_array_append_new(list, json);
     }
@@ -273,17 +285,22 @@ static int find_agent(struct request *request, struct object_agent *ret_agent, s
     uint64_t id;
     int rc = request_id(request, "agentId", &id, err);
     return rc ? rc
-              : object_get_in(request->server->store, &object_agent_kind, id, request->aid, request->arena, ret_agent,
-                              err);
+              : object_get_agent(request->server->store, id, request->aid, request->arena, ret_agent, err);
+}
+
+/* One that its account group only lends is not this one's to change. */
+static int find_own_agent(struct request *request, struct object_agent *ret_agent, struct error *err)
+{
+    int rc = find_agent(request, ret_agent, err);
+    if (!rc && ret_agent->head.aid != request->aid)
+        rc = error_set(err, E_PERMISSION, "agentId", "this agent belongs to another account group, which shares it");
+    return rc;
 }
 
 static int answer_agent(struct request *request, const struct object_agent *agent, struct error *err)
 {
-    struct field_list groups = {0};
     json_t *json = NULL;
-    int rc = fill_groups(request, &groups, err);
-    if (!rc)
-        rc = make_json(request, agent, &groups, &json, err);
+    int rc = make_json(request, agent, &json, err);
     if (rc)
         return rc;
     request_link_self(request, json, request_url(request, "/v7/agents/%llu", (unsigned long long)agent->head.id));
@@ -326,7 +343,38 @@ static int set_member(struct request *request, struct object_test *test, uint64_
     return change_put(request, &object_test_kind, test, err);
 }
 
-/* Makes the agent a member of exactly the tests in ids (none when NULL); says which tests that changed. */
+/* A test whose results changed hands: told after the commit. */
+static int add_changed(struct request *request, struct field_list *changed, const struct object_test *test,
+                       struct error *err)
+{
+    struct object_head *heads = arena_alloc_array(request->arena, changed->count + 1, sizeof *heads);
+    if (!heads)
+        return error_set(err, E_LIMIT, "tests", "too many tests");
+    if (changed->count)
+        memcpy(heads, changed->items, changed->count * sizeof *heads);
+    heads[changed->count] = test->head;
+    *changed = (struct field_list){heads, changed->count + 1};
+    return 0;
+}
+
+/* Takes the agent out of every test of an account group; aid 0 = of all. */
+static int leave_tests(struct request *request, uint64_t agent_id, uint64_t aid, struct field_list *changed,
+                       struct error *err)
+{
+    struct field_list tests = {0};
+    int rc = object_list(request->server->store, &object_test_kind, aid, NULL, request->arena, &tests, err);
+    struct object_test *test = tests.items;
+    for (size_t i = 0; !rc && i < tests.count; i++) {
+        if (!has_agent(&test[i], agent_id))
+            continue;
+        rc = set_member(request, &test[i], agent_id, false, err);
+        if (!rc)
+            rc = add_changed(request, changed, &test[i], err);
+    }
+    return rc;
+}
+
+/* Makes the agent a member of exactly those tests of the account group worked in; says which that changed. */
 static int assign_tests(struct request *request, uint64_t agent_id, const struct field_list *ids,
                         struct field_list *ret_changed, struct error *err)
 {
@@ -334,10 +382,7 @@ static int assign_tests(struct request *request, uint64_t agent_id, const struct
     int rc = object_list(request->server->store, &object_test_kind, request->aid, NULL, request->arena, &tests, err);
     struct object_test *test = tests.items;
     const uint64_t *wanted = ids ? ids->items : NULL;
-    uint64_t *changed = rc ? NULL : arena_alloc_array(request->arena, tests.count + 1, sizeof *changed);
-    size_t found = 0, changes = 0;
-    if (!rc && !changed)
-        return error_set(err, E_LIMIT, "tests", "too many tests");
+    size_t found = 0;
     for (size_t i = 0; !rc && i < tests.count; i++) {
         bool is_wanted = false;
         for (size_t j = 0; ids && j < ids->count; j++)
@@ -346,9 +391,9 @@ static int assign_tests(struct request *request, uint64_t agent_id, const struct
         if (is_wanted == has_agent(&test[i], agent_id))
             continue;
         rc = set_member(request, &test[i], agent_id, is_wanted, err);
-        changed[changes++] = test[i].head.id;
+        if (!rc)
+            rc = add_changed(request, ret_changed, &test[i], err);
     }
-    *ret_changed = (struct field_list){changed, changes};
     if (!rc && ids && found != ids->count)
         rc = error_set(err, E_INVALID, "tests", "One of the tests does not exist");
     return rc;
@@ -356,28 +401,78 @@ static int assign_tests(struct request *request, uint64_t agent_id, const struct
 
 static void tell_changes(struct request *request, const struct object_agent *agent, const struct field_list *changed)
 {
-    const uint64_t *ids = changed->items;
+    const struct object_head *tests = changed->items;
     api_agent_changed(request->server, agent->head.aid, agent->head.id);
     for (size_t i = 0; i < changed->count; i++)
-        api_test_changed(request->server, agent->head.aid, ids[i]);
+        api_test_changed(request->server, tests[i].aid, tests[i].id);
 }
 
-static int check_groups(struct request *request, const struct field_list *groups, struct error *err)
+static bool is_in(const struct field_list *aids, uint64_t aid)
+{
+    const uint64_t *items = aids->items;
+    for (size_t i = 0; i < aids->count; i++) {
+        if (items[i] == aid)
+            return true;
+    }
+    return false;
+}
+
+/* Lends the agent to these account groups and no others; its own must be among them. */
+static int share_agent(struct request *request, struct object_agent *agent, const struct field_list *groups,
+                       struct error *err)
 {
     const uint64_t *aids = groups->items;
-    if (aids && (groups->count != 1 || aids[0] != request->aid))
-        return error_set(err, E_NOT_SUPPORTED, "accountGroups",
-                         "agents that work for several account groups are not supported by this version");
+    uint64_t *others = arena_alloc_array(request->arena, groups->count + 1, sizeof *others);
+    size_t count = 0;
+    if (!others)
+        return error_set(err, E_LIMIT, "accountGroups", "too many account groups");
+    if (!is_in(groups, agent->head.aid))
+        return error_set(err, E_INVALID, "accountGroups", "account group %llu owns the agent and stays",
+                         (unsigned long long)agent->head.aid);
+    for (size_t i = 0; i < groups->count; i++) {
+        struct object_account_group group;
+        struct permission_set may = {0};
+        if (aids[i] == agent->head.aid)
+            continue;
+        int rc = object_get(request->server->store, &object_account_group_kind, aids[i], 0, request->arena, &group, err);
+        if (!rc)
+            rc = auth_permissions(request->server->store, &request->user, aids[i], request->arena, &may, err);
+        if (rc == -E_NOT_FOUND || (!rc && !permission_has(&may, PERMISSION_SIGNED_IN)))
+            return error_set(err, E_INVALID, "accountGroups", "There is no account group %llu",
+                             (unsigned long long)aids[i]);
+        if (rc)
+            return rc;
+        bool is_new = !is_in(&agent->shared_with, aids[i]);
+        if (is_new && !request_may(request, PERMISSION_ASSIGN_AGENT_TO_ACCOUNT_GROUP))
+            return error_set(err, E_PERMISSION, "accountGroups", "this needs the permission \"%s\"",
+                             permission_infos[PERMISSION_ASSIGN_AGENT_TO_ACCOUNT_GROUP].label);
+        others[count++] = aids[i];
+    }
+    agent->shared_with = (struct field_list){others, count};
     return 0;
+}
+
+/* Takes the agent out of the tests of account groups it no longer works for. */
+static int leave_groups(struct request *request, const struct object_agent *agent, const struct field_list *before,
+                        struct field_list *changed, struct error *err)
+{
+    const uint64_t *old = before->items;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < before->count; i++) {
+        if (!object_agent_works_for(agent, old[i]))
+            rc = leave_tests(request, agent->head.id, old[i], changed, err);
+    }
+    return rc;
 }
 
 static int put_agent(struct request *request, struct error *err)
 {
     struct object_agent agent;
     struct field_list changed = {0};
-    int rc = find_agent(request, &agent, err);
+    int rc = find_own_agent(request, &agent, err);
     if (rc)
         return rc;
+    const struct field_list groups_before = agent.shared_with;
     struct agent_request changes;
     field_defaults(&request_table, &changes);
     changes.name = agent.name;
@@ -388,7 +483,7 @@ static int put_agent(struct request *request, struct error *err)
     changes.local_resolution_prefixes = agent.local_resolution_prefixes;
     rc = field_from_json(&request_table, request->body, FIELD_MERGE, &changes, request->arena, err);
     if (!rc)
-        rc = check_groups(request, &changes.account_groups, err);
+        rc = changes.account_groups.items ? share_agent(request, &agent, &changes.account_groups, err) : 0;
     if (rc)
         return rc;
     agent.name = changes.name;
@@ -404,6 +499,8 @@ static int put_agent(struct request *request, struct error *err)
     rc = change_put(request, &object_agent_kind, &agent, err);
     if (!rc && changes.tests.items)
         rc = assign_tests(request, agent.head.id, &changes.tests, &changed, err);
+    if (!rc)
+        rc = leave_groups(request, &agent, &groups_before, &changed, err);
     if (rc) {
         store_rollback(store);
         return rc;
@@ -419,14 +516,17 @@ static int delete_agent(struct request *request, struct error *err)
 {
     struct object_agent agent;
     struct field_list changed = {0};
-    int rc = find_agent(request, &agent, err);
+    int rc = find_own_agent(request, &agent, err);
     if (rc)
         return rc;
+    const struct field_list no_tags = {"", 0};
     struct store *store = request->server->store;
     rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = assign_tests(request, agent.head.id, NULL, &changed, err);
+    rc = leave_tests(request, agent.head.id, 0, &changed, err);
+    if (!rc)
+        rc = api_tags_set(request, API_TAGGED_AGENT, agent.head.id, &no_tags, err);
     if (!rc)
         rc = change_delete(request, &object_agent_kind, &agent, false, err);
     if (rc) {
