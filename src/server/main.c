@@ -92,6 +92,7 @@ static void keep_house(void *user)
             log_info("store", "dropped %zu rounds older than %d days", dropped, server->config->retention_days);
     }
     api_drop_sessions(server);
+    api_drop_snapshots(server, now);
     api_drop_instant_tests(server, now);
     api_drop_audit(server, now);
     int rc = plan_expire(server->plan, &err);

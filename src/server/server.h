@@ -23,6 +23,7 @@ struct paths_cache;
 struct plan;
 struct presence;
 struct shares;
+struct snapshots;
 struct seal;
 struct stream;
 struct tls;
@@ -47,6 +48,7 @@ struct server {
     struct server_counters counters;
     struct stream *stream;     /* event hub */
     struct plan *plan;
+    struct snapshots *snapshots;
     struct shares *shares;     /* which tests are shared with whom */
     struct latest *latest;
     struct intake *intake;

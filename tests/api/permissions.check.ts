@@ -67,6 +67,7 @@ const actions: Record<string, () => unknown> = {
   "/v7/tags/assign": () => ({ tags: [{ tagId: made.get("/v7/tags"), assignments: [{ id: made.get("/v7/tests/agent-to-server"), type: "test" }] }] }),
   "/v7/tags/unassign": () => ({ tags: [{ tagId: made.get("/v7/tags"), assignments: [{ id: made.get("/v7/tests/agent-to-server"), type: "test" }] }] }),
   "/v7/tags/bulk": () => ({ tags: [makers["/v7/tags"]!()] }),
+  "/v7/tests/{testId}/snapshot": () => ({ displayName: `${MARK} snapshot`, startDate: "2026-01-01T00:00:00Z", endDate: "2026-01-01T01:00:00Z" }),
   "/v7/tests/agent-to-server/instant": () => ({ ...testBody("/v7/tests/agent-to-server"), interval: undefined, testName: undefined }),
   "/oculi/v1/session/password": () => ({ current: "wrong, and long enough", new: "Another-one that 8 would do" }),
 };

@@ -14,6 +14,7 @@
 #include "server/plan.h"
 #include "server/presence.h"
 #include "server/shares.h"
+#include "server/snapshots.h"
 #include "server/stream.h"
 
 #define PRESENCE_EVERY_S 15
@@ -38,6 +39,7 @@ const struct route *const api_tables[] = {
     api_credential_routes,
     api_emulation_routes,
     api_monitor_routes,
+    api_snapshot_routes,
     NULL,
 };
 
@@ -134,6 +136,8 @@ int api_start(struct server *server, struct error *err)
         rc = gather_open(server->intake, server->store, server->loop, on_gathered, server, &server->gather, err);
     if (!rc)
         intake_set_about(server->intake, server->about);
+    if (!rc)
+        rc = snapshots_open(server->store, server->loop, server->clock, &server->snapshots, err);
     return rc;
 }
 
@@ -145,6 +149,7 @@ void api_stop(struct server *server)
     loop_timer_stop(server->loop, &server->presence_timer);
     loop_timer_stop(server->loop, &server->plan_timer);
     gather_close(server->gather);
+    snapshots_close(server->snapshots);
     if (server->intake)
         intake_close(server->intake);
     if (server->plan)

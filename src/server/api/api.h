@@ -16,7 +16,8 @@ extern const struct route api_health_routes[], api_document_routes[], api_sessio
     api_account_group_routes[], api_token_routes[], api_audit_routes[],
     api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
     api_view_routes[],
-    api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[];
+    api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[],
+    api_snapshot_routes[];
 
 #define API_CREDENTIAL_PURPOSE "credential" /* of seal_text */
 
@@ -27,6 +28,7 @@ extern const struct object_kind api_tag_kind, api_credential_kind, api_device_ki
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);
 void api_drop_sessions(struct server *server); /* removes expired ones */
+void api_drop_snapshots(struct server *server, int64_t now_s); /* removes those that expired */
 void api_drop_instant_tests(struct server *server, int64_t now_s); /* removes those whose results are past retention */
 void api_drop_audit(struct server *server, int64_t now_s); /* entries past their retention */
 
@@ -96,6 +98,7 @@ int api_tags_number(struct request *request, const char *number, const char **re
 
 /* --- news for plans, event streams and caches ------------------------------------------------------------------------ */
 
+void api_test_gone(struct server *server, uint64_t aid, uint64_t test_id); /* deleted, with its results */
 void api_test_changed(struct server *server, uint64_t aid, uint64_t test_id);
 void api_run_changed(struct server *server, uint64_t run_id);
 void api_agent_changed(struct server *server, uint64_t aid, uint64_t agent_id);

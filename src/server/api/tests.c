@@ -663,12 +663,17 @@ static int delete_test(struct request *request, struct error *err)
     rc = store_commit(store, err);
     if (rc)
         return rc;
-    latest_forget_test(request->server->latest, test.head.id);
-    intake_forget_test(request->server->intake, test.head.id);
-    paths_cache_forget_test(request->server->paths, test.head.id);
-    api_test_changed(request->server, test.head.aid, test.head.id);
+    api_test_gone(request->server, test.head.aid, test.head.id);
     request_answer_empty(request, 204);
     return 0;
+}
+
+void api_test_gone(struct server *server, uint64_t aid, uint64_t test_id)
+{
+    latest_forget_test(server->latest, test_id);
+    intake_forget_test(server->intake, test_id);
+    paths_cache_forget_test(server->paths, test_id);
+    api_test_changed(server, aid, test_id);
 }
 
 void api_drop_instant_tests(struct server *server, int64_t now_s)
@@ -685,11 +690,8 @@ void api_drop_instant_tests(struct server *server, int64_t now_s)
         if (!test[i].is_instant || test[i].created_s >= before || latest_round(server->latest, test[i].head.id) >= before)
             continue;
         rc = store_delete(server->store, object_test_kind.name, test[i].head.id, NULL);
-        if (!rc) {
-            latest_forget_test(server->latest, test[i].head.id);
-            intake_forget_test(server->intake, test[i].head.id);
-            api_test_changed(server, test[i].head.aid, test[i].head.id);
-        }
+        if (!rc)
+            api_test_gone(server, test[i].head.aid, test[i].head.id);
     }
     arena_done(&arena);
 }

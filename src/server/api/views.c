@@ -143,7 +143,7 @@ static int find_rows(struct request *request, struct row **ret_rows, size_t *ret
     if (!rc && !rows)
         rc = error_set(err, E_LIMIT, "", "too many tests");
     for (size_t i = 0; !rc && i < tests.count; i++) {
-        if (test[i].is_instant)
+        if (test[i].is_instant || test[i].saved_event)
             continue;
         rc = make_row(request, &test[i], &rows[count], err);
         bool is_found = !search || !*search || contains(test[i].name, search) || contains(rows[count].target, search) ||
