@@ -67,3 +67,16 @@ describe("emulation", () => {
 test("monitors: none, honestly", async () => {
   expect(expectV7(await server.get("/v7/monitors"), "GET", "/monitors", 200).monitors).toEqual([]);
 });
+
+test("interface groups", async () => {
+  const path = "/v7/network/path-vis/interface-groups";
+  const made = expectV7(await server.post(path, { groupName: "edge", ipAddresses: ["192.0.2.1", "2001:db8::1"] }), "POST", "/network/path-vis/interface-groups", 201);
+  expect(made).toMatchObject({ groupName: "edge", ipAddresses: ["192.0.2.1", "2001:db8::1"], aid: "1" });
+  expect(expectV7(await server.get(path), "GET", "/network/path-vis/interface-groups", 200).pathVisInterfaceGroups).toHaveLength(1);
+  expectProblem(await server.post(path, { groupName: "edge" }), 400, "groupName");
+  expectProblem(await server.post(path, { groupName: "x", ipAddresses: ["192.0.2"] }), 400, "ipAddresses");
+  const put = await server.put(`${path}/${made.groupId}`, { ipAddresses: ["192.0.2.9"] });
+  expect(expectV7(put, "PUT", "/network/path-vis/interface-groups/{interfaceGroupId}", 200)).toMatchObject({ groupName: "edge", ipAddresses: ["192.0.2.9"] });
+  expectV7(await server.delete(`${path}/${made.groupId}`), "DELETE", "/network/path-vis/interface-groups/{interfaceGroupId}", 204);
+  expectProblem(await server.delete(`${path}/${made.groupId}`), 404);
+});

@@ -52,6 +52,7 @@ const makers: Record<string, () => object> = {
   "/v7/account-groups": () => ({ accountGroupName: "Another" }),
   "/v7/tags": () => ({ key: `${MARK}key`, value: `${MARK}value`, objectType: "test", accessType: "all" }),
   "/v7/credentials": () => ({ name: `${MARK} credential`, value: `${MARK} secret` }),
+  "/v7/network/path-vis/interface-groups": () => ({ groupName: "a router", ipAddresses: ["192.0.2.1"] }),
   "/v7/emulated-devices": () => ({ category: "phone", width: 411, height: 911 }),
 };
 const typed = (pattern: string) => /^\/v7\/tests\/[a-z-]+$/.exec(pattern);

@@ -39,6 +39,7 @@ const struct route *const api_tables[] = {
     api_credential_routes,
     api_emulation_routes,
     api_monitor_routes,
+    api_interface_group_routes,
     api_snapshot_routes,
     NULL,
 };
