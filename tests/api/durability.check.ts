@@ -9,6 +9,8 @@ import { encode } from "./support/cbor.ts";
 import type { Json } from "./support/schema.ts";
 import { Server } from "./support/server.ts";
 
+const KILLS = Number(process.env["OCULI_KILLS"] ?? 4);
+
 const create = async (server: Server, agent: Agent): Promise<string> => {
   const answer = await server.post("/v7/tests/agent-to-server", {
     testName: "durable", server: "192.0.2.80", protocol: "icmp", interval: 60, agents: [{ agentId: String(agent.id) }],
@@ -61,7 +63,7 @@ describe("kill -9", () => {
       let agent = await Agent.register(server, "Oslo");
       const testId = await create(server, agent);
       const wanted: number[] = [];
-      for (let life = 0; life < 4; life++) {
+      for (let life = 0; life < KILLS; life++) {
         const rounds: Round[] = Array.from({ length: 40 }, (_, i) => ({ testId: Number(testId), roundId: now - 60 * (life * 40 + i) }));
         wanted.push(...rounds.map((round) => round.roundId));
         // Batches of ten at once; the server dies after the first receipt, whatever has become of the others.
