@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "server/stream.h"
 
+#define PRESENCE_SOME 64u /* told of at once */
+
 struct here {
     uint64_t aid, agent_id;
     int64_t seen_s, clock_us;
@@ -32,33 +34,60 @@ static int64_t now_s(const struct presence *presence)
     return clock_wall_ns(presence->clock) / CLOCK_S;
 }
 
-static void write_down(struct presence *presence, const struct here *here)
+static int write_one(struct presence *presence, const struct here *here, struct error *err)
 {
     struct arena arena;
-    struct error err = {0};
     struct object_agent agent;
-    char text[600];
     arena_init(&arena, 1u << 20);
-    int rc = object_get(presence->store, &object_agent_kind, here->agent_id, 0, &arena, &agent, &err);
+    int rc = object_get(presence->store, &object_agent_kind, here->agent_id, 0, &arena, &agent, err);
     agent.last_seen_s = here->seen_s;
     if (here->clock_us != FIELD_NO_I64)
         agent.clock_offset_us = here->clock_us;
     if (rc == 0)
-        rc = object_put(presence->store, &object_agent_kind, &agent, now_s(presence), &err);
-    if (rc && rc != -E_NOT_FOUND)
-        log_warning("presence", "cannot keep when agent %llu was seen: %s", (unsigned long long)here->agent_id,
-                    error_format(&err, text, sizeof text));
+        rc = object_put(presence->store, &object_agent_kind, &agent, now_s(presence), err);
     arena_done(&arena);
+    return rc == -E_NOT_FOUND ? 0 : rc;
+}
+
+/* In one transaction that does not wait for the disk: ten thousand agents may fall silent together. */
+static void write_down(struct presence *presence, struct here **here, size_t count)
+{
+    struct error err = {0};
+    char text[600];
+    int rc = store_begin_soon(presence->store, &err);
+    if (!rc) {
+        for (size_t i = 0; !rc && i < count; i++)
+            rc = write_one(presence, here[i], &err);
+        if (rc)
+            store_rollback(presence->store);
+        else
+            rc = store_commit(presence->store, &err);
+    }
+    if (rc)
+        log_warning("presence", "cannot keep when %zu agents were seen: %s", count, error_format(&err, text, sizeof text));
+}
+
+/* Up to PRESENCE_SOME of those that spoke last at or before seen_s. */
+static size_t find_silent(const struct presence *presence, int64_t seen_s, struct here **ret_silent)
+{
+    size_t position = 0, count = 0;
+    struct here *here;
+    while (count < PRESENCE_SOME && (here = map_next(&presence->here, &position)) != NULL) {
+        if (here->seen_s <= seen_s)
+            ret_silent[count++] = here;
+    }
+    return count;
 }
 
 void presence_free(struct presence *presence)
 {
+    struct here *some[PRESENCE_SOME];
     if (!presence)
         return;
-    size_t position = 0;
-    for (struct here *here; (here = map_next(&presence->here, &position)) != NULL;) {
-        write_down(presence, here);
-        mem_free(here);
+    for (size_t count; (count = find_silent(presence, INT64_MAX, some)) > 0;) {
+        write_down(presence, some, count);
+        for (size_t i = 0; i < count; i++)
+            presence_forget(presence, some[i]->agent_id);
     }
     map_done(&presence->here);
     mem_free(presence);
@@ -102,18 +131,17 @@ int64_t presence_clock_us(const struct presence *presence, uint64_t agent_id)
     return here ? here->clock_us : FIELD_NO_I64;
 }
 
-void presence_check(struct presence *presence)
+bool presence_check(struct presence *presence)
 {
-    int64_t now = now_s(presence);
-    size_t position = 0;
-    for (struct here *here; (here = map_next(&presence->here, &position)) != NULL;) {
-        if (now - here->seen_s < PRESENCE_SILENT_S)
-            continue;
-        write_down(presence, here);
-        stream_agent(presence->stream, here->aid, here->agent_id, "offline");
-        presence_forget(presence, here->agent_id);
-        position = 0; /* the map moved */
+    struct here *silent[PRESENCE_SOME];
+    size_t count = find_silent(presence, now_s(presence) - PRESENCE_SILENT_S, silent);
+    if (count)
+        write_down(presence, silent, count);
+    for (size_t i = 0; i < count; i++) {
+        stream_agent(presence->stream, silent[i]->aid, silent[i]->agent_id, "offline");
+        presence_forget(presence, silent[i]->agent_id);
     }
+    return count == PRESENCE_SOME;
 }
 
 size_t presence_count(const struct presence *presence)

@@ -23,7 +23,8 @@ void presence_free(struct presence *presence);
 void presence_seen(struct presence *presence, uint64_t aid, uint64_t agent_id); /* it spoke */
 void presence_forget(struct presence *presence, uint64_t agent_id);             /* deleted */
 int64_t presence_last_seen_s(const struct presence *presence, uint64_t agent_id); /* 0 = not since the start */
-void presence_check(struct presence *presence); /* call now and then: tells who fell silent */
+/* Call now and then: tells who fell silent. At most some at a time: true = others may have, call again soon. */
+bool presence_check(struct presence *presence);
 /* The agent's clock minus ours; FIELD_NO_I64 = it has not said since the start. */
 void presence_set_clock(struct presence *presence, uint64_t agent_id, int64_t offset_us);
 int64_t presence_clock_us(const struct presence *presence, uint64_t agent_id);

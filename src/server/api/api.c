@@ -70,8 +70,9 @@ static void on_stream_due(void *user)
 static void on_presence_due(void *user)
 {
     struct server *server = user;
-    presence_check(server->presence);
-    loop_timer_start(server->loop, &server->presence_timer, loop_now_ns(server->loop) + PRESENCE_EVERY_S * CLOCK_S);
+    bool is_more = presence_check(server->presence);
+    int64_t wait_ns = is_more ? 0 : PRESENCE_EVERY_S * CLOCK_S;
+    loop_timer_start(server->loop, &server->presence_timer, loop_now_ns(server->loop) + wait_ns);
 }
 
 static void warn_plan(int rc, const struct error *err);
