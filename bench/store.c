@@ -294,9 +294,14 @@ int main(int argc, char **argv)
     must(intake_open(store, plan, again, stream, &sim.clock, &intake, &err), &err);
     printf("warm_up %.1f ms\n", seconds_since(start_ns) * 1000);
     start_ns = clock_mono_ns(&clock_real);
-    size_t dropped;
-    must(store_drop_before(store, START_S + 3600, &dropped, &err), &err);
-    printf("drop_hour %.0f rounds/s\n", (double)dropped / seconds_since(start_ns));
+    struct store_policy policy = {.results_s = 1};
+    struct store_upkeep done = {.is_idle = false};
+    uint64_t dropped = 0;
+    while (!done.is_idle) {
+        must(store_upkeep(store, &policy, START_S + 10 * 86400, 1000000, &done, &err), &err);
+        dropped += done.dropped;
+    }
+    printf("drop_day %.1f ms %.0f rounds\n", seconds_since(start_ns) * 1000, (double)dropped);
     intake_close(intake);
     plan_close(plan);
     stream_free(stream);

@@ -24,6 +24,7 @@ int cli_ping(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_mtr(int argc, char **argv);
 int cli_paths(int argc, char **argv);
+int cli_admin(int argc, char **argv);
 
 /* "oculi: where: text" on standard error. */
 void cli_complain(const struct error *err);

@@ -16,6 +16,7 @@ static const struct command {
     {"mtr", cli_mtr, "[OPTION...] HOST", "the path to a host, watched round after round"},
     {"paths", cli_paths, "[OPTION...] HOST", "all paths of load balancers to a host, with loss and latency of each"},
     {"measure", cli_measure, "TYPE [OPTION...]", "measure something from here and now"},
+    {"admin", cli_admin, "[OPTION...] COMMAND [DIR]", "back up, restore, check and compact a server's data"},
     {"help", help, "[COMMAND [TYPE]]", "this text, or that of a command"},
     {"version", version, "", "print the version"},
 };
@@ -25,7 +26,7 @@ static void print_usage(FILE *file)
 {
     fputs("Usage: oculi COMMAND ...\n\n", file);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(file, "  %-8s %-20s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+        fprintf(file, "  %-8s %-25s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     fputs("\nA first measurement:  oculi ping example.net\n"
           "The manual page is oculi(1).\n",
           file);

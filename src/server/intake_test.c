@@ -169,7 +169,10 @@ static void results_come_back_as_they_were_measured(void **state)
                                 .path_count = 2};
     assert_int_equal(check_upload(c, &round), 100);
     struct store_query query = {
-        .test_id = 1, .until_s = INT64_MAX, .after_round = -1, .want = STORE_WANT_METRICS | STORE_WANT_BODY};
+        .test_id = 1,
+        .until_s = INT64_MAX,
+        .after_round = -1,
+        .want = STORE_WANT_METRICS | STORE_WANT_BODY | STORE_WANT_DETAIL};
     assert_int_equal(store_rounds(c->store, &query, keep_round, c, NULL), 0);
 }
 

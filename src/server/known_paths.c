@@ -278,7 +278,7 @@ static const struct entry *learn(struct known_paths *known, const struct measure
                                 .after_round = -1,
                                 .is_descending = true,
                                 .max = KNOWN_PATHS_BACK_ROUNDS,
-                                .want = STORE_WANT_BODY};
+                                .want = STORE_WANT_BODY | STORE_WANT_DETAIL};
     arena_init(&learning.arena, LIMIT_ROUND_ARENA);
     (void)store_rounds(known->store, &query, learn_round, &learning, NULL);
     arena_done(&learning.arena);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/api/api.h"
+#include "server/admin.h"
 #include "server/first.h"
 #include "server/openapi.h"
 #include "server/plan.h"
@@ -23,6 +24,7 @@
 #include "server/seal.h"
 #include "server/server.h"
 #include "server/tls.h"
+#include "server/upkeep.h"
 
 #define HOUSEKEEPING_S 3600
 #define WANTED_DESCRIPTORS 65536u
@@ -39,6 +41,7 @@ static void print_help(void)
                     "       oculid reset-password EMAIL [--data DIR]\n"
                     "                                      print a one-time password for somebody who lost his\n"
                     "       oculid rotate-keys [--data DIR]  seal what is kept secret with a new key\n"
+                    "       oculid admin --help            back up, restore, check and compact a data directory\n"
                     "       oculid schema openapi          print the OpenAPI document of this version\n"
                     "       oculid schema typescript       print the types of the API for TypeScript\n"
                     "       oculid schema routes           print every route with the permission it needs\n\n"
@@ -82,15 +85,7 @@ static void keep_house(void *user)
     struct server *server = user;
     struct error err = {0};
     char text[600];
-    size_t dropped = 0;
     int64_t now = server_now_s(server);
-    if (server->config->retention_days > 0) {
-        int rc = store_drop_before(server->store, now - server->config->retention_days * 86400LL, &dropped, &err);
-        if (rc)
-            log_error("store", "cannot drop old results: %s", error_format(&err, text, sizeof text));
-        else if (dropped)
-            log_info("store", "dropped %zu rounds older than %d days", dropped, server->config->retention_days);
-    }
     api_drop_sessions(server);
     api_drop_snapshots(server, now);
     api_drop_instant_tests(server, now);
@@ -216,9 +211,11 @@ static int serve(struct server *server, unsigned connections, struct error *err)
     if (!rc) {
         server->housekeeping = (struct loop_timer){.fn = keep_house, .user = server};
         keep_house(server);
+        server->upkeep = upkeep_start(server);
         rc = loop_run(server->loop);
     }
     http_stop(server->http);
+    upkeep_stop(server->upkeep);
     api_stop(server);
     tls_close(server->tls);
     store_close(server->store);
@@ -241,6 +238,8 @@ int main(int argc, char **argv)
         printf("oculid %s\n", OCULI_VERSION);
         return 0;
     }
+    if (command && strcmp(command, "admin") == 0)
+        return admin_main(argc - 2, argv + 2);
     if (command && strcmp(command, "schema") == 0)
         return print_schema(argc > 2 ? argv[2] : NULL);
     struct arena arena;

@@ -342,7 +342,7 @@ int paths_write(const struct view *view, int64_t round_id, struct paths_cache *c
                                 .from_s = round_id,
                                 .until_s = round_id + 1,
                                 .after_round = -1,
-                                .want = STORE_WANT_METRICS | STORE_WANT_BODY};
+                                .want = STORE_WANT_METRICS | STORE_WANT_BODY | STORE_WANT_DETAIL};
     int rc = store_rounds(view->store, &query, take_round, &p, err);
     rc = rc ? rc : p.rc;
     for (size_t i = 0; !rc && i < COLUMN_COUNT; i++) {

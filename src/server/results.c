@@ -313,8 +313,8 @@ int results_paths(const struct results_round *round, struct arena *arena, struct
 
 /* --- packing ------------------------------------------------------------------------------------------------------ */
 
-static int pack_body(const struct message_part *parts, size_t count, struct arena *arena, struct store_round *round,
-                     struct error *err)
+static int pack_parts(const struct message_part *parts, size_t count, struct arena *arena, const void **ret_bytes,
+                      size_t *ret_size, struct error *err)
 {
     struct body body = {.parts = {.items = (void *)(uintptr_t)parts, .count = count}};
     struct buf bytes;
@@ -324,14 +324,47 @@ static int pack_body(const struct message_part *parts, size_t count, struct aren
     int rc = 0;
     if (copy) {
         memcpy(copy, bytes.data, bytes.size);
-        round->body = copy;
-        round->body_size = bytes.size;
+        *ret_bytes = copy;
+        *ret_size = bytes.size;
     } else if (bytes.is_overflowed) {
         rc = error_set(err, E_RANGE, "parts", "the round is larger than %u bytes", LIMIT_RESULT_BYTES);
     } else {
         rc = error_set(err, E_LIMIT, "parts", "the round does not fit the memory of this request");
     }
     buf_done(&bytes);
+    return rc;
+}
+
+/* Path traces are kept for less long than the rest: they go into the round's detail. */
+static bool is_detail(const struct measure_type *type, const struct message_part *part)
+{
+    int index = part_index(type, part->name);
+    return index >= 0 && type->parts[index].table == &measure_path_vis_table;
+}
+
+static int pack_body(const struct measure_type *type, const struct message_part *parts, size_t count,
+                     struct arena *arena, struct store_round *round, struct error *err)
+{
+    struct message_part *sorted = arena_alloc_array(arena, count + 1, sizeof *sorted);
+    size_t plain = 0, at;
+    if (!sorted)
+        return error_set(err, E_LIMIT, "parts", "the round does not fit the memory of this request");
+    for (size_t i = 0; i < count; i++) {
+        if (!is_detail(type, &parts[i]))
+            sorted[plain++] = parts[i];
+    }
+    at = plain;
+    for (size_t i = 0; i < count; i++) {
+        if (is_detail(type, &parts[i]))
+            sorted[at++] = parts[i];
+    }
+    round->detail = NULL;
+    round->detail_size = 0;
+    int rc = pack_parts(sorted, plain, arena, &round->body, &round->body_size, err);
+    if (!rc && plain < count)
+        rc = pack_parts(sorted + plain, count - plain, arena, &round->detail, &round->detail_size, err);
+    if (!rc && round->body_size + round->detail_size > LIMIT_RESULT_BYTES)
+        rc = error_set(err, E_RANGE, "parts", "the round is larger than %u bytes", LIMIT_RESULT_BYTES);
     return rc;
 }
 
@@ -355,20 +388,43 @@ int results_pack(const struct measure_type *type, const struct message_part *par
         rc = results_paths(&from, arena, &paths, err);
     arena_done(&scratch);
     if (!rc)
-        rc = pack_body(parts, count, arena, round, err);
+        rc = pack_body(type, parts, count, arena, round, err);
     if (!rc)
         *ret_paths = paths;
     return rc;
 }
 
+/* The parts of body and detail in one list. */
+static int join_parts(const struct store_round *round, struct arena *arena, struct field_list *ret_parts,
+                      struct error *err)
+{
+    struct body body, detail = {.parts = {.items = NULL}};
+    int rc = field_from_cbor(&body_table, round->body, round->body_size, &body, arena, err);
+    if (!rc && round->detail_size)
+        rc = field_from_cbor(&body_table, round->detail, round->detail_size, &detail, arena, err);
+    if (rc || !detail.parts.count) {
+        *ret_parts = body.parts;
+        return rc;
+    }
+    size_t count = body.parts.count + detail.parts.count;
+    struct message_part *parts = arena_alloc_array(arena, count, sizeof *parts);
+    if (!parts)
+        return error_set(err, E_LIMIT, "parts", "the round does not fit the memory of this request");
+    if (body.parts.count)
+        memcpy(parts, body.parts.items, body.parts.count * sizeof *parts);
+    memcpy(parts + body.parts.count, detail.parts.items, detail.parts.count * sizeof *parts);
+    *ret_parts = (struct field_list){.items = parts, .count = count};
+    return 0;
+}
+
 int results_unpack(const struct measure_type *type, const struct store_round *round, struct arena *arena,
                    struct results_round *ret_round, struct error *err)
 {
-    struct body body;
+    struct field_list parts = {.items = NULL};
     struct error inner = {0};
-    int rc = field_from_cbor(&body_table, round->body, round->body_size, &body, arena, &inner);
+    int rc = join_parts(round, arena, &parts, &inner);
     if (!rc)
-        rc = read_parts(type, body.parts.items, body.parts.count, arena, ret_round, &inner);
+        rc = read_parts(type, parts.items, parts.count, arena, ret_round, &inner);
     if (rc && rc != -E_LIMIT)
         return error_set(err, E_CORRUPT, inner.where, "round %lld of agent %llu does not read: %s",
                          (long long)round->round_id, (unsigned long long)round->agent_id, inner.text);

@@ -2,7 +2,7 @@
  * Results as the server keeps them: from the parts an agent sends to a round of the store and back.
  *
  * A round of the store has the values of the type's metrics, a fingerprint of its paths, and the parts as they were
- * sent (CBOR of each part's table, checked when they came in). Metrics and fingerprint answer timelines and lists
+ * sent (CBOR of each part's table, checked when they came in): path traces as its detail, the others as its body. Metrics and fingerprint answer timelines and lists
  * without opening a body. The fingerprint made here knows the round alone; known_paths.h compares the round with those
  * before it and gives it the one that is stored. Everything returned lives in the arena given.
  */
@@ -54,7 +54,7 @@ struct results_paths {
 };
 
 /*
- * Checks the parts of a round and fills round's metrics, fingerprint and body and what its traces saw; the caller sets
+ * Checks the parts of a round and fills round's metrics, fingerprint, body and detail and what its traces saw; the caller sets
  * the rest. An unknown part (of an agent newer than we are) is kept unread. -E_INVALID, -E_TYPE: a part does not read
  * as its table, err->where names it. -E_REQUIRED: no part at all. -E_RANGE: larger than LIMIT_RESULT_BYTES. -E_LIMIT:
  * the arena is full.

@@ -114,7 +114,7 @@ static int read_reports(const struct view *view, int64_t round_id, struct report
                                 .from_s = round_id,
                                 .until_s = round_id + 1,
                                 .after_round = -1,
-                                .want = STORE_WANT_METRICS | STORE_WANT_BODY};
+                                .want = STORE_WANT_METRICS | STORE_WANT_BODY | STORE_WANT_DETAIL};
     int rc = round_id ? store_rounds(view->store, &query, take_report, ret_reports, err) : 0;
     return rc ? rc : ret_reports->rc;
 }

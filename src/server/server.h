@@ -27,6 +27,7 @@ struct snapshots;
 struct seal;
 struct stream;
 struct tls;
+struct upkeep;
 
 struct server_counters {
     uint64_t requests[6];      /* by the first digit of the status */
@@ -60,6 +61,7 @@ struct server {
     int64_t started_s;
     struct tls *tls; /* NULL = plain HTTP */
     struct loop_timer tls_timer;
+    struct upkeep *upkeep; /* of the store; NULL before the loop runs */
     struct loop_timer housekeeping;
 };
 

@@ -4,11 +4,18 @@
  * Percentiles are interpolated linearly between the closest ranks: with n values in ascending order v[0]..v[n-1], the
  * p-th is at place p * (n - 1), so that one value is all of its percentiles and p0, p100 are least and greatest. A bin
  * holds the values of all agents and rounds in it.
+ *
+ * A window with more rounds than TIMELINE_ROUNDS is told from hourly summaries: bins are whole hours then, and p10 and
+ * p90 are within half a per cent of a value that was measured; the rest is as exact as ever. The ends of the window that
+ * are no full hours come from the rounds themselves.
  */
+
 #ifndef OCULI_SERVER_TIMELINE_H
 #define OCULI_SERVER_TIMELINE_H
 
 #include "server/view.h"
+
+#define TIMELINE_ROUNDS 300000
 
 struct timeline_query {
     const char *metric;   /* id; NULL = the type's first */

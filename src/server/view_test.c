@@ -139,6 +139,32 @@ static void changes_are_rounds_whose_paths_differ(void **state)
                "\"changes\":[{\"t\":1789999920,\"agents\":[\"2\"]},{\"t\":1789999980,\"agents\":[\"2\"]}]}"));
 }
 
+/* Beyond TIMELINE_ROUNDS rounds bins are whole hours, from summaries; the ends of the window come from rounds. */
+static void a_long_window_is_told_from_hours(void **state)
+{
+    struct check *c = *state;
+    /* T is ten minutes after a full hour. */
+    check_measured(c, T - 3600, 1, 10, 10);
+    check_measured(c, T - 3540, 1, 30, 10);
+    check_measured(c, T - 3540, 2, 20, 10);
+    paths_at(c, T - 1200, 1, 5, 6);
+    paths_at(c, T - 660, 1, 5, 7); /* a change within an hour, of the ones that follow */
+    paths_at(c, T - 60, 1, 8, 9);  /* a change over the full hour, in the part of the window that is none */
+    check_measured(c, T + 60, 2, 50, 10);
+    struct timeline_query query = {.metric = "loss", .from_s = T - 100 * 86400, .to_s = T + 300};
+    const char *text = timeline(c, NULL, &query);
+    assert_non_null(strstr(text, "\"interval\":3600,"));
+    assert_non_null(strstr(text, "\"t\":[1789995600,1789999200],\"mean\":["));
+    assert_non_null(strstr(text, "\"max\":[30,50]"));
+    assert_non_null(strstr(text, "\"changes\":[{\"t\":1789999140,\"agents\":[\"1\"]},{\"t\":1789999740,\"agents\":[\"1\"]}]"));
+    query.max_points = 100;
+    assert_non_null(strstr(timeline(c, NULL, &query), "\"interval\":90000,"));
+    query = (struct timeline_query){.metric = "loss", .from_s = T - 200 * 86400, .to_s = T + 300};
+    text = timeline(c, "2,3", &query);
+    assert_non_null(strstr(text, "\"mean\":[20,50],\"min\":[20,50],\"max\":[20,50],\"p10\":[20,50],\"p90\":[20,50],"
+                                 "\"n\":[1,1],\"changes\":[]}"));
+}
+
 static void strange_questions_are_errors_that_name_the_field(void **state)
 {
     struct check *c = *state;
@@ -382,6 +408,7 @@ int main(void)
         CHECK(no_rounds_are_empty_columns),
         CHECK(more_rounds_than_points_are_binned),
         CHECK(changes_are_rounds_whose_paths_differ),
+        CHECK(a_long_window_is_told_from_hours),
         CHECK(strange_questions_are_errors_that_name_the_field),
         CHECK(tests_without_interval_have_a_point_per_run),
         CHECK(a_round_tells_every_agent),

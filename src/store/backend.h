@@ -3,8 +3,8 @@
  * transaction that broke, so that a backend holds only storage.
  *
  * A backend's own struct begins with a struct store. Its functions have the meaning of their namesakes in store.h,
- * with these simplifications: put, remove and append always run inside a transaction; drop_before drops one slice
- * (at most an hour) and says whether there is more; ret pointers are never NULL.
+ * with these simplifications: put, remove, append and drop_test always run inside a transaction, upkeep never does; ret
+ * pointers are never NULL.
  */
 #ifndef OCULI_STORE_BACKEND_H
 #define OCULI_STORE_BACKEND_H
@@ -44,10 +44,11 @@ struct store_backend {
                   struct error *err);
     int (*round_ids)(struct store *store, uint64_t test_id, int64_t from_s, int64_t until_s, struct arena *arena,
                      int64_t **ret_ids, size_t *ret_count, struct error *err);
-    /* Drops a slice of the rounds before before_s, of one test (test_id != 0) or of all; ret_dropped counts them.
-     * *position starts at INT64_MIN, is the backend's, and ends at INT64_MAX when nothing is left. */
-    int (*drop)(struct store *store, uint64_t test_id, int64_t before_s, int64_t *position, size_t *ret_dropped,
-                struct error *err);
+    int (*summaries)(struct store *store, const struct store_summary_query *query, const struct store_summary_fns *fns,
+                     void *user, struct error *err);
+    int (*drop_test)(struct store *store, uint64_t test_id, struct error *err);
+    int (*upkeep)(struct store *store, const struct store_policy *policy, int64_t now_s, int64_t slice_ns,
+                  struct store_upkeep *ret_upkeep, struct error *err);
     int (*stats)(struct store *store, struct store_stats *ret_stats, struct error *err);
 };
 

@@ -204,6 +204,7 @@ int store_append(struct store *store, const struct store_round *rounds, size_t c
         assert(rounds[i].test_id <= INT64_MAX && rounds[i].agent_id <= INT64_MAX);
         assert(rounds[i].metric_count <= STORE_ROUND_METRICS);
         assert(rounds[i].body || !rounds[i].body_size);
+        assert(rounds[i].detail || !rounds[i].detail_size);
     }
     struct change change;
     int rc = change_begin(store, &change, err);
@@ -235,36 +236,32 @@ int store_round_ids(struct store *store, uint64_t test_id, int64_t from_s, int64
     return store->backend->round_ids(store, test_id, from_s, until_s, arena, ret_ids, ret_count, err);
 }
 
-static int drop(struct store *store, uint64_t test_id, int64_t before_s, size_t *ret_dropped, struct error *err)
+int store_summaries(struct store *store, const struct store_summary_query *query, const struct store_summary_fns *fns,
+                    void *user, struct error *err)
 {
-    size_t total = 0;
-    for (int64_t position = INT64_MIN; position != INT64_MAX;) {
-        struct change change;
-        int rc = change_begin(store, &change, err);
-        if (rc)
-            return rc;
-        size_t dropped = 0;
-        rc =
-            change_end(store, &change, store->backend->drop(store, test_id, before_s, &position, &dropped, change.err));
-        if (rc)
-            return rc;
-        total += dropped;
-    }
-    if (ret_dropped)
-        *ret_dropped = total;
-    return 0;
+    assert(query->from_s % 3600 == 0 && query->until_s % 3600 == 0);
+    if (query->test_id > INT64_MAX || query->from_s >= query->until_s)
+        return 0;
+    return store->backend->summaries(store, query, fns, user, err);
 }
 
 int store_drop_test(struct store *store, uint64_t test_id, struct error *err)
 {
+    struct change change;
     if (!test_id || test_id > INT64_MAX)
         return 0;
-    return drop(store, test_id, INT64_MAX, NULL, err);
+    int rc = change_begin(store, &change, err);
+    if (rc)
+        return rc;
+    return change_end(store, &change, store->backend->drop_test(store, test_id, change.err));
 }
 
-int store_drop_before(struct store *store, int64_t before_s, size_t *ret_dropped, struct error *err)
+int store_upkeep(struct store *store, const struct store_policy *policy, int64_t now_s, int64_t slice_ns,
+                 struct store_upkeep *ret_upkeep, struct error *err)
 {
-    return drop(store, 0, before_s, ret_dropped, err);
+    assert(!store->is_open);
+    *ret_upkeep = (struct store_upkeep){.is_idle = true};
+    return store->backend->upkeep(store, policy, now_s, slice_ns, ret_upkeep, err);
 }
 
 int store_stats(struct store *store, struct store_stats *ret_stats, struct error *err)

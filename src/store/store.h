@@ -108,16 +108,20 @@ struct store_round {
     size_t metric_count;
     const void *body; /* CBOR of the parts; opaque here */
     size_t body_size;
+    const void *detail; /* CBOR of the parts that are kept for less long (path traces); size 0 = none */
+    size_t detail_size;
 };
 
 /* Appends rounds; a round whose (test, agent, round) is there already is counted and changes nothing. Inside or
  * outside a transaction; outside, the call is one. ret_new (may be NULL) counts the rounds that were new; is_new (may
- * be NULL) tells it for each. */
+ * be NULL) tells it for each. A round of a dropped test is taken as one that is there. Several calls in one transaction
+ * share its flush to the disk. */
 int store_append(struct store *store, const struct store_round *rounds, size_t count, size_t *ret_new, bool *is_new,
                  struct error *err);
 
 #define STORE_WANT_METRICS 1u
 #define STORE_WANT_BODY 2u
+#define STORE_WANT_DETAIL 4u
 
 struct store_query {
     uint64_t test_id;
@@ -140,14 +144,100 @@ int store_rounds(struct store *store, const struct store_query *query, store_rou
 int store_round_ids(struct store *store, uint64_t test_id, int64_t from_s, int64_t until_s, struct arena *arena,
                     int64_t **ret_ids, size_t *ret_count, struct error *err);
 
-/* Retention and removal. Outside a transaction these work in several short ones, so that appends are not held up; after
- * an error some may have been dropped, and calling again goes on. */
-int store_drop_test(struct store *store, uint64_t test_id, struct error *err); /* all its results */
-int store_drop_before(struct store *store, int64_t before_s, size_t *ret_dropped, struct error *err);
+/* --- summaries ---------------------------------------------------------------------------------------------------- */
+
+/* Values counted in buckets: key k > 0 holds those near STORE_BUCKET_GROWTH to some power, -k their negatives, 0 zero. */
+#define STORE_BUCKET_GROWTH 1.01
+struct store_bucket {
+    int32_t key;
+    uint64_t count;
+};
+double store_bucket_value(int32_t key);
+
+struct store_sums { /* of a metric; count 0 = nobody had a value */
+    uint16_t id;
+    uint64_t count;
+    double sum, min, max;
+    struct store_bucket *buckets; /* ascending */
+    size_t bucket_count, bucket_room;
+};
+/* The p-th percentile (0..1), within half a per cent of a value that was there. count must not be 0. */
+double store_percentile(const struct store_sums *sums, double p);
+/* Counts one more value; not in a bucket when the arena is full. */
+void store_add_value(struct store_sums *sums, double value, struct arena *arena);
+/* Adds the values of another; buckets in arena, none of them when it is full. */
+void store_add_sums(struct store_sums *into, const struct store_sums *from, struct arena *arena);
+
+struct store_summary {
+    uint64_t agent_id; /* 0 = all together */
+    int64_t from_s;
+    int32_t width_s; /* an hour, or a day */
+    uint64_t rounds;
+    struct store_sums sums;
+};
+
+struct store_paths { /* of one agent in an hour: fingerprints other than 0 */
+    uint64_t agent_id;
+    uint64_t first, last;
+    int64_t first_round;
+    int64_t *changes; /* rounds whose fingerprint differs from that of the one before */
+    size_t change_count;
+};
+
+struct store_summary_query {
+    uint64_t test_id;
+    int64_t from_s, until_s; /* full hours of UTC */
+    uint16_t metric;
+    const uint64_t *agents; /* ascending; each is told by itself. agent_count 0 = all together */
+    size_t agent_count;
+    bool is_daily; /* whole days of the window may be told as such */
+};
+
+/* What follows is valid during the call; false stops. A callback that is NULL is not called. */
+struct store_summary_fns {
+    bool (*summary)(void *user, const struct store_summary *summary); /* in any order; none of hours without rounds */
+    bool (*paths)(void *user, const struct store_paths *paths);       /* hours in order; with all agents or those asked for */
+};
+
+/* What hours say together, without their rounds: of every hour, packed or not. They are kept longer than rounds. */
+int store_summaries(struct store *store, const struct store_summary_query *query, const struct store_summary_fns *fns,
+                    void *user, struct error *err);
+
+/* The test's results are gone for every reader and writer, for good; upkeep frees what they took. */
+int store_drop_test(struct store *store, uint64_t test_id, struct error *err);
+
+/* --- upkeep ------------------------------------------------------------------------------------------------------- */
+
+/* How long what is kept; 0 = for ever. Things go in steps of a day (summaries: of 32 days), never early. */
+struct store_policy {
+    int64_t results_s;   /* rounds without their details */
+    int64_t details_s;   /* details of rounds */
+    int64_t summaries_s; /* hourly and daily summaries */
+    /* Bytes the store may take; 0 = what the disk has. Beyond it the oldest day's details go, then the oldest day's
+     * rounds; the last two days, summaries and objects never do. */
+    uint64_t budget_bytes;
+};
+
+struct store_upkeep {
+    bool is_idle; /* nothing more to do now */
+    uint64_t folded, dropped; /* rounds, in this slice */
+    uint64_t over_budget; /* of the dropped ones: before their time, for the budget's sake */
+};
+
+/*
+ * One slice of what a store does behind its callers' backs: it packs hours that are over (results stay as they are to
+ * every reader), drops what is too old and frees what dropped tests took. Stops as soon as slice_ns have passed, at the
+ * earliest after the smallest piece of work. Not inside a transaction. After an error (err->where names the file)
+ * nothing is lost, and calling again goes on; a damaged piece does not keep the others from being done.
+ */
+int store_upkeep(struct store *store, const struct store_policy *policy, int64_t now_s, int64_t slice_ns,
+                 struct store_upkeep *ret_upkeep, struct error *err);
 
 struct store_stats {
-    uint64_t objects, rounds;
-    uint64_t bytes; /* on disk; 0 for memory */
+    uint64_t objects, rounds; /* rounds of dropped tests count until they are freed */
+    uint64_t head_rounds;     /* of these not yet packed */
+    uint64_t bytes;           /* on disk; 0 for memory */
+    uint64_t files;
 };
 int store_stats(struct store *store, struct store_stats *ret_stats, struct error *err);
 

@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 const char *conform_url = "memory:";
+const char *conform_source_dir = ".";
 
 int conform_setup(void **state)
 {
@@ -26,20 +27,28 @@ int conform_setup(void **state)
     return 0;
 }
 
+static void remove_dir(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        char inner[600];
+        if (entry->d_name[0] == '.')
+            continue;
+        (void)snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (unlink(inner))
+            remove_dir(inner);
+    }
+    if (dir)
+        (void)closedir(dir);
+    (void)rmdir(path);
+}
+
 int conform_teardown(void **state)
 {
     struct fixture *f = *state;
     store_close(f->store);
     arena_done(&f->arena);
-    DIR *dir = opendir(f->dir);
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        char path[400];
-        (void)snprintf(path, sizeof path, "%s/%s", f->dir, entry->d_name);
-        (void)unlink(path);
-    }
-    if (dir)
-        (void)closedir(dir);
-    (void)rmdir(f->dir);
+    remove_dir(f->dir);
     mem_free(f);
     return 0;
 }
@@ -51,6 +60,22 @@ void conform_reopen(struct fixture *f)
     f->store = NULL;
     if (store_open(f->url, &f->store, &err))
         fail_msg("%s: %s", err.where, err.text);
+}
+
+struct store_upkeep conform_upkeep(struct fixture *f, const struct store_policy *policy, int64_t now_s)
+{
+    static const struct store_policy for_ever;
+    struct store_upkeep sum = {.is_idle = true}, done = {.is_idle = false};
+    struct error err = {0};
+    for (int i = 0; i < 100000 && !done.is_idle; i++) {
+        if (store_upkeep(f->store, policy ? policy : &for_ever, now_s, 1000000, &done, &err))
+            fail_msg("%s: %s", err.where, err.text);
+        sum.folded += done.folded;
+        sum.dropped += done.dropped;
+        sum.over_budget += done.over_budget;
+    }
+    assert_true(done.is_idle);
+    return sum;
 }
 
 bool conform_is_lasting(void)
@@ -138,13 +163,21 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         conform_url = argv[1];
+    if (argc > 2)
+        conform_source_dir = argv[2];
     bool is_sqlite = str_starts(conform_url, "sqlite:");
-    size_t count = conform_objects_count + conform_results_count;
-    struct CMUnitTest *checks = mem_alloc_array(count + conform_sqlite_count, sizeof *checks);
+    size_t count = conform_objects_count + conform_results_count + conform_folding_count;
+    struct CMUnitTest *checks = mem_alloc_array(count + conform_sqlite_count + conform_admin_count + conform_migrations_count,
+                                                sizeof *checks);
     memcpy(checks, conform_objects, conform_objects_count * sizeof *checks);
     memcpy(checks + conform_objects_count, conform_results, conform_results_count * sizeof *checks);
+    memcpy(checks + conform_objects_count + conform_results_count, conform_folding,
+           conform_folding_count * sizeof *checks);
     memcpy(checks + count, conform_sqlite, conform_sqlite_count * sizeof *checks);
-    count += is_sqlite ? conform_sqlite_count : 0;
+    memcpy(checks + count + conform_sqlite_count, conform_admin, conform_admin_count * sizeof *checks);
+    memcpy(checks + count + conform_sqlite_count + conform_admin_count, conform_migrations,
+           conform_migrations_count * sizeof *checks);
+    count += is_sqlite ? conform_sqlite_count + conform_admin_count + conform_migrations_count : 0;
     int failed = _cmocka_run_group_tests(conform_url, checks, count, NULL, NULL);
     mem_free(checks);
     return failed;

@@ -22,10 +22,13 @@ struct fixture {
 };
 
 extern const char *conform_url; /* "memory:" or "sqlite:%s/oculi.db" */
+extern const char *conform_source_dir; /* where the dumps of earlier schemas are */
 
 int conform_setup(void **state);
 int conform_teardown(void **state);
 void conform_reopen(struct fixture *f); /* closes and opens again */
+/* Upkeep with everything kept for ever, or by the policy, until there is nothing more to do; what it did. */
+struct store_upkeep conform_upkeep(struct fixture *f, const struct store_policy *policy, int64_t now_s);
 bool conform_is_lasting(void);          /* the backend keeps what it has after closing */
 
 /* Puts {kind, id 0, aid, key, lookup, body text} and returns the id. */
@@ -39,8 +42,9 @@ bool conform_append(struct fixture *f, uint64_t test_id, int64_t round_id, uint6
 /* The answer of a query as text: "round/agent " for each, in order. Lives in the fixture's arena. */
 const char *conform_query(struct fixture *f, const struct store_query *query);
 
-extern const struct CMUnitTest conform_objects[], conform_results[], conform_sqlite[];
-extern const size_t conform_objects_count, conform_results_count, conform_sqlite_count;
+extern const struct CMUnitTest conform_objects[], conform_results[], conform_folding[], conform_sqlite[], conform_admin[], conform_migrations[];
+extern const size_t conform_objects_count, conform_results_count, conform_folding_count, conform_sqlite_count,
+    conform_admin_count, conform_migrations_count;
 
 #define CONFORM_CHECK(name) cmocka_unit_test_setup_teardown(name, conform_setup, conform_teardown)
 

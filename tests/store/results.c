@@ -212,29 +212,57 @@ static void dropping_a_test_leaves_the_others(void **state)
     assert_string_equal(conform_query(f, &query), "3540/1 3660/1 3780/1 7260/1 90060/1 ");
     struct store_stats stats;
     assert_int_equal(store_stats(f->store, &stats, NULL), 0);
-    assert_int_equal(stats.rounds, 15);
+    assert_true(stats.rounds >= 15);
     assert_int_equal(store_drop_test(f->store, 99, NULL), 0);
-    assert_true(conform_append(f, 1, 3600, 1));
+    assert_false(conform_append(f, 1, 3600, 1)); /* gone for good */
+    query = (struct store_query){.test_id = 1, ALL};
+    assert_string_equal(conform_query(f, &query), "");
+    (void)conform_upkeep(f, NULL, 1000000);
+    assert_int_equal(store_stats(f->store, &stats, NULL), 0);
+    assert_int_equal(stats.rounds, 15);
+    if (!conform_is_lasting())
+        return;
+    conform_reopen(f);
+    assert_string_equal(conform_query(f, &query), "");
+    assert_false(conform_append(f, 1, 3600, 1));
 }
 
+/* A day at most is kept longer than asked for, and nothing less long. */
 static void retention_drops_what_is_older(void **state)
 {
     struct fixture *f = *state;
     fill(f);
-    size_t dropped = 0;
-    assert_int_equal(store_drop_before(f->store, 3720, &dropped, NULL), 0);
-    assert_int_equal(dropped, 4 * 3); /* 3480, 3600 of test 1; 3540, 3660 of test 2 */
-    struct store_query query = {.test_id = 1, .agent_id = 1, ALL, .want = STORE_WANT_BODY};
-    assert_string_equal(conform_query(f, &query), "3720/1 7200/1 90000/1 ");
+    struct store_policy policy = {.results_s = 86400};
+    (void)conform_upkeep(f, &policy, 91000);
+    struct store_query query = {.test_id = 1, .agent_id = 1, ALL, .from_s = 91000 - 86400, .want = STORE_WANT_BODY};
+    assert_string_equal(conform_query(f, &query), "7200/1 90000/1 ");
+    struct store_upkeep done = conform_upkeep(f, &policy, 2 * 86400 + 3600);
+    query.from_s = 0;
+    assert_string_equal(conform_query(f, &query), "90000/1 ");
     query.test_id = 2;
-    assert_string_equal(conform_query(f, &query), "3780/1 7260/1 90060/1 ");
-    assert_int_equal(store_drop_before(f->store, 3720, &dropped, NULL), 0);
-    assert_int_equal(dropped, 0);
-    assert_int_equal(store_drop_before(f->store, INT64_MAX, &dropped, NULL), 0);
-    assert_int_equal(dropped, 18);
+    assert_string_equal(conform_query(f, &query), "90060/1 ");
     struct store_stats stats;
     assert_int_equal(store_stats(f->store, &stats, NULL), 0);
+    assert_int_equal(stats.rounds, 6);
+    assert_true(done.dropped > 0);
+    assert_int_equal(conform_upkeep(f, &policy, 2 * 86400 + 3600).dropped, 0);
+    assert_int_equal(conform_upkeep(f, &policy, 100 * 86400).dropped, 6);
+    assert_int_equal(store_stats(f->store, &stats, NULL), 0);
     assert_int_equal(stats.rounds, 0);
+}
+
+/* A test that is dropped in a transaction which is rolled back lives on. */
+static void dropping_a_test_can_be_rolled_back(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    assert_int_equal(store_begin(f->store, NULL), 0);
+    assert_int_equal(store_drop_test(f->store, 1, NULL), 0);
+    struct store_query query = {.test_id = 1, .agent_id = 2, ALL};
+    assert_string_equal(conform_query(f, &query), "");
+    store_rollback(f->store);
+    assert_string_equal(conform_query(f, &query), "3480/2 3600/2 3720/2 7200/2 90000/2 ");
+    assert_true(conform_append(f, 1, 8000, 1));
 }
 
 static void a_batch_in_a_transaction_is_all_or_nothing(void **state)
@@ -261,6 +289,7 @@ const struct CMUnitTest conform_results[] = {
     CONFORM_CHECK(cursors_go_on_where_a_page_ended),
     CONFORM_CHECK(round_ids_are_distinct_and_ascending),
     CONFORM_CHECK(dropping_a_test_leaves_the_others),
+    CONFORM_CHECK(dropping_a_test_can_be_rolled_back),
     CONFORM_CHECK(retention_drops_what_is_older),
     CONFORM_CHECK(a_batch_in_a_transaction_is_all_or_nothing),
 };

@@ -10,6 +10,7 @@
 #include "server/intake.h"
 #include "server/presence.h"
 #include "server/stream.h"
+#include "server/upkeep.h"
 
 static int get_health(struct request *request, struct error *err)
 {
@@ -18,13 +19,17 @@ static int get_health(struct request *request, struct error *err)
     return 0;
 }
 
-/* Ready means that the store answers. */
+/* Ready means that the store answers. What an operator should look at soon stands behind it. */
 static int get_ready(struct request *request, struct error *err)
 {
     struct store_stats stats;
     int rc = store_stats(request->server->store, &stats, err);
+    char text[500], lines[520] = "ready\n";
+    const char *warning = request->server->upkeep ? upkeep_warning(request->server->upkeep, text, sizeof text) : NULL;
+    if (warning)
+        (void)snprintf(lines, sizeof lines, "ready\nwarning: %s\n", warning);
     if (rc == 0)
-        request_answer_text(request, 200, "text/plain; charset=utf-8", "ready\n", 6);
+        request_answer_text(request, 200, "text/plain; charset=utf-8", lines, strlen(lines));
     else
         request_answer_problem(request, 503, "the store does not answer", err->text);
     return 0;
@@ -100,6 +105,30 @@ static void put_about(struct buf *out, const struct about *about)
     put_value(out, "names_questions_total", "{result=\"refused\"}", (double)counts.refused);
 }
 
+static void put_upkeep(struct buf *out, const struct upkeep_state *state)
+{
+    put_metric(out, "store_head_rounds", "gauge", "Rounds of the store that are not packed yet.");
+    put_value(out, "store_head_rounds", "", (double)state->stats.head_rounds);
+    put_metric(out, "store_files", "gauge", "Files of the store.");
+    put_value(out, "store_files", "", (double)state->stats.files);
+    put_metric(out, "store_budget_bytes", "gauge", "What the store may take of the disk; 0 = no limit.");
+    put_value(out, "store_budget_bytes", "", (double)state->budget_bytes);
+    put_metric(out, "store_budget_warning", "gauge", "1 when the store nears its budget, 2 when it is beyond it.");
+    put_value(out, "store_budget_warning", "",
+              state->budget == UPKEEP_BUDGET_OVER ? 2 : state->budget == UPKEEP_BUDGET_NEAR ? 1 : 0);
+    put_metric(out, "store_packed_rounds_total", "counter", "Rounds packed into daily files.");
+    put_value(out, "store_packed_rounds_total", "", (double)state->folded);
+    put_metric(out, "store_dropped_rounds_total", "counter", "Rounds dropped, by why.");
+    put_value(out, "store_dropped_rounds_total", "{why=\"age\"}", (double)(state->dropped - state->over_budget));
+    put_value(out, "store_dropped_rounds_total", "{why=\"budget\"}", (double)state->over_budget);
+    put_metric(out, "store_upkeep_failures_total", "counter", "Slices of the store's upkeep that failed.");
+    put_value(out, "store_upkeep_failures_total", "", (double)state->failures);
+    put_metric(out, "store_upkeep_seconds_total", "counter", "Time in the store's upkeep.");
+    put_value(out, "store_upkeep_seconds_total", "", (double)state->slice_ns / 1e9);
+    put_metric(out, "store_upkeep_longest_seconds", "gauge", "Its longest slice.");
+    put_value(out, "store_upkeep_longest_seconds", "", (double)state->longest_slice_ns / 1e9);
+}
+
 static int get_metrics(struct request *request, struct error *err)
 {
     struct server *server = request->server;
@@ -144,6 +173,8 @@ static int get_metrics(struct request *request, struct error *err)
     put_value(&out, "store_rounds", "", (double)stats.rounds);
     put_metric(&out, "store_bytes", "gauge", "Size of the store on disk.");
     put_value(&out, "store_bytes", "", (double)stats.bytes);
+    if (server->upkeep)
+        put_upkeep(&out, upkeep_state(server->upkeep));
     put_metric(&out, "limit_hits_total", "counter", "Ceilings reached, by name.");
     for (int i = 0; i < LIMIT_KIND_COUNT; i++) {
         char label[64];

@@ -212,7 +212,7 @@ static int get_results(struct request *request, struct error *err)
                                 .after_round = cursor.is_given ? cursor.first : -1,
                                 .after_agent = cursor.is_given ? (uint64_t)cursor.second : 0,
                                 .is_descending = true,
-                                .want = STORE_WANT_METRICS | STORE_WANT_BODY};
+                                .want = STORE_WANT_METRICS | STORE_WANT_BODY | STORE_WANT_DETAIL};
     collecting.table = collecting.part->summary ? collecting.part->summary : collecting.part->table;
     collecting.results = json_array();
     rc = store_rounds(request->server->store, &query, on_round, &collecting, err);
@@ -242,7 +242,7 @@ static int get_round(struct request *request, struct error *err)
                                 .from_s = (int64_t)round_id,
                                 .until_s = (int64_t)round_id + 1,
                                 .after_round = -1,
-                                .want = STORE_WANT_METRICS | STORE_WANT_BODY};
+                                .want = STORE_WANT_METRICS | STORE_WANT_BODY | STORE_WANT_DETAIL};
     collecting.table = collecting.part->table;
     collecting.results = json_array();
     rc = store_rounds(request->server->store, &query, on_round, &collecting, err);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/backend.h"
+#include "store/summary.h"
 
 struct version {
     struct store_object object; /* strings and body are its own */
@@ -29,7 +30,7 @@ struct kind {
 };
 
 struct kept {                 /* a round */
-    struct store_round round; /* metrics and body are its own */
+    struct store_round round; /* metrics, body and detail are its own */
 };
 
 struct series { /* the rounds of one test */
@@ -43,7 +44,8 @@ enum undo_what {
     UNDO_DELETE, /* the object lives again */
     UNDO_PURGE,  /* the versions come back */
     UNDO_APPEND, /* the round goes */
-    UNDO_DROP    /* the round comes back */
+    UNDO_DROP,   /* the round comes back */
+    UNDO_DROPPED /* the test lives again */
 };
 
 struct undo {
@@ -58,7 +60,8 @@ struct memory_store {
     struct store store;
     struct kind *kinds;
     size_t kind_count;
-    struct map tests; /* test id -> struct series */
+    struct map tests;   /* test id -> struct series */
+    struct map dropped; /* test id -> anything */
     struct undo *undo;
     size_t undo_count, undo_room;
     uint64_t objects, rounds;
@@ -276,7 +279,11 @@ static struct kept *kept_new(const struct store_round *round)
         memcpy(metrics, round->metrics, round->metric_count * sizeof *metrics);
     if (round->body_size)
         memcpy(body, round->body, round->body_size);
+    char *detail = mem_alloc(round->detail_size + 1);
+    if (round->detail_size)
+        memcpy(detail, round->detail, round->detail_size);
     kept->round = *round;
+    kept->round.detail = detail;
     kept->round.metrics = metrics;
     kept->round.body = body;
     return kept;
@@ -286,6 +293,7 @@ static void kept_free(struct kept *kept)
 {
     mem_free((void *)(uintptr_t)kept->round.metrics);
     mem_free((void *)(uintptr_t)kept->round.body);
+    mem_free((void *)(uintptr_t)kept->round.detail);
     mem_free(kept);
 }
 
@@ -354,7 +362,7 @@ static int memory_append(struct store *store, const struct store_round *rounds, 
     *ret_new = 0;
     for (size_t i = 0; i < count; i++) {
         struct kept *kept = kept_new(&rounds[i]);
-        bool is_fresh = insert(m, kept);
+        bool is_fresh = !map_get(&m->dropped, rounds[i].test_id) && insert(m, kept);
         if (is_fresh)
             remember(m, (struct undo){.what = UNDO_APPEND, .kept = kept});
         else
@@ -390,6 +398,10 @@ static int memory_rounds(struct store *store, const struct store_query *query, s
             round.body = NULL;
             round.body_size = 0;
         }
+        if (!(query->want & STORE_WANT_DETAIL)) {
+            round.detail = NULL;
+            round.detail_size = 0;
+        }
         told++;
         if (!fn(user, &round))
             break;
@@ -415,27 +427,94 @@ static int memory_round_ids(struct store *store, uint64_t test_id, int64_t from_
     return 0;
 }
 
-static int memory_drop(struct store *store, uint64_t test_id, int64_t before_s, int64_t *position, size_t *ret_dropped,
-                       struct error *err)
+/* One hour of one test: all agents as one when none is asked for. */
+static int tell_hour(const struct series *series, const struct store_summary_query *query,
+                     const struct store_summary_fns *fns, void *user, int64_t hour_s, size_t first, size_t end,
+                     bool *ret_more, struct error *err)
+{
+    struct arena arena;
+    struct summary_set set, total;
+    arena_init(&arena, 64u << 20);
+    summary_init(&set, &arena, hour_s);
+    summary_init(&total, &arena, hour_s);
+    for (size_t i = first; i < end; i++)
+        summary_add(&set, &series->items[i]->round);
+    struct summary_agent *sum = summary_agent_of(&total, 0);
+    for (size_t i = 0; sum && i < set.count; i++)
+        summary_merge(&total, sum, set.agents[i]);
+    bool is_full = set.is_full || total.is_full;
+    struct store_summary_fns only_summary = {.summary = fns->summary}, only_paths = {.paths = fns->paths};
+    if (!is_full)
+        *ret_more = summary_tell(query->agent_count ? &set : &total, query, 3600, &only_summary, user) &&
+                    summary_tell(&set, query, 3600, &only_paths, user);
+    arena_done(&arena);
+    return is_full ? error_set(err, E_LIMIT, "summaries", "an hour does not fit the memory of this request") : 0;
+}
+
+static int memory_summaries(struct store *store, const struct store_summary_query *query,
+                            const struct store_summary_fns *fns, void *user, struct error *err)
+{
+    const struct series *series = map_get(&memory_of(store)->tests, query->test_id);
+    size_t at = series ? position_of(series, query->from_s, -1) : 0, end = series ? position_of(series, query->until_s, -1) : 0;
+    bool is_more = true;
+    int rc = 0;
+    while (!rc && is_more && at < end) {
+        int64_t hour_s = series->items[at]->round.round_id;
+        hour_s -= (hour_s % 3600 + 3600) % 3600;
+        size_t next = position_of(series, hour_s + 3600, -1);
+        rc = tell_hour(series, query, fns, user, hour_s, at, next, &is_more, err);
+        at = next;
+    }
+    return rc;
+}
+
+static size_t drop_series(struct memory_store *m, struct series *series, int64_t before_s)
+{
+    size_t count = position_of(series, before_s, -1);
+    for (size_t i = 0; i < count; i++)
+        remember(m, (struct undo){.what = UNDO_DROP, .kept = series->items[i]});
+    series->count -= count;
+    memmove(series->items, series->items + count, series->count * sizeof *series->items);
+    m->rounds -= count;
+    return count;
+}
+
+static int memory_drop_test(struct store *store, uint64_t test_id, struct error *err)
 {
     (void)err;
     struct memory_store *m = memory_of(store);
-    size_t dropped = 0, at = 0;
-    struct series *series;
-    while ((series = map_next(&m->tests, &at))) {
-        if (test_id && series->test_id != test_id)
-            continue;
-        size_t count = position_of(series, before_s, -1);
-        for (size_t i = 0; i < count; i++)
-            remember(m, (struct undo){.what = UNDO_DROP, .kept = series->items[i]});
-        series->count -= count;
-        memmove(series->items, series->items + count, series->count * sizeof *series->items);
-        m->rounds -= count;
-        dropped += count;
-    }
-    *ret_dropped = dropped;
-    *position = INT64_MAX;
+    struct series *series = map_get(&m->tests, test_id);
+    if (map_get(&m->dropped, test_id))
+        return 0;
+    map_put(&m->dropped, test_id, m);
+    remember(m, (struct undo){.what = UNDO_DROPPED, .id = test_id});
+    if (series)
+        (void)drop_series(m, series, INT64_MAX);
     return 0;
+}
+
+static void drop_details(struct series *series, int64_t before_s)
+{
+    size_t count = position_of(series, before_s, -1);
+    for (size_t i = 0; i < count; i++)
+        series->items[i]->round.detail_size = 0;
+}
+
+static int memory_commit(struct store *store, struct error *err);
+
+static int memory_upkeep(struct store *store, const struct store_policy *policy, int64_t now_s, int64_t slice_ns,
+                         struct store_upkeep *ret_upkeep, struct error *err)
+{
+    (void)slice_ns;
+    struct memory_store *m = memory_of(store);
+    struct series *series;
+    for (size_t at = 0; (series = map_next(&m->tests, &at));) {
+        if (policy->results_s)
+            ret_upkeep->dropped += drop_series(m, series, now_s - policy->results_s);
+        if (policy->details_s)
+            drop_details(series, now_s - policy->details_s);
+    }
+    return memory_commit(store, err);
 }
 
 static int memory_stats(struct store *store, struct store_stats *ret_stats, struct error *err)
@@ -471,7 +550,8 @@ static int memory_commit(struct store *store, struct error *err)
 
 static void undo_one(struct memory_store *m, const struct undo *undo)
 {
-    struct thing *thing = undo->id ? &m->kinds[undo->kind].things[undo->id - 1] : NULL;
+    bool is_object = undo->what <= UNDO_PURGE;
+    struct thing *thing = is_object ? &m->kinds[undo->kind].things[undo->id - 1] : NULL;
     switch (undo->what) {
     case UNDO_PUT: {
         struct version *v = thing->newest;
@@ -494,6 +574,9 @@ static void undo_one(struct memory_store *m, const struct undo *undo)
         break;
     case UNDO_DROP:
         (void)insert(m, undo->kept);
+        break;
+    case UNDO_DROPPED:
+        (void)map_remove(&m->dropped, undo->id);
         break;
     }
 }
@@ -533,6 +616,7 @@ static void memory_close(struct store *store)
         mem_free(series);
     }
     map_done(&m->tests);
+    map_done(&m->dropped);
     mem_free(m->undo);
     mem_free(m);
 }
@@ -553,6 +637,8 @@ const struct store_backend store_memory = {
     .append = memory_append,
     .rounds = memory_rounds,
     .round_ids = memory_round_ids,
-    .drop = memory_drop,
+    .summaries = memory_summaries,
+    .drop_test = memory_drop_test,
+    .upkeep = memory_upkeep,
     .stats = memory_stats,
 };

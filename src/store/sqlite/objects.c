@@ -18,7 +18,7 @@ static int run_one(struct sqlite_store *s, enum sqlite_statement which, uint64_t
     bind_text(statement, 2, kind);
     int rc = sqlite3_step(statement) == SQLITE_DONE ? 0 : sqlite_fail(s, err, "writing an object");
     if (!rc && ret_changes)
-        *ret_changes = sqlite3_changes(s->db);
+        *ret_changes = sqlite3_changes(s->main.handle);
     sqlite_give(s, which, statement);
     return rc;
 }

@@ -12,9 +12,11 @@
 #include "base/limit.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "store/sqlite/fold.h"
+#include "store/sqlite/part.h"
+#include "store/sqlite/summaries.h"
 
 #define APPLICATION_ID 0x4f63756c /* "Ocul": tells our files from other programs' databases */
-#define BUSY_MS 5000              /* an operator's sqlite3 shell may hold the file for a moment */
 
 /* Step i brings a database of version i to version i + 1. A step, once released, never changes. */
 static const struct {
@@ -38,7 +40,18 @@ static const struct {
      "CREATE TABLE body (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, bytes BLOB NOT NULL);"
      "CREATE TABLE tally (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
      "INSERT INTO tally VALUES ('rounds', 0);"},
+    {"rounds are folded into parts",
+     "ALTER TABLE body ADD COLUMN detail INTEGER NOT NULL DEFAULT 0;"
+     "CREATE TABLE series (test_id INTEGER NOT NULL, day INTEGER NOT NULL, rounds INTEGER NOT NULL,"
+     " PRIMARY KEY (test_id, day)) WITHOUT ROWID;"
+     "CREATE INDEX series_day ON series (day);"
+     "CREATE TABLE part (kind INTEGER NOT NULL, number INTEGER NOT NULL, rounds INTEGER NOT NULL,"
+     " is_going INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (kind, number)) WITHOUT ROWID;"
+     "CREATE TABLE folding (hour INTEGER PRIMARY KEY, last_body INTEGER NOT NULL,"
+     " test_id INTEGER NOT NULL, agent_id INTEGER NOT NULL, is_leaving INTEGER NOT NULL);"
+     "CREATE TABLE dropped (test_id INTEGER PRIMARY KEY, is_freed INTEGER NOT NULL DEFAULT 0);"},
 };
+
 #define VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
 #define OBJECT_COLUMNS "kind, id, aid, key, lookup, version, modified_s, body"
@@ -48,7 +61,8 @@ static const struct {
     " AND (?7 = 0 OR agent_id = ?7) "
 #define UP "ORDER BY round_id, agent_id"
 #define DOWN "ORDER BY round_id DESC, agent_id DESC"
-#define WITH_BODY ", size, bytes FROM round LEFT JOIN body ON body.id = body_id "
+#define BODY_COLUMNS ", size, bytes, detail"
+#define WITH_BODY BODY_COLUMNS " FROM round LEFT JOIN body ON body.id = body_id "
 
 static const char *const sql[SQL_STATEMENT_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -85,159 +99,63 @@ static const char *const sql[SQL_STATEMENT_COUNT] = {
     [SQL_ROUND_INSERT] = "INSERT INTO round (hour, test_id, round_id, agent_id, start_s, end_s, test_version,"
                          " fingerprint, body_id, metrics) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
                          " ON CONFLICT DO NOTHING",
-    [SQL_BODY_INSERT] = "INSERT INTO body (id, size, bytes) VALUES (?1, ?2, ?3)",
-    [SQL_BODY_LAST] = "SELECT max(id) FROM body",
+    [SQL_BODY_INSERT] = "INSERT INTO body (id, size, detail, bytes) VALUES (?1, ?2, ?3, ?4)",
+    [SQL_BODY_LAST] = "SELECT max(id) FROM body WHERE id < ?1",
+    [SQL_BODY_LEGACY] = "SELECT id FROM body WHERE id > 0 AND id < ?1 LIMIT 1",
     [SQL_HOUR_NEXT] = "SELECT hour FROM round WHERE hour >= ?1 ORDER BY hour LIMIT 1",
     [SQL_HOUR_PREVIOUS] = "SELECT hour FROM round WHERE hour <= ?1 ORDER BY hour DESC LIMIT 1",
     [SQL_ROUND_UP] = "SELECT " ROUND_COLUMNS " FROM round " ROUND_SPAN UP,
     [SQL_ROUND_UP_BODY] = "SELECT " ROUND_COLUMNS WITH_BODY ROUND_SPAN UP,
     [SQL_ROUND_DOWN] = "SELECT " ROUND_COLUMNS " FROM round " ROUND_SPAN DOWN,
     [SQL_ROUND_DOWN_BODY] = "SELECT " ROUND_COLUMNS WITH_BODY ROUND_SPAN DOWN,
-    [SQL_ROUND_IDS] = "SELECT DISTINCT round_id FROM round WHERE hour = ?1 AND test_id = ?2 AND round_id >= ?3"
-                      " AND round_id < ?4 ORDER BY round_id",
-    [SQL_DROP_BODIES] = "DELETE FROM body WHERE id IN (SELECT body_id FROM round WHERE hour = ?1 AND round_id < ?2)",
-    [SQL_DROP_ROUNDS] = "DELETE FROM round WHERE hour = ?1 AND round_id < ?2",
-    [SQL_DROP_TEST_BODIES] = "DELETE FROM body WHERE id IN (SELECT body_id FROM round WHERE hour = ?1"
-                             " AND round_id < ?2 AND test_id = ?3)",
-    [SQL_DROP_TEST_ROUNDS] = "DELETE FROM round WHERE hour = ?1 AND round_id < ?2 AND test_id = ?3",
+    [SQL_HEAD_TESTS] = "SELECT test_id FROM round WHERE hour = ?1 AND test_id > ?2 ORDER BY test_id LIMIT 1",
+    [SQL_HEAD_HAS] = "SELECT 1 FROM round WHERE hour = ?1 AND test_id = ?2 LIMIT 1",
+    [SQL_HEAD_KEYS] = "SELECT agent_id, round_id, body_id FROM round WHERE hour = ?1 AND test_id = ?2",
+    [SQL_HEAD_ROW] = "SELECT " ROUND_COLUMNS WITH_BODY
+                     "WHERE hour = ?1 AND test_id = ?2 AND round_id = ?3 AND agent_id = ?4",
+    [SQL_HEAD_ALL] = "SELECT " ROUND_COLUMNS WITH_BODY
+                     "WHERE hour NOT IN (SELECT hour FROM folding WHERE is_leaving)",
+    [SQL_HEAD_DROP] = "DELETE FROM round WHERE hour = ?1 AND test_id = ?2 AND round_id = ?3 AND agent_id = ?4",
+    [SQL_HEAD_DROP_BODY] = "DELETE FROM body WHERE id = ?1",
+    [SQL_HEAD_DROP_HOUR] = "DELETE FROM round WHERE (hour, test_id, round_id, agent_id) IN (SELECT hour, test_id, round_id,"
+                           " agent_id FROM round WHERE hour = ?1 AND body_id <= ?2 LIMIT ?3)",
+    [SQL_HEAD_DROP_BODIES] = "DELETE FROM body WHERE id IN (SELECT id FROM body WHERE id >= ?1 AND id <= ?2 LIMIT ?3)",
+    [SQL_FOLDING_GET] = "SELECT hour, last_body, test_id, agent_id, is_leaving FROM folding WHERE hour = ?1",
+    [SQL_FOLDING_LEAVING] = "SELECT hour FROM folding WHERE is_leaving LIMIT 1",
+    [SQL_FOLDING_PUT] = "INSERT OR REPLACE INTO folding VALUES (?1, ?2, ?3, ?4, ?5)",
+    [SQL_FOLDING_END] = "DELETE FROM folding WHERE hour = ?1",
+    [SQL_SERIES_ADD] = "INSERT INTO series VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET rounds = rounds + ?3",
+    [SQL_SERIES_NEXT] = "SELECT day FROM series WHERE test_id = ?1 AND day >= ?2 ORDER BY day LIMIT 1",
+    [SQL_SERIES_PREVIOUS] = "SELECT day FROM series WHERE test_id = ?1 AND day <= ?2 ORDER BY day DESC LIMIT 1",
+    [SQL_SERIES_ROUNDS] = "SELECT rounds FROM series WHERE test_id = ?1 AND day = ?2",
+    [SQL_SERIES_DROP] = "DELETE FROM series WHERE test_id = ?1 AND day = ?2",
+    [SQL_SERIES_DROP_DAY] = "DELETE FROM series WHERE day = ?1",
+    [SQL_PART_ADD] = "INSERT INTO part (kind, number, rounds) VALUES (?1, ?2, ?3)"
+                     " ON CONFLICT DO UPDATE SET rounds = rounds + ?3",
+    [SQL_PART_LIST] = "SELECT kind, number, rounds, is_going FROM part ORDER BY number, kind DESC",
+    [SQL_PART_MARK] = "UPDATE part SET is_going = 1, rounds = 0 WHERE kind = ?1 AND number = ?2",
+    [SQL_PART_DROP] = "DELETE FROM part WHERE kind = ?1 AND number = ?2",
+    [SQL_DROPPED_ADD] = "INSERT INTO dropped (test_id) VALUES (?1) ON CONFLICT DO NOTHING",
+    [SQL_DROPPED_LIST] = "SELECT test_id FROM dropped ORDER BY test_id",
+    [SQL_DROPPED_NEXT] = "SELECT test_id FROM dropped WHERE NOT is_freed ORDER BY test_id LIMIT 1",
+    [SQL_DROPPED_FREED] = "UPDATE dropped SET is_freed = 1 WHERE test_id = ?1",
     [SQL_TALLY_ADD] = "UPDATE tally SET value = value + ?1 WHERE name = 'rounds'",
     [SQL_TALLY_GET] = "SELECT value FROM tally WHERE name = 'rounds'",
 };
 
-/* --- errors and statements ---------------------------------------------------------------------------------------- */
-
-int sqlite_fail(struct sqlite_store *s, struct error *err, const char *doing)
-{
-    /* sqlite3_system_errno does not tell why a write within a statement failed; the C library still knows. */
-    int sys = errno;
-    int rc = s->db ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
-    const char *text = s->db ? sqlite3_errmsg(s->db) : "out of memory";
-    if ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN)
-        sys = 0;
-    enum error_code code;
-    switch (rc & 0xff) {
-    case SQLITE_FULL:
-        code = E_FULL;
-        break;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_SCHEMA:
-    case SQLITE_ERROR: /* a table or column that we made is not there any more */
-        code = E_CORRUPT;
-        break;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        code = E_AGAIN;
-        break;
-    case SQLITE_PERM:
-    case SQLITE_READONLY:
-    case SQLITE_AUTH:
-        code = E_PERMISSION;
-        break;
-    default:
-        code = sys == ENOSPC || sys == EDQUOT || sys == EFBIG ? E_FULL : E_IO;
-        break;
-    }
-    if (sys)
-        return error_set(err, code, s->path, "%s: %s (%s)", doing, text, strerror(sys));
-    return error_set(err, code, s->path, "%s: %s", doing, text);
-}
-
-sqlite3_stmt *sqlite_take(struct sqlite_store *s, enum sqlite_statement which, struct error *err, size_t count,
-                          const int64_t *integers)
-{
-    sqlite3_stmt *statement = s->statements[which];
-    if (!statement || s->is_taken[which]) {
-        unsigned flags = statement ? 0 : SQLITE_PREPARE_PERSISTENT;
-        if (sqlite3_prepare_v3(s->db, sql[which], -1, flags, &statement, NULL) != SQLITE_OK) {
-            (void)sqlite_fail(s, err, "preparing a statement");
-            return NULL;
-        }
-        if (!s->statements[which])
-            s->statements[which] = statement;
-    }
-    if (statement == s->statements[which])
-        s->is_taken[which] = true;
-    for (size_t i = 0; i < count; i++)
-        (void)sqlite3_bind_int64(statement, (int)i + 1, integers[i]);
-    return statement;
-}
-
-void sqlite_give(struct sqlite_store *s, enum sqlite_statement which, sqlite3_stmt *statement)
-{
-    if (statement == s->statements[which]) {
-        (void)sqlite3_reset(statement);
-        (void)sqlite3_clear_bindings(statement);
-        s->is_taken[which] = false;
-    } else {
-        (void)sqlite3_finalize(statement);
-    }
-}
-
-int sqlite_run(struct sqlite_store *s, enum sqlite_statement which, struct error *err, int *ret_changes, size_t count,
-               const int64_t *integers)
-{
-    sqlite3_stmt *statement = sqlite_take(s, which, err, count, integers);
-    if (!statement)
-        return -E_CORRUPT;
-    int rc = 0;
-    if (sqlite3_step(statement) != SQLITE_DONE)
-        rc = sqlite_fail(s, err, "writing");
-    else if (ret_changes)
-        *ret_changes = sqlite3_changes(s->db);
-    sqlite_give(s, which, statement);
-    return rc;
-}
-
-int sqlite_number(struct sqlite_store *s, enum sqlite_statement which, int64_t none, int64_t *ret_value,
-                  struct error *err, size_t count, const int64_t *integers)
-{
-    sqlite3_stmt *statement = sqlite_take(s, which, err, count, integers);
-    if (!statement)
-        return -E_CORRUPT;
-    int step = sqlite3_step(statement), rc = 0;
-    if (step == SQLITE_ROW && sqlite3_column_type(statement, 0) != SQLITE_NULL)
-        *ret_value = sqlite3_column_int64(statement, 0);
-    else if (step == SQLITE_ROW || step == SQLITE_DONE)
-        *ret_value = none;
-    else
-        rc = sqlite_fail(s, err, "reading");
-    sqlite_give(s, which, statement);
-    return rc;
-}
-
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-static int execute(struct sqlite_store *s, const char *text, const char *doing, struct error *err)
-{
-    return sqlite3_exec(s->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_fail(s, err, doing);
-}
-
-static int pragma_number(struct sqlite_store *s, const char *text, int64_t *ret_value, struct error *err)
-{
-    sqlite3_stmt *statement;
-    if (sqlite3_prepare_v2(s->db, text, -1, &statement, NULL) != SQLITE_OK)
-        return sqlite_fail(s, err, "opening");
-    int rc = 0;
-    if (sqlite3_step(statement) == SQLITE_ROW)
-        *ret_value = sqlite3_column_int64(statement, 0);
-    else
-        rc = sqlite_fail(s, err, "opening");
-    (void)sqlite3_finalize(statement);
-    return rc;
-}
-
 /* A second server on the same file would send old state to its agents. The lock goes with the process. */
-static int lock(struct sqlite_store *s, struct error *err)
+static int lock(struct sqlite_store *s, const char *main_path, struct error *err)
 {
     char path[4096];
-    if (snprintf(path, sizeof path, "%s-lock", s->path) >= (int)sizeof path)
-        return error_set(err, E_RANGE, s->path, "the path is too long");
+    if (snprintf(path, sizeof path, "%s-lock", main_path) >= (int)sizeof path)
+        return error_set(err, E_RANGE, main_path, "the path is too long");
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0)
         return error_sys(err, errno, path, "cannot open the lock file");
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB))
-        return errno == EWOULDBLOCK ? error_set(err, E_CONFLICT, s->path, "another process has the store open")
+        return errno == EWOULDBLOCK ? error_set(err, E_CONFLICT, main_path, "another process has the store open")
                                     : error_sys(err, errno, path, "cannot lock");
     return 0;
 }
@@ -245,17 +163,17 @@ static int lock(struct sqlite_store *s, struct error *err)
 static int migrate(struct sqlite_store *s, struct error *err)
 {
     int64_t application = 0, version = 0, schema = 0;
-    int rc = pragma_number(s, "PRAGMA application_id", &application, err);
+    int rc = db_pragma(&s->main, "PRAGMA application_id", &application, err);
     if (!rc)
-        rc = pragma_number(s, "PRAGMA user_version", &version, err);
+        rc = db_pragma(&s->main, "PRAGMA user_version", &version, err);
     if (!rc)
-        rc = pragma_number(s, "SELECT count(*) FROM sqlite_schema", &schema, err);
+        rc = db_pragma(&s->main, "SELECT count(*) FROM sqlite_schema", &schema, err);
     if (rc)
         return rc;
     if (application != APPLICATION_ID && schema)
-        return error_set(err, E_INVALID, s->path, "this database belongs to another program");
+        return error_set(err, E_INVALID, s->main.path, "this database belongs to another program");
     if (version > VERSION)
-        return error_set(err, E_NOT_SUPPORTED, s->path,
+        return error_set(err, E_NOT_SUPPORTED, s->main.path,
                          "the store has version %lld, written by a newer program; this one knows up to %d",
                          (long long)version, VERSION);
     for (int64_t v = version; !rc && v < VERSION; v++) {
@@ -266,78 +184,102 @@ static int migrate(struct sqlite_store *s, struct error *err)
             "INSERT INTO migration VALUES (%lld, '%s', unixepoch()); PRAGMA user_version = %lld;"
             "PRAGMA application_id = %d; COMMIT",
             (long long)v + 1, migrations[v].what, (long long)v + 1, APPLICATION_ID);
-        rc = execute(s, "BEGIN IMMEDIATE", "migrating", err);
+        rc = db_execute(&s->main, "BEGIN IMMEDIATE", "migrating", err);
         if (!rc)
-            rc = execute(s, migrations[v].sql, "migrating", err);
+            rc = db_execute(&s->main, migrations[v].sql, "migrating", err);
         if (!rc)
-            rc = execute(s, text, "migrating", err);
+            rc = db_execute(&s->main, text, "migrating", err);
         if (rc)
-            (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+            (void)sqlite3_exec(s->main.handle, "ROLLBACK", NULL, NULL, NULL);
     }
     return rc;
 }
 
-static void sqlite_close(struct store *store)
+void sqlite_close(struct store *store)
 {
     struct sqlite_store *s = sqlite_of(store);
-    for (size_t i = 0; i < SQL_STATEMENT_COUNT; i++) {
-        assert(!s->is_taken[i]);
-        (void)sqlite3_finalize(s->statements[i]);
-    }
+    part_close_all(s);
     sqlite_sync_end(s);
-    (void)sqlite3_close(s->db);
+    db_close(&s->main);
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd);
+    sqlite_forget_folded(s);
+    size_t position = 0;
+    void *touched;
+    while ((touched = map_next(&s->touched, &position)))
+        mem_free(touched);
+    map_done(&s->touched);
+    map_done(&s->dropped);
     (void)ZSTD_freeCCtx(s->compressor);
+    (void)ZSTD_freeCCtx(s->folder);
     (void)ZSTD_freeDCtx(s->decompressor);
     buf_done(&s->packed);
     buf_done(&s->metrics);
-    mem_free(s->path);
+    mem_free(s->parts_dir);
     mem_free(s);
 }
 
-static int open_database(struct sqlite_store *s, struct error *err)
+static int read_dropped(struct sqlite_store *s, struct error *err)
 {
-    int rc = lock(s, err);
+    sqlite3_stmt *row = sqlite_take(s, SQL_DROPPED_LIST, err, 0, NULL);
+    int step = SQLITE_DONE;
+    if (!row)
+        return -E_CORRUPT;
+    while ((step = sqlite3_step(row)) == SQLITE_ROW)
+        map_put(&s->dropped, (uint64_t)sqlite3_column_int64(row, 0), s);
+    int rc = step == SQLITE_DONE ? 0 : sqlite_fail(s, err, "opening");
+    sqlite_give(s, SQL_DROPPED_LIST, row);
+    return rc;
+}
+
+static int open_database(struct sqlite_store *s, const char *path, struct error *err)
+{
+    int rc = lock(s, path, err);
     if (rc)
         return rc;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    mode_t old_mask = umask(0077); /* hashes of secrets are nobody else's to read */
-    if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK)
-        rc = sqlite_fail(s, err, "opening");
-    (void)sqlite3_busy_timeout(s->db, BUSY_MS);
-    if (!rc)
-        rc = execute(s,
-                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON;"
-                     "PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-65536;"
-                     "PRAGMA temp_store=MEMORY",
-                     "opening", err);
-    (void)umask(old_mask);
+    rc = db_open(&s->main, path, false,
+                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON;"
+                 "PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-65536;"
+                 "PRAGMA temp_store=MEMORY",
+                 sql, err);
     if (!rc)
         rc = migrate(s, err);
-    int64_t last = 0;
+    int64_t legacy = 0;
     if (!rc)
-        rc = sqlite_number(s, SQL_BODY_LAST, 0, &last, err, 0, NULL);
-    s->next_body = last + 1;
-    return rc;
+        rc = sqlite_number(s, SQL_BODY_LEGACY, 0, &legacy, err, SQL_INTEGERS(sqlite_first_body(1)));
+    s->has_legacy = legacy != 0;
+    if (!rc)
+        rc = fold_resume(s, err);
+    if (!rc)
+        rc = read_dropped(s, err);
+    return rc ? rc : part_newest_hour(s, &s->newest_folded, err);
+}
+
+static struct sqlite_store *new_store(const char *path)
+{
+    struct sqlite_store *s = mem_alloc(sizeof *s);
+    s->parts_dir = mem_alloc(strlen(path) + sizeof "-parts");
+    (void)snprintf(s->parts_dir, strlen(path) + sizeof "-parts", "%s-parts", path);
+    s->stuck_hour = INT64_MIN;
+    s->lock_fd = -1;
+    s->sync.fd = -1;
+    s->compressor = ZSTD_createCCtx();
+    s->folder = ZSTD_createCCtx();
+    s->decompressor = ZSTD_createDCtx();
+    assert(s->compressor && s->folder && s->decompressor);
+    (void)ZSTD_CCtx_setParameter(s->compressor, ZSTD_c_compressionLevel, 1);
+    (void)ZSTD_CCtx_setParameter(s->compressor, ZSTD_c_checksumFlag, 1);
+    buf_init(&s->packed, 2 * ZSTD_compressBound(2 * LIMIT_ROUND_ARENA));
+    buf_init(&s->metrics, 4096);
+    return s;
 }
 
 static int sqlite_open(const char *path, struct store **ret_store, struct error *err)
 {
     if (!path[0])
         return error_set(err, E_REQUIRED, "sqlite:", "the path of the database file is missing");
-    struct sqlite_store *s = mem_alloc(sizeof *s);
-    s->path = mem_strdup(path);
-    s->lock_fd = -1;
-    s->sync.fd = -1;
-    s->compressor = ZSTD_createCCtx();
-    s->decompressor = ZSTD_createDCtx();
-    assert(s->compressor && s->decompressor);
-    (void)ZSTD_CCtx_setParameter(s->compressor, ZSTD_c_compressionLevel, 1);
-    (void)ZSTD_CCtx_setParameter(s->compressor, ZSTD_c_checksumFlag, 1);
-    buf_init(&s->packed, ZSTD_compressBound(LIMIT_ROUND_ARENA));
-    buf_init(&s->metrics, 4096);
-    int rc = open_database(s, err);
+    struct sqlite_store *s = new_store(path);
+    int rc = open_database(s, path, err);
     if (rc)
         sqlite_close(&s->store);
     else
@@ -345,43 +287,69 @@ static int sqlite_open(const char *path, struct store **ret_store, struct error 
     return rc;
 }
 
+int sqlite_open_beside(const char *path, struct sqlite_store **ret_store, struct error *err)
+{
+    struct sqlite_store *s = new_store(path);
+    int64_t version = 0;
+    int rc = db_open(&s->main, path, true, "PRAGMA busy_timeout = 5000", sql, err);
+    if (!rc)
+        rc = db_pragma(&s->main, "PRAGMA user_version", &version, err);
+    if (!rc && version != VERSION)
+        rc = error_set(err, E_NOT_SUPPORTED, path,
+                       "the store has version %lld, this program's is %d; a start of the server brings an older one up to date",
+                       (long long)version, VERSION);
+    if (rc)
+        sqlite_close(&s->store);
+    else
+        *ret_store = s;
+    return rc;
+}
+
 /* --- transactions ------------------------------------------------------------------------------------------------- */
 
 static int sqlite_commit(struct store *store, struct error *err)
 {
-    return sqlite_run(sqlite_of(store), SQL_COMMIT, err, NULL, 0, NULL);
+    struct sqlite_store *s = sqlite_of(store);
+    int rc = sqlite_run(s, SQL_COMMIT, err, NULL, 0, NULL);
+    s->has_dropped &= rc != 0;
+    return rc;
 }
 
 static void sqlite_rollback(struct store *store)
 {
     struct sqlite_store *s = sqlite_of(store);
     /* SQLite has rolled back by itself after some failures; then there is nothing left to do. */
-    if (!sqlite3_get_autocommit(s->db))
+    if (!sqlite3_get_autocommit(s->main.handle))
         (void)sqlite_run(s, SQL_ROLLBACK, NULL, NULL, 0, NULL);
-}
-
-static uint64_t file_bytes(const char *path, const char *suffix)
-{
-    char name[4200];
-    struct stat st;
-    (void)snprintf(name, sizeof name, "%s%s", path, suffix);
-    return stat(name, &st) ? 0 : (uint64_t)st.st_size;
+    if (s->has_dropped) {
+        map_done(&s->dropped);
+        s->dropped = (struct map){.entries = NULL};
+        (void)read_dropped(s, NULL);
+    }
+    s->has_dropped = false;
 }
 
 static int sqlite_stats(struct store *store, struct store_stats *ret_stats, struct error *err)
 {
     struct sqlite_store *s = sqlite_of(store);
     int64_t objects, rounds;
+    struct part_list list;
     int rc = sqlite_number(s, SQL_OBJECT_COUNT, 0, &objects, err, 0, NULL);
     if (!rc)
         rc = sqlite_number(s, SQL_TALLY_GET, 0, &rounds, err, 0, NULL);
+    if (!rc)
+        rc = part_list(s, &list, err);
     if (rc)
         return rc;
-    *ret_stats = (struct store_stats){
-        .objects = (uint64_t)objects,
-        .rounds = (uint64_t)rounds,
-        .bytes = file_bytes(s->path, "") + file_bytes(s->path, "-wal"),
-    };
+    *ret_stats = (struct store_stats){.objects = (uint64_t)objects,
+                                      .rounds = (uint64_t)rounds,
+                                      .head_rounds = (uint64_t)rounds,
+                                      .bytes = db_bytes(s->main.path) + list.bytes,
+                                      .files = 1 + list.count};
+    for (size_t i = 0; i < list.count; i++)
+        ret_stats->head_rounds -= list.items[i].kind == PART_RESULTS ? list.items[i].rounds : 0;
+    part_list_done(&list);
+
     return 0;
 }
 
@@ -404,6 +372,8 @@ const struct store_backend store_sqlite = {
     .append = sqlite_append,
     .rounds = sqlite_rounds,
     .round_ids = sqlite_round_ids,
-    .drop = sqlite_drop,
+    .summaries = sqlite_summaries,
+    .drop_test = sqlite_drop_test,
+    .upkeep = sqlite_upkeep,
     .stats = sqlite_stats,
 };

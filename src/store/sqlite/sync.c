@@ -30,7 +30,7 @@ static int set_mode(struct sqlite_store *s, bool is_soon, struct error *err)
     if (s->sync.is_soon == is_soon)
         return 0;
     const char *text = is_soon ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL";
-    if (sqlite3_exec(s->db, text, NULL, NULL, NULL) != SQLITE_OK)
+    if (sqlite3_exec(s->main.handle, text, NULL, NULL, NULL) != SQLITE_OK)
         return sqlite_fail(s, err, "choosing how to commit");
     s->sync.is_soon = is_soon;
     return 0;
@@ -42,15 +42,15 @@ static int start(struct sqlite_store *s, struct error *err)
     if (sync->db)
         return 0;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(s->path, &sync->db, flags, NULL) != SQLITE_OK ||
+    if (sqlite3_open_v2(s->main.path, &sync->db, flags, NULL) != SQLITE_OK ||
         sqlite3_exec(sync->db, "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; SELECT count(*) FROM tally",
                      NULL, NULL, NULL) != SQLITE_OK) {
-        int rc = error_set(err, E_IO, s->path, "opening a second time: %s", sqlite3_errmsg(sync->db));
+        int rc = error_set(err, E_IO, s->main.path, "opening a second time: %s", sqlite3_errmsg(sync->db));
         (void)sqlite3_close(sync->db);
         sync->db = NULL;
         return rc;
     }
-    (void)sqlite3_wal_hook(s->db, on_commit, sync);
+    (void)sqlite3_wal_hook(s->main.handle, on_commit, sync);
     return 0;
 }
 
@@ -81,7 +81,7 @@ static int flush(struct sqlite_store *s, struct error *err)
 {
     struct stat st;
     char path[4200];
-    (void)snprintf(path, sizeof path, "%s-wal", s->path);
+    (void)snprintf(path, sizeof path, "%s-wal", s->main.path);
     if (s->sync.fd >= 0 && (fstat(s->sync.fd, &st) || !st.st_nlink)) {
         (void)close(s->sync.fd);
         s->sync.fd = -1;
@@ -100,7 +100,7 @@ static int move(struct sqlite_store *s, bool *ret_is_whole, struct error *err)
     int rc = sqlite3_wal_checkpoint_v2(s->sync.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
     if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY) {
         bool is_full = (rc & 0xff) == SQLITE_FULL || errno == ENOSPC || errno == EDQUOT;
-        return error_set(err, is_full ? E_FULL : E_IO, s->path, "moving the log: %s", sqlite3_errmsg(s->sync.db));
+        return error_set(err, is_full ? E_FULL : E_IO, s->main.path, "moving the log: %s", sqlite3_errmsg(s->sync.db));
     }
     *ret_is_whole = rc == SQLITE_OK && pages == moved;
     if (*ret_is_whole)
@@ -119,7 +119,7 @@ int sqlite_sync(struct store *store, struct error *err)
         /* After a failure the kernel forgets which pages it has not written: only writing all of them again tells. */
         rc = move(s, &is_whole, err);
         if (!rc && !is_whole)
-            rc = error_set(err, E_IO, s->path, "an earlier flush failed, and the log is still in use");
+            rc = error_set(err, E_IO, s->main.path, "an earlier flush failed, and the log is still in use");
         s->sync.is_in_doubt = rc != 0;
         return rc;
     }
