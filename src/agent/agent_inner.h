@@ -81,6 +81,7 @@ struct agent {
     char last_error[600];
     struct map told;        /* test or run -> version + 1: what cannot be run and was told */
     int64_t told_limit_ns;
+    uint64_t told_refused; /* rounds */
     struct buf status_text;
 };
 

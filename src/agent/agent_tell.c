@@ -266,6 +266,20 @@ static uint64_t hash_addresses(struct agent *agent)
     return str_hash(found, count * sizeof *found, 0);
 }
 
+/* What a server never takes is gone: somebody may want to know why. */
+static void look_at_refused(struct agent *agent)
+{
+    struct link_counts link = {0};
+    if (agent->link)
+        link_counts(agent->link, &link);
+    if (link.refused > agent->told_refused)
+        log_warning("agent",
+                    "the server refused %" PRIu64 " rounds: their tests are gone or not this agent's any more, or their "
+                    "times are not believed",
+                    link.refused - agent->told_refused);
+    agent->told_refused = link.refused;
+}
+
 void agent_look(struct agent *agent)
 {
     static const int families[2] = {AF_INET, AF_INET6};
@@ -284,6 +298,7 @@ void agent_look(struct agent *agent)
         health_clock_set(agent->health, now_ns);
     agent->clock_steps = counts.steps;
     look_at_cpu(agent, now_ns);
+    look_at_refused(agent);
     const char *problem = health_since(agent->health, now_ns, text);
     if (!problem)
         problem = "";

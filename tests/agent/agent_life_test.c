@@ -72,6 +72,58 @@ static void a_restart_costs_no_round(void **state)
     assert_int_equal(fake_server_counts(world->server).leaves, 6);
 }
 
+/* Killed at moments that nobody chose, often (OCULI_KILLS says how often; 12): each round that was in the spool arrives, none
+ * was measured twice, and the agent goes on by itself. */
+static void random_kills_lose_and_double_nothing(void **state)
+{
+    struct world *world = *state;
+    const char *wish = getenv("OCULI_KILLS");
+    int64_t kills = 12;
+    struct kept kept;
+    const struct fake_round *rounds;
+    size_t spooled = 0;
+    NEEDS_RAW_SOCKETS();
+    if (wish)
+        assert_int_equal(str_to_i64(wish, 1, 10000, &kills), 0);
+    set_tests(world, 12, 4);
+    srandom(1); /* the moments differ from run to run anyway */
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 1)); /* killed while it registers it would be two agents */
+    kill_agent(world);
+    for (int64_t i = 0; i < kills; i++) {
+        start_agent(world);
+        if (i % 4 == 1)
+            fake_server_trouble(world->server, FAKE_DROP_LATE); /* committed there, and not known to be here */
+        int64_t moment_ms = 100 + random() % 2500;
+        (void)poll(NULL, 0, (int)moment_ms);
+        kill_agent(world);
+        read_spool(world, &kept);
+        for (size_t j = 0; j < kept.count; j++)
+            assert_int_equal(kept.ids[j] % 4, 0);
+        spooled += kept.count;
+    }
+    fake_server_clear(world->server);
+    start_agent(world);
+    wait_text(world, status_path(world), "state: connected\n");
+    assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 24));
+    assert_int_equal(stop_agent(world), 0);
+    size_t count = fake_server_rounds(world->server, &rounds);
+    for (size_t j = 0; j < kept.count; j++) {
+        size_t found = 0;
+        for (size_t i = 0; i < count; i++)
+            found += rounds[i].round_id == kept.ids[j];
+        assert_true(found > 0);
+    }
+    read_spool(world, &kept);
+    assert_int_equal(kept.count, 0);
+    struct fake_counts counts = fake_server_counts(world->server);
+    print_message("# %d kills, %zu rounds, %zu times one was found in a dead agent's spool, %zu sent twice\n", (int)kills,
+                  count, spooled, counts.duplicates);
+    assert_int_equal(counts.repeated, 0);
+    assert_int_equal(counts.malformed, 0);
+    assert_int_equal(counts.registrations, 1);
+}
+
 /* SIGUSR2 starts the program that lies there now, in the same process, without any privilege and without a lost round. */
 static void another_program_takes_over(void **state)
 {
@@ -279,6 +331,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_tells_how_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_costs_no_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(random_kills_lose_and_double_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(another_program_takes_over, setup, teardown),
         cmocka_unit_test_setup_teardown(the_earlier_of_two_processes_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_a_day_off_spoils_no_round, setup, teardown),

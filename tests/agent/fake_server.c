@@ -428,6 +428,13 @@ void fake_server_trouble(struct fake_server *server, int trouble)
     (void)pthread_mutex_unlock(&server->mutex);
 }
 
+void fake_server_clear(struct fake_server *server)
+{
+    (void)pthread_mutex_lock(&server->mutex);
+    server->trouble_count = 0;
+    (void)pthread_mutex_unlock(&server->mutex);
+}
+
 void fake_server_ceiling(struct fake_server *server, size_t rounds)
 {
     (void)pthread_mutex_lock(&server->mutex);

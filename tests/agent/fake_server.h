@@ -48,6 +48,7 @@ void fake_server_refuse(struct fake_server *server, bool is_refusing); /* 401 to
 void fake_server_displace(struct fake_server *server); /* 409 to the instance that asked for its plan last */
 void fake_server_clock(struct fake_server *server, int64_t ahead_s); /* of the agent's; 20 from the start on */
 void fake_server_trouble(struct fake_server *server, int trouble);     /* one more, for the next upload without one */
+void fake_server_clear(struct fake_server *server);                     /* no trouble any more */
 void fake_server_ceiling(struct fake_server *server, size_t rounds);   /* 413 for larger batches; 0 = none */
 
 /* Wait until so much has happened since the start; false after a minute. */
