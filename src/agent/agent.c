@@ -342,16 +342,14 @@ static int open_state(struct agent *agent, struct error *err)
 static int open_resolvers(struct agent *agent, struct error *err)
 {
     const struct parent_opened *opened = agent->settings->opened;
-    struct lookup_settings settings = {.servers = agent->options->dns_servers};
+    struct lookup *link_lookup = agent->settings->link_lookup;
     int rc = resolver_new(agent->loop, &agent->resolver, err);
     if (!rc && opened->lookup)
         resolver_set_lookup(agent->resolver, lookup_find, opened->lookup);
-    if (!rc && settings.servers)
-        rc = lookup_open(&settings, &agent->link_lookup, err);
-    if (!rc && agent->link_lookup)
+    if (!rc && link_lookup)
         rc = resolver_new(agent->loop, &agent->link_resolver, err);
-    if (!rc && agent->link_lookup)
-        resolver_set_lookup(agent->link_resolver, lookup_find, agent->link_lookup);
+    if (!rc && link_lookup)
+        resolver_set_lookup(agent->link_resolver, lookup_find, link_lookup);
     return rc ? rc : hop_names_new(agent->loop, agent->options, &agent->hop_names, err);
 }
 
@@ -461,7 +459,7 @@ static void close_all(struct agent *agent)
     http_free(agent->http);
     probe_engine_free(agent->engine);
     resolver_free(agent->resolver);
-    resolver_free(agent->link_resolver); /* its lookup lives on: a thread may still use it */
+    resolver_free(agent->link_resolver);
     probe_modes_free(agent->modes);
     hop_names_free(agent->hop_names);
     schedule_free(agent->schedule);

@@ -9,6 +9,7 @@
 #include "agent/options.h"
 #include "wire/message.h"
 
+struct lookup;
 struct parent_opened;
 struct trust;
 
@@ -16,6 +17,7 @@ struct agent_settings {
     const struct agent_options *options;
     struct trust *trust; /* read while we still could */
     const struct parent_opened *opened;
+    struct lookup *link_lookup; /* of the server's name, from here; NULL = libcurl's way. Threads may outlive the worker's use */
     char instance[MESSAGE_INSTANCE_BYTES]; /* of this start of the program: the same for all its workers */
 };
 

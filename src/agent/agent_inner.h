@@ -43,7 +43,6 @@ struct agent {
     struct probe_engine *engine;
     struct resolver *resolver;      /* of targets */
     struct resolver *link_resolver; /* of the server; NULL = libcurl's */
-    struct lookup *link_lookup;
     struct probe_modes *modes; /* what is remembered of TCP targets */
     struct hop_names *hop_names;
     struct measure_context context;

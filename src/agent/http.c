@@ -240,6 +240,7 @@ static void set_trust(CURL *easy, struct trust *trust)
     if (trust_only(trust, &pem, &blob.len)) {
         blob.data = (void *)(uintptr_t)pem;
         curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
     }
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, trust);

@@ -94,11 +94,16 @@ static int run(struct agent_options *options, char *const *argv, struct arena *a
                        "--state-dir or --user",
                        (unsigned)geteuid());
     int status = PARENT_EXIT_FATAL;
+    struct lookup *link_lookup = NULL;
+    if (!rc)
+        rc = lookup_open(&(struct lookup_settings){.servers = options->dns_servers}, &link_lookup, err);
     if (!rc) {
-        struct agent_settings settings = {.options = options, .trust = trust, .opened = &opened};
+        struct agent_settings settings = {
+            .options = options, .trust = trust, .opened = &opened, .link_lookup = link_lookup};
         agent_make_instance(settings.instance);
         status = parent_run(&opened, &program, work, &settings);
     }
+    lookup_close(link_lookup);
     lookup_close(opened.lookup);
     trust_close(trust);
     return rc ? rc : status;
