@@ -37,6 +37,18 @@ static const struct field config_fields[] = {
               "A browser that nobody used for so long must sign in again; 0 is never"),
     FIELD_I32(struct config, session_hours, "sessionHours", (.min = 1, .max = 8760, .preset = "168", .unit = "hours"),
               "A browser must sign in again after so long, used or not"),
+    FIELD_STR(struct config, oidc_issuer, "oidcIssuer", (.min = 8, .max = 500),
+              "Identity provider for single sign-on (OpenID Connect), as it names itself; needs --public-url"),
+    FIELD_STR(struct config, oidc_client_id, "oidcClientId", (.min = 1, .max = 255),
+              "Name under which the provider knows this server"),
+    FIELD_STR(struct config, oidc_secret_file, "oidcSecretFile", (.min = 1, .max = 3000),
+              "File with the secret the provider gave for it; none for a public client"),
+    FIELD_STR(struct config, oidc_label, "oidcLabel", (.preset = "Single sign-on", .min = 1, .max = 60),
+              "What the button for it says"),
+    FIELD_STR(struct config, oidc_ca, "oidcCa", (.min = 1, .max = 3000),
+              "Certificates (PEM) to trust the provider by; those of the system when not given"),
+    FIELD_BOOL(struct config, oidc_trusts_email, "oidcTrustEmail", (.preset = "false"),
+               "Believe e-mail addresses the provider does not say it verified"),
     FIELD_I32(struct config, retention_days, "retentionDays", (.min = 0, .max = 36500, .preset = "90", .unit = "days"),
               "How long results are kept; 0 is for ever"),
     FIELD_I32(struct config, audit_retention_days, "auditRetentionDays",
@@ -68,6 +80,22 @@ static int check_listen(const char *listen, struct error *err)
     return rc;
 }
 
+/* Only on this machine itself may it go unencrypted. */
+static int check_oidc(const struct config *config, struct error *err)
+{
+    const char *issuer = config->oidc_issuer;
+    if (!issuer)
+        return 0;
+    if (!str_starts(issuer, "https://") && !str_starts(issuer, "http://127.") && !str_starts(issuer, "http://localhost:") &&
+        !str_starts(issuer, "http://[::1]"))
+        return error_set(err, E_INVALID, "oidcIssuer", "must begin with https://");
+    if (!config->oidc_client_id)
+        return error_set(err, E_REQUIRED, "oidcClientId", "is needed with an identity provider");
+    if (!config->public_url)
+        return error_set(err, E_REQUIRED, "publicUrl", "is needed with an identity provider: it sends people back there");
+    return 0;
+}
+
 static int check(const void *record, struct error *err)
 {
     const struct config *config = record;
@@ -79,7 +107,7 @@ static int check(const void *record, struct error *err)
                          "a certificate and its key are given together");
     if (config->public_url && !str_starts(config->public_url, "http://") && !str_starts(config->public_url, "https://"))
         return error_set(err, E_INVALID, "publicUrl", "must begin with http:// or https://");
-    return 0;
+    return check_oidc(config, err);
 }
 
 const struct field_table config_table =

@@ -21,6 +21,8 @@ struct config {
     int32_t api_rate_limit, instant_rate_limit, login_rate_limit;
     int32_t retention_days, audit_retention_days;
     int32_t session_idle_minutes, session_hours;
+    const char *oidc_issuer, *oidc_client_id, *oidc_secret_file, *oidc_label, *oidc_ca;
+    bool oidc_trusts_email;
 };
 
 extern const struct field_table config_table;

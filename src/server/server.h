@@ -25,6 +25,7 @@ struct presence;
 struct shares;
 struct snapshots;
 struct seal;
+struct sso;
 struct stream;
 struct tls;
 struct upkeep;
@@ -43,6 +44,7 @@ struct server {
     struct http *http;
     struct route_set routes;
     unsigned char key[32]; /* seals cursors; new at each start of the data directory, kept in it */
+    struct sso *sso;           /* the identity provider; NULL = none */
     struct seal *seal;         /* of secrets that are kept */
     struct rate_orgs rates;
     struct rate_by_key login_rate;

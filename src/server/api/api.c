@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "server/about.h"
+#include "server/api/sso.h"
 #include "server/gather.h"
 #include "server/intake.h"
 #include "server/latest.h"
@@ -24,6 +25,7 @@ const struct route *const api_tables[] = {
     api_document_routes,
     api_session_routes,
     api_second_factor_routes,
+    api_sso_routes,
     api_user_routes,
     api_role_routes,
     api_account_group_routes,
@@ -129,6 +131,8 @@ int api_start(struct server *server, struct error *err)
     if (!rc)
         stream_set_shares(server->stream, server->shares);
     if (!rc)
+        rc = sso_open(server, &server->sso, err);
+    if (!rc)
         rc = plan_open(server->store, server->clock, &server->plan, err);
     if (!rc)
         plan_on_more(server->plan, on_plan_more, server);
@@ -160,6 +164,7 @@ void api_stop(struct server *server)
     latest_free(server->latest);
     paths_cache_free(server->paths);
     about_close(server->about);
+    sso_close(server->sso);
     presence_free(server->presence);
     stream_free(server->stream);
 }

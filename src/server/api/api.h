@@ -11,7 +11,7 @@
 
 extern const struct route *const api_tables[]; /* for route_set_init */
 
-extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_second_factor_routes[],
+extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_second_factor_routes[], api_sso_routes[],
     api_user_routes[], api_role_routes[],
     api_account_group_routes[], api_token_routes[], api_audit_routes[],
     api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
