@@ -125,6 +125,7 @@ export class MockServer {
     const method = request.method ?? 'GET';
     const given = (body ?? {}) as Record<string, unknown>;
     if (method !== 'GET' && request.headers['x-oculi-request'] !== '1') throw new Refused(403, 'The header X-Oculi-Request is missing');
+    if (path === '/oculi/v1/sign-in') return {};
     if (path === '/oculi/v1/session') return this.#session(method, given);
     if (this.mode === '401' || !this.#signedIn) throw new Refused(401, 'Sign in first');
     if (path === '/oculi/v1/session/password') {

@@ -78,10 +78,20 @@ export function withQuery(path: string, query: Options['query'] = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
+/* What a page asks for while nobody touches it is no sign of a person: it alone does not keep the session alive. */
+const UNTOUCHED_MS = 60_000;
+let touched = Date.now();
+if (typeof window !== 'undefined') {
+  for (const kind of ['pointerdown', 'keydown', 'wheel']) {
+    window.addEventListener(kind, () => (touched = Date.now()), { capture: true, passive: true });
+  }
+}
+
 export async function api<T>(path: string, options: Options = {}): Promise<T> {
   const method = options.method ?? 'GET';
   const headers: Record<string, string> = { accept: 'application/json' };
   if (method !== 'GET') headers['x-oculi-request'] = '1';
+  if (Date.now() - touched > UNTOUCHED_MS) headers['x-oculi-auto'] = '1';
   if (options.body !== undefined) headers['content-type'] = 'application/json';
   let response: Response;
   try {

@@ -19,8 +19,8 @@ class SessionState {
     }
   }
 
-  async signIn(email: string, password: string): Promise<void> {
-    this.current = await api<Session>('/oculi/v1/session', { method: 'POST', body: { email, password }, quiet401: true });
+  async signIn(email: string, password: string, code?: string): Promise<void> {
+    this.current = await api<Session>('/oculi/v1/session', { method: 'POST', body: { email, password, ...(code ? { code } : {}) }, quiet401: true });
     this.once = this.current.mustChangePassword ? password : '';
   }
 
