@@ -24,6 +24,7 @@ struct gather {
     struct gather_list flushing;  /* the flush under way covers them */
     struct gather_list ended;     /* to be told */
     int64_t flush_started_ns;
+    uint64_t flushing_commits, flushed_commits; /* of the store: covered by the flush under way, by those that are over */
     bool has_rested; /* a flush went by without a slice: a store that is still crowded gets one */
     struct gather_counts counts;
 };
@@ -159,6 +160,7 @@ static void start_flush(struct gather *gather)
 {
     move_all(&gather->flushing, &gather->committed);
     gather->flush_started_ns = loop_now_ns(gather->loop);
+    gather->flushing_commits = store_commits(gather->store);
     flush_start(gather->flush);
 }
 
@@ -197,7 +199,7 @@ static void on_turn(void *user)
         slice(gather);
         gather->has_rested = false;
     }
-    if (!flush_is_running(gather->flush) && (gather->committed.first || is_resting))
+    if (!flush_is_running(gather->flush) && (gather->committed.first || is_resting || gather_is_dirty(gather)))
         start_flush(gather);
     tell_ended(gather);
     if (gather->waiting.first && !is_resting)
@@ -209,6 +211,8 @@ static void on_flushed(void *user, int rc, const struct error *err)
     struct gather *gather = user;
     uint64_t took_ns = (uint64_t)(loop_now_ns(gather->loop) - gather->flush_started_ns);
     gather->has_rested = true;
+    if (!rc)
+        gather->flushed_commits = gather->flushing_commits;
     gather->counts.flushes++;
     gather->counts.flush_ns += took_ns;
     if (took_ns > gather->counts.longest_flush_ns)
@@ -251,6 +255,29 @@ void gather_close(struct gather *gather)
             gather_cancel(gather, lists[i]->first);
     }
     mem_free(gather);
+}
+
+void gather_hold(struct gather *gather, struct gather_batch *batch)
+{
+    batch->list = NULL;
+    batch->work = NULL;
+    batch->rc = 0;
+    arena_init(&batch->arena, 0);
+    move_batch(&gather->committed, batch);
+    gather->counts.waiting++;
+    gather_flush(gather);
+}
+
+bool gather_is_dirty(const struct gather *gather)
+{
+    return store_commits(gather->store) != gather->flushed_commits;
+}
+
+/* In the next turn: what else changes in this one is covered too. */
+void gather_flush(struct gather *gather)
+{
+    if (!flush_is_running(gather->flush) && !loop_timer_is_armed(&gather->timer))
+        loop_timer_start(gather->loop, &gather->timer, loop_now_ns(gather->loop));
 }
 
 void gather_submit(struct gather *gather, struct gather_batch *batch)

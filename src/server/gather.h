@@ -1,6 +1,6 @@
 /*
  * Group commit: batches of many requests become few transactions and fewer flushes of the disk, and none of it holds up
- * the loop.
+ * the loop. Answers to other changes wait for the same flushes.
  *
  * Batches wait in the order they came. A slice of a few milliseconds reads and takes as many rounds as it can, perhaps of
  * several batches, perhaps not all of a large one, and commits them; between slices the loop serves everybody else.
@@ -52,6 +52,11 @@ struct gather_counts {
 int gather_open(struct intake *intake, struct store *store, struct loop *loop, void (*told)(void *user), void *user,
                 struct gather **ret_gather, struct error *err);
 void gather_close(struct gather *gather); /* what still waits is forgotten: its owners are gone */
+
+/* Ends the batch, which holds no rounds, when everything committed before is on the disk: for answers that promise it. */
+void gather_hold(struct gather *gather, struct gather_batch *batch);
+bool gather_is_dirty(const struct gather *gather); /* something was committed that is not on the disk yet */
+void gather_flush(struct gather *gather);          /* then it goes there soon, though nobody waits for it */
 
 void gather_submit(struct gather *gather, struct gather_batch *batch);
 void gather_cancel(struct gather *gather, struct gather_batch *batch); /* also when it has ended */

@@ -225,6 +225,30 @@ static void a_flush_that_fails_acknowledges_nothing(void **state)
     assert_int_equal(rounds_kept(group), 20);
 }
 
+static void answers_are_held_until_their_change_is_on_the_disk(void **state)
+{
+    struct group *group = *state;
+    struct sender *held = &group->senders[0];
+    store_never_wait(group->check->store);
+    (void)check_add_test(group->check, "changed", 60, (const uint64_t[]){1, 0});
+    assert_true(gather_is_dirty(group->gather));
+    *held = (struct sender){.group = group, .batch = {.ended = on_ended}};
+    group->waiting++;
+    gather_hold(group->gather, &held->batch);
+    wait_for_all(group);
+    assert_int_equal(held->rc, 0);
+    assert_int_equal(held->syncs, 1);
+    assert_false(gather_is_dirty(group->gather));
+    sync_rc = -E_IO;
+    (void)check_add_test(group->check, "lost perhaps", 60, (const uint64_t[]){1, 0});
+    *held = (struct sender){.group = group, .batch = {.ended = on_ended}};
+    group->waiting++;
+    gather_hold(group->gather, &held->batch);
+    wait_for_all(group);
+    assert_int_equal(held->rc, -E_IO);
+    assert_true(gather_is_dirty(group->gather));
+}
+
 static void what_waits_at_the_end_is_forgotten(void **state)
 {
     struct group *group = *state;
@@ -245,6 +269,7 @@ int main(void)
         GROUP_CHECK(a_batch_that_does_not_read_harms_no_other),
         GROUP_CHECK(a_commit_that_fails_loses_and_doubles_nothing),
         GROUP_CHECK(a_flush_that_fails_acknowledges_nothing),
+        GROUP_CHECK(answers_are_held_until_their_change_is_on_the_disk),
         GROUP_CHECK(what_waits_at_the_end_is_forgotten),
     };
     return cmocka_run_group_tests(checks, NULL, NULL);

@@ -413,6 +413,13 @@ void http_suspend(struct http_request *request)
     MHD_suspend_connection(request->connection);
 }
 
+void http_hold(struct http_request *request)
+{
+    assert(!request->is_suspended && request->response.status && !request->is_queued);
+    request->is_suspended = true;
+    MHD_suspend_connection(request->connection);
+}
+
 void http_resume(struct http_request *request)
 {
     if (!request->is_suspended)
@@ -606,8 +613,9 @@ void http_stop(struct http *http)
     for (struct http_request *request = http->requests; request; request = request->next) {
         if (request->response.is_stream) {
             http_stream_end(request);
-        } else if (request->is_suspended && !request->response.status) {
-            request->response.status = 503;
+        } else if (request->is_suspended) {
+            if (!request->response.status)
+                request->response.status = 503;
             http_resume(request);
         }
     }

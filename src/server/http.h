@@ -128,6 +128,8 @@ void http_drop_body(struct http_request *request);
 
 /* Leaves the request unanswered until http_resume; only from on_request. */
 void http_suspend(struct http_request *request);
+/* The same with the response filled in already: it is not sent before http_resume. */
+void http_hold(struct http_request *request);
 /* The response is filled in: send it. */
 void http_resume(struct http_request *request);
 

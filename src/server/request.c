@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "server/auth.h"
+#include "server/gather.h"
 #include "server/problem.h"
 #include "server/static.h"
 #include "wire/json.h"
@@ -321,11 +322,66 @@ void request_wait(struct request *request, void (*gone)(struct request *request)
     http_suspend(request->http);
 }
 
+/* --- answers that wait for the disk --------------------------------------------------------------------------------- */
+
+struct held {
+    struct gather_batch batch; /* first */
+    struct request *request;
+};
+
+/* What was answered may not have happened: the client is told so instead, and asks again. */
+static void on_flushed(struct gather_batch *batch, int rc, const struct message_receipt *receipt,
+                       const struct error *err)
+{
+    struct request *request = ((struct held *)batch)->request;
+    struct http_response *response = &request->http->response;
+    (void)receipt;
+    request->held = NULL;
+    if (rc) {
+        response->status = 0;
+        response->header_count = 0;
+        buf_reset(&response->body);
+        request_answer_error(request, rc, err);
+    }
+    http_resume(request->http);
+}
+
+static bool hold(struct request *request)
+{
+    struct held *held = arena_alloc(request->arena, sizeof *held);
+    if (!held)
+        return false; /* no memory to wait: the answer goes out a moment too early */
+    *held = (struct held){.batch = {.ended = on_flushed}, .request = request};
+    request->held = &held->batch;
+    gather_hold(request->server->gather, &held->batch);
+    return true;
+}
+
+void request_resume(struct request *request)
+{
+    if (!gather_is_dirty(request->server->gather) || !hold(request))
+        http_resume(request->http);
+}
+
+/* An answer that tells of a change this request made, or of a plan that agents then count from. */
+static void hold_answer(struct request *request, uint64_t commits_before)
+{
+    struct server *server = request->server;
+    const struct http_response *response = &request->http->response;
+    bool has_changed = store_commits(server->store) != commits_before;
+    bool is_plan = request->route->permission == PERMISSION_AGENT && gather_is_dirty(server->gather);
+    if ((has_changed || is_plan) && response->status && !response->is_stream && !request->http->is_suspended &&
+        hold(request))
+        http_hold(request->http);
+}
+
 /* --- the mechanism -------------------------------------------------------------------------------------------------- */
 
 static void on_gone(struct http_request *http)
 {
     struct request *request = http->user;
+    if (request->held)
+        gather_cancel(request->server->gather, request->held);
     if (request->gone)
         request->gone(request);
     json_decref(request->body);
@@ -480,6 +536,7 @@ void request_on_body(void *user, struct http_request *http)
         rc = read_json(request, &err);
     if (!rc && request->route->request)
         rc = read_record(request, &err);
+    uint64_t commits = store_commits(request->server->store);
     if (!rc)
         rc = request->route->fn(request, &err);
     if (rc) {
@@ -488,6 +545,7 @@ void request_on_body(void *user, struct http_request *http)
     } else if (strcmp(request->route->method, "GET") != 0 && !(request->route->flags & ROUTE_SILENT)) {
         assert(request->is_noted || http->response.status >= 400); /* every change goes through change.h */
     }
+    hold_answer(request, commits);
 }
 
 void request_on_sent(void *user, struct http_request *http)

@@ -41,6 +41,7 @@ struct request {
     uint64_t number;             /* request id */
     int64_t checked_s;           /* streams: when it was last seen to that they may go on */
     void *waiting;               /* the waiter's own */
+    struct gather_batch *held;   /* the answer waits for the disk */
     void (*gone)(struct request *request);   /* the request ends while waiting or streaming */
 };
 
@@ -73,6 +74,8 @@ void request_answer_error(struct request *request, int code, const struct error 
 void request_answer_problem(struct request *request, int status, const char *title, const char *detail);
 /* The same from a document of its own. Takes the reference. */
 void request_answer_json_problem(struct request *request, int status, json_t *problem);
+/* After request_wait and an answer: sends it, once what it may tell of is on the disk. */
+void request_resume(struct request *request);
 /* Leaves the request open: answer later, then http_resume. gone is called when it ends, answered or not. */
 void request_wait(struct request *request, void (*gone)(struct request *request));
 

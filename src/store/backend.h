@@ -14,6 +14,8 @@
 struct store {
     const struct store_backend *backend;
     bool is_open; /* a transaction is */
+    bool never_waits;
+    uint64_t commits;
     int broken;   /* 0, or the -E_xxx that broke the open transaction */
     struct error broken_error;
 };

@@ -37,6 +37,8 @@ void store_close(struct store *store)
 int store_begin(struct store *store, struct error *err)
 {
     assert(!store->is_open);
+    if (store->never_waits && store->backend->begin_soon)
+        return store_begin_soon(store, err);
     int rc = store->backend->begin(store, err);
     store->is_open = !rc;
     store->broken = 0;
@@ -52,6 +54,16 @@ int store_begin_soon(struct store *store, struct error *err)
     store->is_open = !rc;
     store->broken = 0;
     return rc;
+}
+
+void store_never_wait(struct store *store)
+{
+    store->never_waits = true;
+}
+
+uint64_t store_commits(const struct store *store)
+{
+    return store->commits;
 }
 
 int store_sync(struct store *store, struct error *err)
@@ -74,6 +86,8 @@ int store_commit(struct store *store, struct error *err)
         rc = store->backend->commit(store, err);
     if (rc)
         store->backend->rollback(store);
+    else
+        store->commits++;
     store->is_open = false;
     return rc;
 }

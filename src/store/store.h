@@ -46,6 +46,10 @@ bool store_in_transaction(const struct store *store);
  * succeeds covers them too. */
 int store_begin_soon(struct store *store, struct error *err);
 int store_sync(struct store *store, struct error *err);
+/* From now on every transaction is begun like that, also those of single calls. */
+void store_never_wait(struct store *store);
+/* How many transactions have been committed since the store was opened. */
+uint64_t store_commits(const struct store *store);
 /* The store asks for a pause without new transactions until the next store_sync has returned. */
 bool store_is_crowded(const struct store *store);
 

@@ -73,6 +73,8 @@ static void on_presence_due(void *user)
 {
     struct server *server = user;
     bool is_more = presence_check(server->presence);
+    if (server->gather)
+        gather_flush(server->gather);
     int64_t wait_ns = is_more ? 0 : PRESENCE_EVERY_S * CLOCK_S;
     loop_timer_start(server->loop, &server->presence_timer, loop_now_ns(server->loop) + wait_ns);
 }
@@ -140,8 +142,10 @@ int api_start(struct server *server, struct error *err)
         rc = intake_open(server->store, server->plan, server->latest, server->stream, server->clock, &server->intake, err);
     if (!rc)
         rc = gather_open(server->intake, server->store, server->loop, on_gathered, server, &server->gather, err);
-    if (!rc)
+    if (!rc) {
         intake_set_about(server->intake, server->about);
+        store_never_wait(server->store); /* who promised something waits for the flush: request.c, gather.c */
+    }
     if (!rc)
         rc = snapshots_open(server->store, server->loop, server->clock, &server->snapshots, err);
     return rc;

@@ -134,7 +134,7 @@ static void on_plan_due(void *user)
     int rc = answer_plan(request, waiting->version, false, &err);
     if (rc)
         request_answer_error(request, rc, &err);
-    http_resume(request->http);
+    request_resume(request); /* a plan that a power cut takes back is worse than none */
 }
 
 static void on_plan_changed(struct plan_waiter *waiter)
