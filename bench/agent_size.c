@@ -1,7 +1,7 @@
 /*
- * What an agent takes of a small machine: starts one with a server of its own over TLS, gives it so many tests, one each
- * minute, waits until every one of them has been reported twice, and prints what its processes have in memory and what it
- * used of a core, as JSON.
+ * What an agent takes of a small machine: starts one with a server of its own over TLS, gives it so many tests, one
+ * each minute, waits until every one of them has been reported twice, and prints what its processes have in memory and
+ * what it used of a core, as JSON.
  *
  * usage: agent_size_bench AGENT TESTS CERTIFICATE KEY DIR   (targets 198.18.64.1 and on; see agent_size.sh)
  */

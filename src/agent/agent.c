@@ -236,12 +236,24 @@ static void on_registered(void *user, int rc, const struct message_identity *ide
     begin(agent);
 }
 
+/* The clock was set by a lot: only the server can say whether that was right. */
+static void ask_for_time(struct agent *agent)
+{
+    if (agent->time.is_doubted && !agent->is_doubt_told && agent->poll) {
+        log_warning("agent", "the clock of this machine was set by more than %d s: rounds go on with the time before until "
+                    "the server has told its own", (int)(TIMEKEEPER_WRONG_NS / CLOCK_S));
+        plan_poll_refresh(agent->poll);
+    }
+    agent->is_doubt_told = agent->time.is_doubted;
+}
+
 static void on_tick(void *user)
 {
     struct agent *agent = user;
     spool_tick(agent->spool);
     spool_adopt(agent->spool);
     agent_look(agent);
+    ask_for_time(agent);
     if (agent->schedule) {
         check_time(agent);
         agent_start_runs(agent);
@@ -498,7 +510,7 @@ int agent_run(const struct agent_settings *settings)
     agent.status.version = OCULI_VERSION;
     agent.status.instance = settings->instance;
     agent.status.proxy = agent.options->proxy && agent.options->proxy->location ? agent.options->proxy->location : NULL;
-    timekeeper_init(&agent.time, settings->options->state_dir);
+    timekeeper_init(&agent.time, settings->options->state_dir, NULL);
     agent.clock = &agent.time.clock;
     int rc = open_all(&agent, &err);
     if (!rc)

@@ -52,6 +52,7 @@ struct agent {
     struct plan *plan; /* NULL until there is one */
     bool is_refused;   /* the server does not know us: nothing is started */
     bool is_displaced; /* another process has our identity: likewise, until a new start */
+    bool is_doubt_told; /* that the clock was set */
     bool waits_for_time; /* the clock is before the plan's: likewise */
     struct active *rounds;
     struct pac *pac;

@@ -94,7 +94,8 @@ static void put_option(struct buf *buf, const char *name, const char *value)
 /* Checks what was given before anything is written. */
 static int set_proxy(struct agent_options *options, struct arena *arena, struct error *err)
 {
-    static const char *const types[] = {"environment", "direct", "static", "pac"}, *const auths[] = {NULL, "basic", "ntlm"};
+    static const char *const types[] = {"environment", "direct", "static", "pac"};
+    static const char *const auths[] = {NULL, "basic", "ntlm"};
     char path[512];
     struct buf buf;
     struct agent_options given = *options;

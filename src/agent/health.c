@@ -41,30 +41,6 @@ void health_free(struct health *health)
     mem_free(health);
 }
 
-void health_look(struct health *health, const struct health_way ways[2], uint64_t dropped, int64_t mono_ns)
-{
-    unsigned had = 0, has = 0, silent = 0;
-    for (size_t i = 0; i < 2; i++) {
-        health->had_route[i] |= ways[i].has_route;
-        had += health->had_route[i];
-        has += ways[i].has_route;
-        silent += ways[i].has_route && ways[i].is_silent;
-    }
-    if (had > 0 && has == 0)
-        health->last_ns[HEALTH_NO_ROUTE] = mono_ns;
-    if (has > 0 && silent == has)
-        health->last_ns[HEALTH_GATEWAY] = mono_ns;
-    if (health->has_looked && dropped > health->dropped)
-        health->last_ns[HEALTH_OVERLOAD] = mono_ns;
-    health->has_looked = true;
-    health->dropped = dropped;
-}
-
-void health_clock_set(struct health *health, int64_t mono_ns)
-{
-    health->last_ns[HEALTH_CLOCK] = mono_ns;
-}
-
 /* What has not been heard of for long is forgotten. With many targets not every round is worth a look at all. */
 static void judge_targets(struct health *health, int64_t mono_ns)
 {
@@ -85,6 +61,31 @@ static void judge_targets(struct health *health, int64_t mono_ns)
         mem_free(map_remove(&health->targets, old->key));
     if (count >= HEALTH_LEAST_TARGETS && (double)bad >= HEALTH_SHARE * (double)count)
         health->last_ns[HEALTH_MOST_TARGETS] = mono_ns;
+}
+
+void health_look(struct health *health, const struct health_way ways[2], uint64_t dropped, int64_t mono_ns)
+{
+    unsigned had = 0, has = 0, silent = 0;
+    for (size_t i = 0; i < 2; i++) {
+        health->had_route[i] |= ways[i].has_route;
+        had += health->had_route[i];
+        has += ways[i].has_route;
+        silent += ways[i].has_route && ways[i].is_silent;
+    }
+    if (had > 0 && has == 0)
+        health->last_ns[HEALTH_NO_ROUTE] = mono_ns;
+    if (has > 0 && silent == has)
+        health->last_ns[HEALTH_GATEWAY] = mono_ns;
+    if (health->has_looked && dropped > health->dropped)
+        health->last_ns[HEALTH_OVERLOAD] = mono_ns;
+    judge_targets(health, mono_ns); /* it is so until another round tells otherwise, or nothing does any more */
+    health->has_looked = true;
+    health->dropped = dropped;
+}
+
+void health_clock_set(struct health *health, int64_t mono_ns)
+{
+    health->last_ns[HEALTH_CLOCK] = mono_ns;
 }
 
 void health_target(struct health *health, uint64_t key, bool is_lost, int64_t age_ns, int64_t mono_ns)

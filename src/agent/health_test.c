@@ -118,7 +118,7 @@ static void a_wrong_clock_is_the_servers(void **state)
     struct timekeeper keeper, again;
     bool is_changed;
     assert_non_null(mkdtemp(dir));
-    timekeeper_init(&keeper, dir);
+    timekeeper_init(&keeper, dir, NULL);
     int64_t here = clock_wall_ns(&clock_real);
     assert_true(timekeeper_hear(&keeper, here + 20 * S, &is_changed) < -19 * S); /* told, and left alone */
     assert_false(is_changed || keeper.is_corrected);
@@ -129,17 +129,54 @@ static void a_wrong_clock_is_the_servers(void **state)
     assert_true(error >= 0 && error < 10 * S);
     (void)timekeeper_hear(&keeper, clock_wall_ns(&keeper.clock), &is_changed);
     assert_false(is_changed); /* the same again is no news */
-    timekeeper_init(&again, dir); /* a new process, the server away */
+    timekeeper_init(&again, dir, NULL); /* a new process, the server away */
     assert_true(again.is_corrected);
     error = clock_wall_ns(&again.clock) - clock_wall_ns(&keeper.clock);
     assert_true(error > -S && error < S);
     (void)timekeeper_hear(&again, clock_wall_ns(&clock_real), &is_changed); /* the clock has been set */
     assert_true(is_changed && !again.is_corrected);
-    timekeeper_init(&again, dir);
+    timekeeper_init(&again, dir, NULL);
     assert_false(again.is_corrected);
     (void)snprintf(path, sizeof path, "%s/clock", dir);
     assert_int_not_equal(access(path, F_OK), 0);
     (void)rmdir(dir);
+}
+
+static void a_clock_that_is_set_is_doubted(void **state)
+{
+    (void)state;
+    struct clock_sim machine;
+    struct timekeeper keeper;
+    bool is_changed;
+    const int64_t start = 1790000000 * S;
+    clock_sim_init(&machine, start);
+    timekeeper_init(&keeper, NULL, &machine.clock);
+    machine.wall += 86400 * S; /* before the server has told: a machine that was just started gets its time */
+    assert_true(clock_wall_ns(&keeper.clock) == machine.wall);
+    (void)timekeeper_hear(&keeper, machine.wall - S, &is_changed);
+    assert_false(is_changed);
+    for (int i = 0; i < 100; i++) { /* slewing, a little each time, is no step */
+        clock_sim_advance(&machine, 10 * S);
+        machine.wall += S;
+        assert_true(clock_wall_ns(&keeper.clock) == machine.wall);
+    }
+    int64_t right = machine.wall;
+    machine.wall -= 86400 * S;
+    assert_true(clock_wall_ns(&keeper.clock) == right);
+    assert_true(keeper.is_doubted);
+    clock_sim_advance(&machine, 60 * S);
+    assert_true(clock_wall_ns(&keeper.clock) == right + 60 * S); /* it goes on as it was */
+    (void)timekeeper_hear(&keeper, right + 60 * S, &is_changed); /* and the server says that this is right */
+    assert_true(is_changed && keeper.is_corrected && !keeper.is_doubted);
+    machine.wall += 86400 * S; /* the clock is set right */
+    assert_true(clock_wall_ns(&keeper.clock) == right + 60 * S);
+    (void)timekeeper_hear(&keeper, right + 60 * S, &is_changed);
+    assert_true(is_changed && !keeper.is_corrected);
+    machine.wall += 3600 * S; /* set again, and now the server says so, too */
+    assert_true(clock_wall_ns(&keeper.clock) == right + 60 * S);
+    (void)timekeeper_hear(&keeper, machine.wall, &is_changed);
+    assert_true(is_changed && !keeper.is_corrected);
+    assert_true(clock_wall_ns(&keeper.clock) == machine.wall);
 }
 
 int main(void)
@@ -149,6 +186,7 @@ int main(void)
         cmocka_unit_test(most_targets_lost_is_our_own_trouble),
         cmocka_unit_test(queues_tell_their_busiest_time),
         cmocka_unit_test(a_wrong_clock_is_the_servers),
+        cmocka_unit_test(a_clock_that_is_set_is_doubted),
     };
     return cmocka_run_group_tests_name("agent_health", tests, NULL, NULL);
 }

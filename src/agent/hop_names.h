@@ -1,8 +1,8 @@
 /*
  * Names of hops, asked for where the agent stands: only there the DNS of a private network is known.
  *
- * Of the addresses of its own networks (private ones, the prefixes of the machine's interfaces, and those that the server
- * names: localResolutionPrefixes of API v7), of all, or of none, as --resolve-names says.
+ * Of the addresses of its own networks (private ones, the prefixes of the machine's interfaces, and those that the
+ * server names: localResolutionPrefixes of API v7), of all, or of none, as --resolve-names says.
  */
 #ifndef OCULI_AGENT_HOP_NAMES_H
 #define OCULI_AGENT_HOP_NAMES_H

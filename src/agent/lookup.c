@@ -26,6 +26,7 @@
 #define LOOKUP_TRIES 3
 #define LOOKUP_SERVERS_BYTES 1000
 #define LOOKUP_ANSWER_MS 30000
+#define LOOKUP_SOCKETS 15 /* one lookup has two; the bit of the sixteenth has no place in an int */
 
 struct lookup {
     char servers[LOOKUP_SERVERS_BYTES]; /* "" = the system's way */
@@ -74,11 +75,11 @@ static void on_answer(void *user, int status, int timeouts, struct ares_addrinfo
 static void run(ares_channel channel)
 {
     for (;;) {
-        ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-        struct pollfd polls[ARES_GETSOCK_MAXNUM];
-        int mask = ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
+        ares_socket_t sockets[LOOKUP_SOCKETS];
+        struct pollfd polls[LOOKUP_SOCKETS];
+        int mask = ares_getsock(channel, sockets, LOOKUP_SOCKETS);
         nfds_t count = 0;
-        for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
+        for (int i = 0; i < LOOKUP_SOCKETS; i++) {
             short events = (short)((ARES_GETSOCK_READABLE(mask, i) ? POLLIN : 0) |
                                    (ARES_GETSOCK_WRITABLE(mask, i) ? POLLOUT : 0));
             if (events)

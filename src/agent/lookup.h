@@ -1,7 +1,7 @@
 /*
- * Names to addresses the agent's way: with the DNS servers of --dns-servers, and where it measures. Names of targets mean
- * what they mean in the network namespace of --netns, so a process that stands there looks them up: the parent makes it
- * while it still may enter the namespace, and it gives up all privileges before it answers anything.
+ * Names to addresses the agent's way: with the DNS servers of --dns-servers, and where it measures. Names of targets
+ * mean what they mean in the network namespace of --netns, so a process that stands there looks them up: the parent
+ * makes it while it still may enter the namespace, and it gives up all privileges before it answers anything.
  *
  * lookup_find is a resolve_lookup_fn (base/resolve.h): it blocks, on threads of the resolver.
  */

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/sandbox.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -153,9 +154,8 @@ static _Noreturn void run_evaluator(int fd)
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_NOFILE, 2 * PAC_CONTROL);
     limit(RLIMIT_CPU, PAC_SECONDS);
-#if !defined(__SANITIZE_ADDRESS__)
-    limit_memory();
-#endif
+    if (!SANDBOX_HAS_SANITIZER)
+        limit_memory();
     (void)alarm(PAC_SECONDS);
     evaluate(fd);
     _exit(0);
@@ -356,7 +356,8 @@ struct pac_job *pac_start(struct pac *pac, struct loop *loop, const char *script
     bool is_good = !job->question.is_overflowed && !memchr(script, 0, size) &&
                    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 &&
                    fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0;
-    is_good = is_good && hand_over(pac, pair[1]) && loop_add(loop, pair[0], LOOP_READ | LOOP_WRITE, on_ready, job, NULL) == 0;
+    is_good = is_good && hand_over(pac, pair[1]) &&
+              loop_add(loop, pair[0], LOOP_READ | LOOP_WRITE, on_ready, job, NULL) == 0;
     if (pair[1] >= 0)
         (void)close(pair[1]);
     job->fd = pair[0];

@@ -1,8 +1,8 @@
 /*
- * PAC files: scripts of somebody else's that say which proxy leads to a URL. They are evaluated by libpacparser (loaded when
- * it is there; without it -E_NOT_SUPPORTED) in a process of its own for each question, because a script may loop for
- * ever, eat all memory or crash its interpreter: such a process has PAC_SECONDS, PAC_MEMORY_BYTES and no file to write to,
- * and the kernel ends it when they are used up.
+ * PAC files: scripts of somebody else's that say which proxy leads to a URL. They are evaluated by libpacparser (loaded
+ * when it is there; without it -E_NOT_SUPPORTED) in a process of its own for each question, because a script may loop
+ * for ever, eat all memory or crash its interpreter: such a process has PAC_SECONDS, PAC_MEMORY_BYTES and no file to
+ * write to, and the kernel ends it when they are used up.
  *
  * The processes are made by a helper that is forked before the agent has threads and does nothing else.
  */

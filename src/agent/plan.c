@@ -234,6 +234,11 @@ static void on_timer(void *user)
 void plan_poll_refresh(struct plan_poll *poll)
 {
     poll->refreshed_ns = 0;
+    if (!poll->job || poll->was_whole)
+        return; /* the next request, or the one that is open, asks for it */
+    http_cancel(poll->job);
+    poll->job = NULL;
+    ask_in(poll, 0);
 }
 
 int plan_poll_accept(struct plan_poll *poll, const void *bytes, size_t size, int64_t version, struct error *err)

@@ -78,7 +78,7 @@ struct plan_poll_settings {
 struct plan_poll;
 struct plan_poll *plan_poll_start(const struct plan_poll_settings *settings);
 void plan_poll_free(struct plan_poll *poll); /* NULL is fine */
-/* The next request asks for a whole plan, and with it for the server's time. */
+/* Asks for a whole plan now, and with it for the server's time; not from changed. */
 void plan_poll_refresh(struct plan_poll *poll);
 /* From changed: the plan is running; keeps it on disk (a failure does no harm) and asks for the next. */
 int plan_poll_accept(struct plan_poll *poll, const void *bytes, size_t size, int64_t version, struct error *err);

@@ -30,8 +30,8 @@ int proxy_parse_location(const char *location, struct proxy_choice *ret_choice, 
 size_t proxy_parse_pac(const char *answer, struct proxy_choice *choices, size_t max);
 
 /*
- * Is the host reached without the proxy? Patterns are separated by ';' or ',' or given one by one: names with '*' and '?',
- * ".example.net" for everything below, "<local>" for names without a dot, addresses and prefixes ("10.0.0.0/8").
+ * Is the host reached without the proxy? Patterns are separated by ';' or ',' or given one by one: names with '*' and
+ * '?', ".example.net" for everything below, "<local>" for names without a dot, addresses and prefixes ("10.0.0.0/8").
  * Letter case does not matter.
  */
 bool proxy_is_bypassed(const struct field_list *patterns, const char *host);

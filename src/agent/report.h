@@ -1,6 +1,6 @@
 /*
- * Reports: the agent tells the server how it is (struct message_report, docs/protocols.md). The first as soon as the server
- * has answered, then one in REPORT_EVERY_S, one soon after report_kick, and a last one when it leaves.
+ * Reports: the agent tells the server how it is (struct message_report, docs/protocols.md). The first as soon as the
+ * server has answered, then one in REPORT_EVERY_S, one soon after report_kick, and a last one when it leaves.
  */
 #ifndef OCULI_AGENT_REPORT_H
 #define OCULI_AGENT_REPORT_H

@@ -9,17 +9,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANDBOX_HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANDBOX_HAS_SANITIZER 1
-#endif
-#endif
-#ifndef SANDBOX_HAS_SANITIZER
-#define SANDBOX_HAS_SANITIZER 0
-#endif
-
 /* By what they are for. Names that an architecture does not have are passed over. */
 static const char *const allowed[] = {
     /* descriptors and files; which ones, the user's rights decide */

@@ -12,6 +12,18 @@
 
 #include "base/error.h"
 
+/* A sanitizer maps terabytes and starts threads and programs of its own: limits are not for it. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_HAS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANDBOX_HAS_SANITIZER 1
+#endif
+#endif
+#ifndef SANDBOX_HAS_SANITIZER
+#define SANDBOX_HAS_SANITIZER 0
+#endif
+
 enum sandbox_mode { SANDBOX_ON, SANDBOX_STRICT, SANDBOX_OFF };
 
 /* For the calling process and all it will ever make: to be called while it has one thread. A kernel without seccomp is

@@ -166,7 +166,8 @@ static int64_t least_ns(const struct entry *entry)
 static int64_t spread_ns(struct schedule *schedule, const struct entry *entry, int64_t room_ns)
 {
     if (entry->is_resumed && room_ns >= 0) /* those that came due while nobody was here: they are few */
-        return (int64_t)rng_below(&schedule->rng, (uint64_t)(room_ns < SCHEDULE_SPREAD_NS ? room_ns : SCHEDULE_SPREAD_NS) + 1);
+        return (int64_t)rng_below(&schedule->rng,
+                                  (uint64_t)(room_ns < SCHEDULE_SPREAD_NS ? room_ns : SCHEDULE_SPREAD_NS) + 1);
     int64_t tests = schedule->counts.tests > 0 ? (int64_t)schedule->counts.tests : 1;
     int64_t each = (entry->test.interval_s * CLOCK_S - least_ns(entry)) / tests;
     int64_t spread = (each < SCHEDULE_SPREAD_EACH_NS ? each : SCHEDULE_SPREAD_EACH_NS) * tests;

@@ -1,6 +1,6 @@
 /*
- * Certificates the agent trusts: the system's, or those of --ca-file instead of them; and beside either the operator's own
- * of --ca-dir and of the directory `ca` in the state directory, which `oculi-agent ca` keeps.
+ * Certificates the agent trusts: the system's, or those of --ca-file instead of them; and beside either the operator's
+ * own of --ca-dir and of the directory `ca` in the state directory, which `oculi-agent ca` keeps.
  *
  * Files are PEM and may hold several certificates. A file that cannot be used is named, with what is wrong with it.
  */

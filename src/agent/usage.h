@@ -1,8 +1,8 @@
 /*
- * How much of its queues an agent uses. Rounds of a test belong to a queue, and a queue has so many slots: rounds that may
- * run in it at once. The use of a queue is the share of its slots' time that rounds have taken, of five minutes; an
- * agent is judged by the busiest five minutes of a day. It has nothing to do with processor and memory: rounds
- * mostly wait.
+ * How much of its queues an agent uses. Rounds of a test belong to a queue, and a queue has so many slots: rounds that
+ * may run in it at once. The use of a queue is the share of its slots' time that rounds have taken, of five minutes; an
+ * agent is judged by the busiest five minutes of a day. It has nothing to do with processor and memory: rounds mostly
+ * wait.
  *
  * Only numbers: monotonic times are given.
  */

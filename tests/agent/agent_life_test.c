@@ -266,7 +266,8 @@ static struct field_bytes variant_of(struct world *world, const struct measure_t
 }
 
 /* The checks' agents are in a strict sandbox: a system call that is not on its list would end the worker. Every measure
- * type as it comes, and agent to server in all its ways, to a port where somebody listens and to one where nobody does. */
+ * type as it comes, and agent to server in all its ways, to a port where somebody listens and to one where nobody does.
+ * */
 static void every_type_measures_in_the_sandbox(void **state)
 {
     struct world *world = *state;

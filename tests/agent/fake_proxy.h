@@ -1,6 +1,7 @@
 /*
- * An HTTP proxy in a check: CONNECT and absolute URLs, and signing in by Basic or NTLM. NTLM as far as a proxy without a
- * domain controller can do it: it sends a challenge and looks at the user's name in the answer. On threads of its own.
+ * An HTTP proxy in a check: CONNECT and absolute URLs, and signing in by Basic or NTLM. NTLM as far as a proxy without
+ * a domain controller can do it: it sends a challenge and looks at the user's name in the answer. On threads of its
+ * own.
  */
 #ifndef OCULI_TESTS_AGENT_FAKE_PROXY_H
 #define OCULI_TESTS_AGENT_FAKE_PROXY_H
