@@ -193,12 +193,27 @@ static struct rate_org *org_of(struct request *request)
     return org;
 }
 
+/* Pages say more about themselves (static.c); an answer of the API is nothing that a browser should run or frame. */
+static void add_security_headers(struct request *request)
+{
+    const struct http_response *response = &request->http->response;
+    bool has_policy = false;
+    for (size_t i = 0; i < response->header_count; i++)
+        has_policy = has_policy || strcasecmp(response->headers[i].name, "Content-Security-Policy") == 0;
+    http_add_header(request->http, "X-Content-Type-Options", "nosniff");
+    http_add_header(request->http, "Cross-Origin-Resource-Policy", "same-origin");
+    if (!has_policy)
+        http_add_header(request->http, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+    if (http_is_tls(request->server->http))
+        http_add_header(request->http, "Strict-Transport-Security", "max-age=31536000");
+}
+
 static void add_common_headers(struct request *request)
 {
     char text[32];
     (void)snprintf(text, sizeof text, "%016llx", (unsigned long long)request->number);
     http_add_header(request->http, "X-Request-Id", text);
-    http_add_header(request->http, "X-Content-Type-Options", "nosniff");
+    add_security_headers(request);
     if (!request->match.is_path_known)
         return;
     struct rate_org *org = strncmp(request->http->path, "/v7/", 4) == 0 ? org_of(request) : NULL;

@@ -106,6 +106,7 @@ static void answer_file(struct request *request, const char *path, int fd, const
     http_add_header(http, "Referrer-Policy", "same-origin");
     http_add_header(http, "X-Frame-Options", "DENY");
     http_add_header(http, "Cross-Origin-Opener-Policy", "same-origin");
+    http_add_header(http, "Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
     if (!is_page)
         http_add_header(http, "ETag", etag);
     if (is_known) {

@@ -214,3 +214,37 @@ describe("a lost password of the last administrator", () => {
     await own.close();
   });
 });
+
+describe("headers and secrets", () => {
+  test("answers are nothing to run, frame or sniff", async () => {
+    for (const answer of [await server.get("/v7/tests"), await server.get("/v7/tests", { token: null }), await server.get("/v7/none"),
+      await server.get("/oculi/v1/session", { token: null }), await server.get("/healthz", { token: null })]) {
+      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+      expect(answer.headers.get("content-security-policy")).toBe("default-src 'none'; frame-ancestors 'none'");
+      expect(answer.headers.get("cross-origin-resource-policy")).toBe("same-origin");
+      expect(answer.headers.get("strict-transport-security")).toBeNull(); /* without TLS */
+      expect(answer.headers.get("access-control-allow-origin")).toBeNull();
+    }
+  });
+  test("pages run our own scripts only, through trusted types", async () => {
+    const { mkdtempSync, writeFileSync } = await import("node:fs");
+    const { tmpdir } = await import("node:os");
+    const web = mkdtempSync(join(tmpdir(), "oculi-web-"));
+    writeFileSync(join(web, "index.html"), "<!doctype html>");
+    const own = await new Server(["--web", web]).start();
+    const policy = (await own.get("/", { token: null })).headers.get("content-security-policy")!;
+    const rules = new Map(policy.split("; ").map((rule) => [rule.split(" ")[0]!, rule.split(" ").slice(1).join(" ")]));
+    expect(rules.get("script-src")).toBe("'self'");
+    expect(rules.get("default-src")).toBe("'self'");
+    expect(rules.get("object-src")).toBe("'none'");
+    expect(rules.get("base-uri")).toBe("'none'");
+    expect(rules.get("frame-ancestors")).toBe("'none'");
+    expect(rules.get("require-trusted-types-for")).toBe("'script'");
+    expect(policy).not.toMatch(/unsafe|\*/);
+    await own.close();
+  });
+  test("the checks themselves would see a secret that is told", () => {
+    expect(server.secrets.size).toBeGreaterThan(20);
+    expect(() => server.secrets.check("a log", `the password is ${PASSWORD}`)).toThrow(/tells the secret/);
+  });
+});

@@ -59,6 +59,8 @@ const struct object_kind *const api_kinds[] = {
     &api_tag_kind,
     &api_credential_kind,
     &api_device_kind,
+    &api_interface_group_kind,
+    &object_snapshot_kind,
     NULL,
 };
 

@@ -23,7 +23,8 @@ extern const struct route api_health_routes[], api_document_routes[], api_sessio
 
 /* All kinds of objects that are kept, ended by NULL: what goes with an account group, what is sealed. */
 extern const struct object_kind *const api_kinds[];
-extern const struct object_kind api_tag_kind, api_credential_kind, api_device_kind;
+extern const struct object_kind api_tag_kind, api_credential_kind, api_device_kind,
+    api_interface_group_kind;
 
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);

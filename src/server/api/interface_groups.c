@@ -27,7 +27,7 @@ static const struct field answer_fields[] = {
 static const struct field_table answer_table =
     FIELD_TABLE("InterfaceGroup", struct interface_group, answer_fields, NULL, "Addresses under one name");
 
-static const struct object_kind interface_group_kind = {.name = "interface-group",
+const struct object_kind api_interface_group_kind = {.name = "interface-group",
                                                         .table = &request_table,
                                                         .key = offsetof(struct interface_group, name),
                                                         .lookup = OBJECT_NONE,
@@ -49,7 +49,7 @@ static int check(struct request *request, const void *before, void *record, stru
     return 0;
 }
 
-static const struct resource interface_groups = {.kind = &interface_group_kind,
+static const struct resource interface_groups = {.kind = &api_interface_group_kind,
                                                  .path = "/v7/network/path-vis/interface-groups",
                                                  .param = "interfaceGroupId",
                                                  .uuid = OBJECT_NONE,

@@ -81,6 +81,7 @@ export class Agent {
     });
     if (answer.status !== 201) throw new Error(`register: ${answer.status} ${new TextDecoder().decode(answer.body)}`);
     const identity = decode(answer.body) as { agentId: number; secret: string; aid: number };
+    server.secrets.add(identity.secret);
     return new Agent(server, identity.agentId, identity.secret, identity.aid);
   }
 

@@ -4,6 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
+import { Secrets } from "./secrets.ts";
+
 export const ROOT = resolve(import.meta.dirname, "../../..");
 export const BUILD = resolve(process.env["OCULI_BUILD"] ?? join(ROOT, "build"));
 export const OCULID = join(BUILD, "oculid");
@@ -44,6 +46,7 @@ export class Server {
   stderr = "";
   stdout = "";
   child: ChildProcess | undefined;
+  readonly secrets = new Secrets(OCULID);
   private readonly options: string[];
   private readonly wrapper: string[];
 
@@ -80,9 +83,12 @@ export class Server {
     return gone;
   }
 
+  /** Ends it; its log must not tell anything that was a secret (but the first password, once, at the first start). */
   async close(): Promise<void> {
     await this.stop();
     rmSync(this.data, { recursive: true, force: true });
+    for (const secret of [this.token, this.agentToken]) this.secrets.add(secret);
+    this.secrets.check("the log of oculid", this.stderr + this.stdout.replace(/^First start:.*$/m, ""));
   }
 
   async call(method: string, path: string, call: Call = {}): Promise<Answer> {
@@ -94,6 +100,8 @@ export class Server {
       body = JSON.stringify(call.body);
       headers["Content-Type"] ??= "application/json";
     }
+    const bare = path.replace(/\?.*$/s, "");
+    this.secrets.asked(method, bare, call.body, headers);
     const answer = await fetch(this.url + path, {
       method,
       headers,
@@ -103,7 +111,9 @@ export class Server {
     });
     const text = await answer.text();
     const type = answer.headers.get("content-type") ?? "";
-    return { status: answer.status, headers: answer.headers, text, json: /json/.test(type) && text ? JSON.parse(text) : undefined };
+    const json = /json/.test(type) && text ? JSON.parse(text) : undefined;
+    this.secrets.answered(method, bare, text, json);
+    return { status: answer.status, headers: answer.headers, text, json };
   }
 
   get(path: string, call: Call = {}): Promise<Answer> {
