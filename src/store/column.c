@@ -15,6 +15,7 @@ enum { FLOATS_CONST, FLOATS_RAW, FLOATS_SCALED };
 
 #define PERIOD_MAX 16u
 #define FEW_MAX 16u
+#define SAMPLE 96u
 #define SCALES_MAX 4u
 #define ULPS_MAX 64
 #define DIVISOR_MAX 100u
@@ -168,10 +169,18 @@ static int verdict(const struct column_in *in)
 
 /* --- integers: writing -------------------------------------------------------------------------------------------- */
 
-static int compare_ints(const void *a, const void *b)
+/* Some of the values in ascending order, evenly taken: enough to choose how the column is kept, not to be exact. */
+static size_t take_sample(const int64_t *values, size_t count, int64_t sample[SAMPLE])
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
+    size_t taken = count < SAMPLE ? count : SAMPLE;
+    for (size_t i = 0; i < taken; i++) {
+        int64_t value = values[i * count / taken];
+        size_t at = i;
+        for (; at > 0 && sample[at - 1] > value; at--)
+            sample[at] = sample[at - 1];
+        sample[at] = value;
+    }
+    return taken;
 }
 
 static size_t period_of(const int64_t *values, size_t count)
@@ -203,6 +212,14 @@ static size_t best_window(const int64_t *sorted, size_t count, unsigned width, i
     return count - best;
 }
 
+static size_t count_outside(const int64_t *values, size_t count, int64_t base, unsigned width)
+{
+    size_t outside = 0;
+    for (size_t i = 0; i < count; i++)
+        outside += ((uint64_t)values[i] - (uint64_t)base) >> width != 0;
+    return outside;
+}
+
 static void put_frame(struct column_out *out, const int64_t *values, size_t count, int64_t base, unsigned width,
                       size_t exceptions)
 {
@@ -222,19 +239,23 @@ static void put_frame(struct column_out *out, const int64_t *values, size_t coun
     }
 }
 
-static bool put_few(struct column_out *out, const int64_t *values, const int64_t *sorted, size_t count, size_t cost)
+static bool put_few(struct column_out *out, const int64_t *values, size_t count, size_t cost)
 {
     int64_t few[FEW_MAX];
     size_t distinct = 0, bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        if (distinct && few[distinct - 1] == sorted[i])
+        size_t at = 0;
+        while (at < distinct && few[at] != values[i])
+            at++;
+        if (at < distinct)
             continue;
         if (distinct == FEW_MAX)
             return false;
-        few[distinct++] = sorted[i];
-        bytes += width_of(zigzag(sorted[i])) / 7 + 1;
+        few[distinct++] = values[i];
+        bytes += width_of(zigzag(values[i])) / 7 + 1;
     }
     unsigned width = width_of(distinct - 1);
+
     if (count * width + 8 * bytes + 8 >= cost)
         return false;
     buf_putc(&out->meta, MODE_FEW);
@@ -287,15 +308,18 @@ static void put_ints(struct column_out *out, const int64_t *values, size_t count
         put_delta(out, values, count);
         return;
     }
-    int64_t *sorted = mem_alloc_array(count, sizeof *sorted);
-    memcpy(sorted, values, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, compare_ints);
-    unsigned full = width_of((uint64_t)sorted[count - 1] - (uint64_t)sorted[0]), width = full;
-    int64_t base = sorted[0];
+    int64_t sorted[SAMPLE], least = values[0], most = values[0];
+    size_t taken = take_sample(values, count, sorted);
+    for (size_t i = 1; i < count; i++) {
+        least = values[i] < least ? values[i] : least;
+        most = values[i] > most ? values[i] : most;
+    }
+    unsigned full = width_of((uint64_t)most - (uint64_t)least), width = full;
+    int64_t base = least;
     size_t exceptions = 0, cost = count * full;
     for (unsigned w = full; w-- > 0;) {
         int64_t b = 0;
-        size_t outside = best_window(sorted, count, w, &b), bits = count * w + outside * (16 + full) + 8;
+        size_t outside = best_window(sorted, taken, w, &b) * count / taken, bits = count * w + outside * (16 + full) + 8;
         if (outside > count / 4)
             break;
         if (bits < cost) {
@@ -305,9 +329,10 @@ static void put_ints(struct column_out *out, const int64_t *values, size_t count
             exceptions = outside;
         }
     }
-    if (!put_few(out, values, sorted, count, cost + 8 * (width_of(zigzag(base)) / 7 + 1)))
+    if (width < full)
+        exceptions = count_outside(values, count, base, width);
+    if (!put_few(out, values, count, cost + 8 * (width_of(zigzag(base)) / 7 + 1)))
         put_frame(out, values, count, base, width, exceptions);
-    mem_free(sorted);
 }
 
 void column_put_ints(struct column_out *out, const int64_t *values, size_t count)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -10,6 +11,8 @@
 #include "store/sqlite/summaries.h"
 
 #define ROUNDS_AT_ONCE 500u /* beyond, a step takes no further agent */
+#define AHEAD_ROUNDS 3000u  /* that are folded before they are flushed and noted */
+#define WAIT_NS CLOCK_MS    /* for the disk; the caller comes again */
 
 struct key { /* a round in the head */
     uint64_t agent_id;
@@ -166,14 +169,24 @@ static int open_chunk(struct fold *f, enum part_kind kind, uint64_t agent_id, st
     return rc;
 }
 
-/* What is folded of the agent's hour; its details are found by their round ids, which ascend on both sides. */
-static int read_folded(struct fold *f, struct chunk *rounds, struct chunk *details, struct error *err)
+static int compare_key_round(const void *round_id, const void *key)
+{
+    int64_t a = *(const int64_t *)round_id, b = ((const struct key *)key)->round_id;
+    return a < b ? -1 : a > b;
+}
+
+/* What is folded of the agent's hour and not in the head too; details are found by their round ids, which ascend on both
+ * sides. */
+static int read_folded(struct fold *f, struct chunk *rounds, struct chunk *details, size_t key_count, struct error *err)
 {
     struct buf detail;
     size_t at = 0;
     int rc = 0;
     buf_init(&detail, FOLD_ARENA);
     for (size_t i = 0; !rc && i < chunk_count(rounds); i++) {
+        int64_t round_id = chunk_round_id(rounds, i);
+        if (bsearch(&round_id, f->keys + f->done, key_count, sizeof *f->keys, compare_key_round))
+            continue;
         struct store_round round = {.test_id = f->test_id, .agent_id = f->keys[f->done].agent_id};
         buf_reset(&f->scratch);
         buf_reset(&detail);
@@ -263,14 +276,10 @@ static int fold_agent(struct fold *f, size_t count, struct error *err)
     if (!f->rounds)
         return too_large(f, err);
     if (rounds)
-        rc = read_folded(f, rounds, details, err);
-    for (size_t i = 0; !rc && i < count; i++) {
-        struct store_round wanted = {.round_id = keys[i].round_id};
-        /* One that a crash left in both places. */
-        if (!bsearch(&wanted, f->rounds, folded, sizeof wanted, compare_rounds))
-            rc = read_head(f, &keys[i], err);
-    }
-    if (rc || f->round_count == folded)
+        rc = read_folded(f, rounds, details, count, err);
+    for (size_t i = 0; !rc && i < count; i++)
+        rc = read_head(f, &keys[i], err);
+    if (rc)
         return rc;
     qsort(f->rounds, f->round_count, sizeof *f->rounds, compare_rounds);
     for (size_t i = 0; i < f->round_count; i++)
@@ -302,35 +311,96 @@ static int note_folding(struct sqlite_store *s, const struct sqlite_folding *fol
                                    folding->is_leaving));
 }
 
-/* The rounds are in the parts for good, or nobody wants them: counts them there, and notes how far the fold came. */
-static int note_done(struct fold *f, bool is_dropped, const struct sqlite_folding *folding, struct error *err)
+static int count_test(struct sqlite_store *s, size_t which, struct error *err)
 {
-    struct sqlite_store *s = f->s;
-    int64_t rounds = (int64_t)f->done;
-    int rc = store_begin(&s->store, err);
+    uint64_t test_id = s->ahead.tests[which].test_id;
+    int64_t day = sqlite_day_of(s->folding.hour), rounds = (int64_t)s->ahead.tests[which].rounds;
+    if (!rounds)
+        return 0;
+    if (s->ahead.tests[which].is_dropped || sqlite_is_dropped(s, test_id))
+        return sqlite_run(s, SQL_TALLY_ADD, err, NULL, SQL_INTEGERS(-rounds));
+    int rc = sqlite_run(s, SQL_PART_ADD, err, NULL, SQL_INTEGERS(PART_RESULTS, day, rounds));
+    if (!rc)
+        rc = sqlite_run(s, SQL_PART_ADD, err, NULL,
+                        SQL_INTEGERS(PART_SUMMARIES, sqlite_floor_div(day, part_days(PART_SUMMARIES)), 0));
+    if (!rc && s->ahead.has_details)
+        rc = sqlite_run(s, SQL_PART_ADD, err, NULL, SQL_INTEGERS(PART_DETAILS, day, 0));
+    if (!rc)
+        rc = sqlite_run(s, SQL_SERIES_ADD, err, NULL, SQL_INTEGERS((int64_t)test_id, day, rounds));
+    return rc;
+}
+
+/* The fold goes on from what is noted. */
+static void fall_back(struct sqlite_store *s)
+{
+    s->ahead = (struct sqlite_ahead){.test_id = s->folding.test_id, .agent_id = s->folding.agent_id};
+}
+
+/* The rounds are in the parts for good, or nobody wants them: counts them there, and notes how far the fold came. Neither
+ * this nor what follows it waits for the disk: commits are lost in order, the latest first, and are then made again. */
+static int note_ahead(struct sqlite_store *s, struct error *err)
+{
+    struct sqlite_folding folding = s->folding;
+    folding.test_id = s->ahead.test_id;
+    folding.agent_id = s->ahead.agent_id;
+    folding.is_leaving = s->ahead.is_at_end;
+    int rc = store_begin_soon(&s->store, err);
     if (rc)
         return rc;
-    if (is_dropped && rounds)
-        rc = sqlite_run(s, SQL_TALLY_ADD, err, NULL, SQL_INTEGERS(-rounds));
-    if (!is_dropped && rounds) {
-        rc = sqlite_run(s, SQL_PART_ADD, err, NULL, SQL_INTEGERS(PART_RESULTS, f->day, rounds));
-        if (!rc && f->has_details)
-            rc = sqlite_run(s, SQL_PART_ADD, err, NULL, SQL_INTEGERS(PART_DETAILS, f->day, 0));
-        if (!rc)
-            rc = sqlite_run(s, SQL_PART_ADD, err, NULL,
-                            SQL_INTEGERS(PART_SUMMARIES, sqlite_floor_div(f->day, part_days(PART_SUMMARIES)), 0));
-        if (!rc)
-            rc = sqlite_run(s, SQL_SERIES_ADD, err, NULL, SQL_INTEGERS((int64_t)f->test_id, f->day, rounds));
-    }
+    for (size_t i = 0; !rc && i < s->ahead.count; i++)
+        rc = count_test(s, i, err);
     if (!rc)
-        rc = note_folding(s, folding, err);
+        rc = note_folding(s, &folding, err);
     if (rc)
         store_rollback(&s->store);
     else
         rc = store_commit(&s->store, err);
     if (!rc)
-        s->folding = *folding;
+        s->folding = folding;
+    fall_back(s);
     return rc;
+}
+
+/* Has the parts of the hour flushed, by the worker. */
+static void ask_flush(struct sqlite_store *s)
+{
+    static char paths[PART_KINDS][4200];
+    const char *files[PART_KINDS];
+    size_t count = 0;
+    for (enum part_kind kind = 0; kind < PART_KINDS; kind++) {
+        part_path(s, kind, sqlite_floor_div(sqlite_day_of(s->folding.hour), part_days(kind)), paths[kind],
+                  sizeof paths[kind]);
+        if (access(paths[kind], F_OK) == 0)
+            files[count++] = paths[kind];
+    }
+    worker_ask(s->worker, files, count, s->parts_dir, s->main.path);
+    s->ahead.is_asked = true;
+}
+
+static int await_flush(struct sqlite_store *s, struct error *err)
+{
+    int rc = 0;
+    if (!worker_done(s->worker, WAIT_NS, &rc, err))
+        return 0;
+    s->ahead.is_asked = false;
+    if (rc)
+        fall_back(s);
+    return rc ? rc : note_ahead(s, err);
+}
+
+static void step_ahead(struct fold *f, bool is_dropped)
+{
+    struct sqlite_ahead *ahead = &f->s->ahead;
+    ahead->test_id = (int64_t)f->test_id;
+    ahead->agent_id = f->done == f->key_count ? INT64_MAX : (int64_t)f->keys[f->done - 1].agent_id;
+    ahead->rounds += f->done;
+    ahead->has_details |= f->has_details;
+    if (!ahead->count || ahead->tests[ahead->count - 1].test_id != f->test_id) {
+        ahead->tests[ahead->count].test_id = f->test_id;
+        ahead->tests[ahead->count].is_dropped = is_dropped;
+        ahead->tests[ahead->count++].rounds = 0;
+    }
+    ahead->tests[ahead->count - 1].rounds += f->done;
 }
 
 /* What is committed in the parts must be found by appends from now on, whatever becomes of the head. */
@@ -378,11 +448,8 @@ static int fold_test(struct sqlite_store *s, uint64_t test_id, int64_t after_age
     }
     if (!rc && !is_dropped)
         announce(&f);
-    struct sqlite_folding folding = s->folding;
-    folding.test_id = (int64_t)test_id;
-    folding.agent_id = f.done == f.key_count ? INT64_MAX : (int64_t)f.keys[f.done - 1].agent_id;
     if (!rc)
-        rc = note_done(&f, is_dropped, &folding, err);
+        step_ahead(&f, is_dropped);
     if (!rc)
         *(is_dropped ? &counts->dropped : &counts->folded) += f.done;
     for (enum part_kind kind = 0; kind < PART_KINDS; kind++)
@@ -399,22 +466,25 @@ static int fold_test(struct sqlite_store *s, uint64_t test_id, int64_t after_age
 static int fold_on(struct sqlite_store *s, int64_t oldest_s, int64_t deadline_ns, struct store_upkeep *counts,
                    struct error *err)
 {
-    struct sqlite_folding folding = s->folding;
-    int64_t test_id = folding.test_id, after_agent = folding.agent_id;
+    int64_t test_id = s->ahead.test_id, after_agent = s->ahead.agent_id;
+    if (s->ahead.is_asked)
+        return await_flush(s, err);
+    if (s->ahead.count == SQLITE_AHEAD_TESTS || s->ahead.rounds >= AHEAD_ROUNDS) {
+        ask_flush(s);
+        return 0;
+    }
     if (after_agent == INT64_MAX) {
-        int rc = sqlite_number(s, SQL_HEAD_TESTS, -1, &test_id, err, SQL_INTEGERS(folding.hour, folding.test_id));
+        int rc = sqlite_number(s, SQL_HEAD_TESTS, -1, &test_id, err, SQL_INTEGERS(s->folding.hour, s->ahead.test_id));
         if (rc)
             return rc;
         after_agent = -1;
     }
     if (test_id < 0) {
-        folding.is_leaving = true;
-        int rc = note_folding(s, &folding, err);
-        if (!rc)
-            s->folding = folding;
-        return rc;
+        s->ahead.is_at_end = true;
+        ask_flush(s);
+        return 0;
     }
-    bool is_dropped = (folding.hour + 1) * HOUR_S <= oldest_s || sqlite_is_dropped(s, (uint64_t)test_id);
+    bool is_dropped = (s->folding.hour + 1) * HOUR_S <= oldest_s || sqlite_is_dropped(s, (uint64_t)test_id);
     return fold_test(s, (uint64_t)test_id, after_agent, is_dropped, deadline_ns, counts, err);
 }
 
@@ -460,7 +530,7 @@ static int drop_piece(struct sqlite_store *s, int *ret_gone, struct error *err)
 static int leave_head(struct sqlite_store *s, int64_t deadline_ns, struct error *err)
 {
     int gone = 0;
-    int rc = store_begin(&s->store, err);
+    int rc = store_begin_soon(&s->store, err);
     if (rc)
         return rc;
     do {
@@ -523,6 +593,7 @@ static int begin_hour(struct sqlite_store *s, int64_t now_s, struct error *err)
         if (!is_ready(s, hour, now_s))
             continue;
         rc = resume(s, hour, err);
+        fall_back(s);
         if (rc || s->folding.is_on)
             return rc;
         struct sqlite_folding folding = {.is_on = true, .hour = hour, .test_id = -1, .agent_id = INT64_MAX};
@@ -535,6 +606,7 @@ static int begin_hour(struct sqlite_store *s, int64_t now_s, struct error *err)
             rc = note_folding(s, &folding, err);
         if (!rc)
             s->folding = folding;
+        fall_back(s);
         return rc;
     }
 }
@@ -547,7 +619,9 @@ int fold_step(struct sqlite_store *s, int64_t now_s, int64_t oldest_s, int64_t d
     if (rc || !s->folding.is_on)
         return rc;
     rc = s->folding.is_leaving ? leave_head(s, deadline_ns, err) : fold_on(s, oldest_s, deadline_ns, counts, err);
-    if (rc && !s->folding.is_leaving && rc != -E_FULL) {
+    if (rc)
+        fall_back(s);
+    if (rc && !s->folding.is_leaving && rc != -E_FULL && rc != -E_AGAIN) {
         /* The other hours shall not wait for one that is damaged; it goes on
          * where it came to. */
         s->stuck_hour = s->folding.hour + 1;

@@ -2,11 +2,11 @@
  * Folding: rounds of hours that are over go from the head into chunks of the parts.
  *
  * One step takes some agents of one test and hour: it reads their rounds, joins them with what is folded of that hour
- * already (late rounds), writes the chunks, commits the parts, and then notes in the head how far it came. When all of
- * an hour is folded its rounds leave the head, side by side as they lie there. Until then they are in both places, where
+ * already (late rounds), writes the chunks and commits the parts. After some of these the worker flushes the parts, and
+ * only then it is noted in the head how far the fold came. When all of an hour is folded its rounds leave the head, side by side as they lie there. Until then they are in both places, where
  * readers tell them once. Rounds that come while their hour is folded wait for the next time: their bodies have numbers
- * beyond those that the fold takes. A crash between the two commits makes the next fold do the step again; it finds the
- * rounds in the chunks. An hour waits until nothing has come for it for a while.
+ * beyond those that the fold takes. A crash before the note makes the next fold do those steps again; the chunks come out
+ * the same. An hour waits until nothing has come for it for a while.
  */
 
 #ifndef OCULI_STORE_SQLITE_FOLD_H

@@ -28,8 +28,8 @@ static const char schema[] =
     "CREATE UNIQUE INDEX chunk_key ON chunk (test_id, hour, agent_id);"
     "CREATE TABLE word (id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, bytes BLOB NOT NULL);"
     "CREATE INDEX word_hash ON word (hash);"
-    "CREATE TABLE summary (test_id INTEGER NOT NULL, kind INTEGER NOT NULL, hour INTEGER NOT NULL, bytes BLOB NOT NULL,"
-    " PRIMARY KEY (test_id, kind, hour)) WITHOUT ROWID;";
+    "CREATE TABLE summary (test_id INTEGER NOT NULL, kind INTEGER NOT NULL, hour INTEGER NOT NULL, bytes BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX summary_key ON summary (test_id, kind, hour);";
 
 static const char *const sql[PART_STATEMENTS] = {
     [PART_BEGIN] = "BEGIN IMMEDIATE",
@@ -274,8 +274,8 @@ static int open_part(struct sqlite_store *s, enum part_kind kind, int64_t number
     s->parts = part;
     s->part_count++;
     rc = db_open(&part->db, path, !make,
-                 "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON;"
-                 "PRAGMA wal_autocheckpoint=500; PRAGMA journal_size_limit=8388608; PRAGMA cache_size=-4096;"
+                 "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=ON;"
+                 "PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=8388608; PRAGMA cache_size=-4096;"
                  "PRAGMA temp_store=MEMORY",
                  sql, err);
     (void)sqlite3_busy_timeout(part->db.handle, PART_BUSY_MS);

@@ -57,7 +57,8 @@ void part_close_all(struct sqlite_store *s);
 
 int64_t part_days(enum part_kind kind); /* of a period */
 
-/* Writing: everything between begin and commit at once. A commit that returned 0 survives a crash of the machine. */
+/* Writing: everything between begin and commit at once. A commit survives the end of this process; that of the machine it
+ * survives when the file has been flushed afterwards (worker.h). */
 int part_begin(struct part *part, struct error *err);
 int part_commit(struct part *part, struct error *err);
 void part_rollback(struct part *part);

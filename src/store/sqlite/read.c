@@ -364,24 +364,101 @@ int sqlite_rounds(struct store *store, const struct store_query *query, store_ro
     return rc;
 }
 
-static bool collect_id(void *user, const struct store_round *round)
+/* --- round ids ---------------------------------------------------------------------------------------------------- */
+
+static int compare_ids(const void *a, const void *b)
 {
-    struct buf *ids = user;
-    int64_t last = 0;
-    if (ids->size)
-        memcpy(&last, ids->data + ids->size - sizeof last, sizeof last);
-    if (!ids->size || last != round->round_id)
-        buf_put(ids, &round->round_id, sizeof round->round_id);
-    return !ids->is_overflowed;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int folded_ids(struct sqlite_store *s, uint64_t test_id, int64_t hour, struct buf *ids, struct error *err)
+{
+    struct part *part;
+    struct arena arena;
+    int step = SQLITE_DONE, rc = part_use(s, PART_RESULTS, sqlite_day_of(hour), false, &part, err);
+    if (rc || !part)
+        return rc;
+    sqlite3_stmt *row = db_take(&part->db, PART_CHUNKS, err, SQL_INTEGERS((int64_t)test_id, hour, 0));
+    if (!row) {
+        part_done(part);
+        return -E_CORRUPT;
+    }
+    arena_init(&arena, FOLD_ARENA);
+    while (!rc && (step = sqlite3_step(row)) == SQLITE_ROW) {
+        struct chunk *chunk;
+        rc = chunk_open(sqlite3_column_blob(row, 1), (size_t)sqlite3_column_bytes(row, 1), part->db.path, &part->access,
+                        &arena, &chunk, err);
+        for (size_t i = 0; !rc && i < chunk_count(chunk); i++) {
+            int64_t id = chunk_round_id(chunk, i);
+            buf_put(ids, &id, sizeof id);
+        }
+        arena_reset(&arena);
+    }
+    if (!rc && step != SQLITE_DONE)
+        rc = db_fail(&part->db, err, "reading results");
+    arena_done(&arena);
+    db_give(&part->db, PART_CHUNKS, row);
+    part_done(part);
+    return rc;
+}
+
+static int head_ids(struct sqlite_store *s, uint64_t test_id, int64_t hour, struct buf *ids, struct error *err)
+{
+    sqlite3_stmt *row = sqlite_take(s, SQL_ROUND_IDS, err, SQL_INTEGERS(hour, (int64_t)test_id));
+    int step;
+    if (!row)
+        return -E_CORRUPT;
+    while ((step = sqlite3_step(row)) == SQLITE_ROW) {
+        int64_t id = sqlite3_column_int64(row, 0);
+        buf_put(ids, &id, sizeof id);
+    }
+    int rc = step == SQLITE_DONE ? 0 : sqlite_fail(s, err, "reading rounds");
+    sqlite_give(s, SQL_ROUND_IDS, row);
+    return rc;
+}
+
+/* Those of an hour, each once and in order, as far as they are in the window. */
+static void put_distinct(struct buf *of_hour, int64_t from_s, int64_t until_s, struct buf *ids)
+{
+    int64_t *items = (void *)of_hour->data;
+    size_t count = of_hour->size / sizeof *items;
+    if (count)
+        qsort(items, count, sizeof *items, compare_ids);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i] >= from_s && items[i] < until_s && (!i || items[i] != items[i - 1]))
+            buf_put(ids, &items[i], sizeof *items);
+    }
+    buf_reset(of_hour);
+}
+
+static int collect_ids(struct sqlite_store *s, uint64_t test_id, int64_t from_s, int64_t until_s, struct buf *ids,
+                       struct error *err)
+{
+    int64_t hour = sqlite_hour_of(from_s), last = sqlite_hour_of(until_s);
+    struct buf of_hour;
+    int rc = 0;
+    buf_init(&of_hour, FOLD_ARENA);
+    while (!rc && !sqlite_is_dropped(s, test_id)) {
+        rc = seek_hour(s, test_id, false, hour, last, &hour, err);
+        if (rc || hour > last)
+            break;
+        rc = folded_ids(s, test_id, hour, &of_hour, err);
+        if (!rc)
+            rc = head_ids(s, test_id, hour, &of_hour, err);
+        put_distinct(&of_hour, from_s, until_s, ids);
+        hour++;
+    }
+    buf_done(&of_hour);
+    return rc;
 }
 
 int sqlite_round_ids(struct store *store, uint64_t test_id, int64_t from_s, int64_t until_s, struct arena *arena,
                      int64_t **ret_ids, size_t *ret_count, struct error *err)
 {
-    struct store_query query = {.test_id = test_id, .from_s = from_s, .until_s = until_s, .after_round = -1};
     struct buf ids;
     buf_init(&ids, arena->ceiling);
-    int rc = sqlite_rounds(store, &query, collect_id, &ids, err);
+    int rc = collect_ids(sqlite_of(store), test_id, from_s, until_s, &ids, err);
     int64_t *items = rc || ids.is_overflowed ? NULL : arena_alloc(arena, ids.size + sizeof(int64_t));
     if (!rc && !items)
         rc = error_set(err, E_LIMIT, "rounds", "too many rounds for one answer; ask for a shorter time");

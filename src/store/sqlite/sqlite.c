@@ -108,6 +108,7 @@ static const char *const sql[SQL_STATEMENT_COUNT] = {
     [SQL_ROUND_UP_BODY] = "SELECT " ROUND_COLUMNS WITH_BODY ROUND_SPAN UP,
     [SQL_ROUND_DOWN] = "SELECT " ROUND_COLUMNS " FROM round " ROUND_SPAN DOWN,
     [SQL_ROUND_DOWN_BODY] = "SELECT " ROUND_COLUMNS WITH_BODY ROUND_SPAN DOWN,
+    [SQL_ROUND_IDS] = "SELECT DISTINCT round_id FROM round WHERE hour = ?1 AND test_id = ?2 ORDER BY round_id",
     [SQL_HEAD_TESTS] = "SELECT test_id FROM round WHERE hour = ?1 AND test_id > ?2 ORDER BY test_id LIMIT 1",
     [SQL_HEAD_HAS] = "SELECT 1 FROM round WHERE hour = ?1 AND test_id = ?2 LIMIT 1",
     [SQL_HEAD_KEYS] = "SELECT agent_id, round_id, body_id FROM round WHERE hour = ?1 AND test_id = ?2",
@@ -198,6 +199,7 @@ static int migrate(struct sqlite_store *s, struct error *err)
 void sqlite_close(struct store *store)
 {
     struct sqlite_store *s = sqlite_of(store);
+    worker_free(s->worker);
     part_close_all(s);
     sqlite_sync_end(s);
     db_close(&s->main);
@@ -261,6 +263,7 @@ static struct sqlite_store *new_store(const char *path)
     s->parts_dir = mem_alloc(strlen(path) + sizeof "-parts");
     (void)snprintf(s->parts_dir, strlen(path) + sizeof "-parts", "%s-parts", path);
     s->stuck_hour = INT64_MIN;
+    s->worker = worker_new();
     s->lock_fd = -1;
     s->sync.fd = -1;
     s->compressor = ZSTD_createCCtx();

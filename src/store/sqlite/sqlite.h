@@ -23,6 +23,7 @@
 #include "store/backend.h"
 #include "store/chunk.h"
 #include "store/sqlite/db.h"
+#include "store/sqlite/worker.h"
 
 enum sqlite_statement {
     SQL_BEGIN,
@@ -56,6 +57,7 @@ enum sqlite_statement {
     SQL_ROUND_UP_BODY,
     SQL_ROUND_DOWN,
     SQL_ROUND_DOWN_BODY,
+    SQL_ROUND_IDS,
     SQL_HEAD_TESTS,
     SQL_HEAD_HAS,
     SQL_HEAD_KEYS,
@@ -112,6 +114,21 @@ struct sqlite_folding {
     int64_t hour, last_body, test_id, agent_id;
 };
 
+/* How far a fold is ahead of what is noted: folded into parts that are not all flushed. */
+#define SQLITE_AHEAD_TESTS 32u
+struct sqlite_ahead {
+    int64_t test_id, agent_id; /* as in sqlite_folding */
+    bool is_at_end;            /* of the hour */
+    bool is_asked;             /* the worker flushes */
+    struct {
+        uint64_t test_id, rounds;
+        bool is_dropped;
+    } tests[SQLITE_AHEAD_TESTS];
+    size_t count;
+    uint64_t rounds;
+    bool has_details;
+};
+
 /* An hour of the head to which rounds were appended since the start. */
 struct sqlite_touched {
     int64_t at_s; /* of the last upkeep before it */
@@ -140,7 +157,9 @@ struct sqlite_store {
     int64_t newest_folded; /* hour; appends beyond it cannot be duplicates of folded rounds */
     struct sqlite_folded folded[SQLITE_FOLDED];
     struct map touched; /* hour -> struct sqlite_touched */
-    struct sqlite_folding folding;
+    struct sqlite_folding folding; /* as noted */
+    struct sqlite_ahead ahead;
+    struct worker *worker;
     bool has_legacy; /* bodies whose ids do not tell their hour */
     int64_t stuck_hour; /* behind the one that did not fold in this pass */
     int64_t upkeep_s; /* the time of the last upkeep */

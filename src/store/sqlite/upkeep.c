@@ -228,8 +228,11 @@ int sqlite_upkeep(struct store *store, const struct store_policy *policy, int64_
         rc = drop_old(&u, err);
     bool is_found = true;
     int64_t oldest_s = policy->results_s ? now_s - policy->results_s : INT64_MIN;
-    while (!rc && is_found && !is_over(&u))
+    while (!rc && is_found && !is_over(&u)) {
         rc = fold_step(s, now_s, oldest_s, u.deadline_ns, &is_found, ret_upkeep, err);
+        if (s->ahead.is_asked) /* nothing to do before the disk is ready */
+            break;
+    }
     if (is_found)
         ret_upkeep->is_idle = false;
     if (rc == -E_AGAIN) { /* somebody compacts a part */
