@@ -46,9 +46,7 @@ make_clean() {
     put dev '#!/bin/sh' 'echo ok'
     put src/wire/field.h "$(cat "$product/src/wire/field.h")"
     for header in arena buf error; do put "src/base/$header.h" "$(cat "$product/src/base/$header.h")"; done
-    put src/server/api/api.c '    &a_kind,'; put src/server/kinds.c 'const struct object_kind a_kind = {0};' 'static const struct object_kind b_kind = {0};'
-finds kinds 'no b_kind'
-echo 'int probe_it(void); int probe_it(void) { return 1; }' >p.c
+    echo 'int probe_it(void); int probe_it(void) { return 1; }' >p.c
     echo 'int main(void) { return 0; }' >m.c
     ${CC:-cc} -c p.c -o build/p.o && ${CC:-cc} m.c -o build/oculid
     for library in probe/libprobe measure/libmeasure_runners store/libstore; do ar cr "build/src/$library.a" build/p.o; done
@@ -74,6 +72,9 @@ finds() { # finds RULE PATTERN: after planting
 
 make_clean
 tree
+put src/server/api/api.c '    &a_kind,'
+put src/server/kinds.c 'const struct object_kind a_kind = {0};' 'static const struct object_kind b_kind = {0};'
+finds kinds 'no b_kind'
 for rule in $RULES; do
     "rule_$rule" >"$SCRATCH/found" 2>&1 || :
     if [ -s "$SCRATCH/found" ]; then result no "$rule: a clean tree"; else result yes "$rule: a clean tree"; fi
