@@ -225,6 +225,58 @@ static void details_go_before_the_rest(void **state)
     assert_int_equal(count, 120);
 }
 
+static size_t count_of(struct fixture *f, int64_t from_s, int64_t until_s)
+{
+    struct digest digest = {0};
+    struct store_query query = {.test_id = 1, .from_s = from_s, .until_s = until_s, .after_round = -1, .want = 7};
+    assert_int_equal(store_rounds(f->store, &query, add_to_digest, &digest, NULL), 0);
+    return digest.count;
+}
+
+/* Six days that do not compress; what is beyond the budget goes from the oldest end, details first. */
+static void a_budget_takes_the_oldest(void **state)
+{
+    struct fixture *f = *state;
+    static unsigned char noise[60000];
+    struct rng rng;
+    int64_t first_s = START - START % 86400, now_s = first_s + 6 * 86400 - 1;
+    if (!conform_is_lasting())
+        return;
+    rng_seed(&rng, 9);
+    for (int64_t slot = 0; slot < 6 * 24; slot++) {
+        for (size_t i = 0; i < sizeof noise; i++)
+            noise[i] = (unsigned char)rng_below(&rng, 256);
+        struct store_round round = {.test_id = 1,
+                                    .agent_id = 1,
+                                    .round_id = first_s + slot * 3600,
+                                    .body = noise,
+                                    .body_size = 30000,
+                                    .detail = noise + 30000,
+                                    .detail_size = 30000};
+        assert_int_equal(store_append(f->store, &round, 1, NULL, NULL, NULL), 0);
+    }
+    (void)conform_upkeep(f, NULL, now_s);
+    conform_reopen(f);
+    struct store_stats stats;
+    assert_int_equal(store_stats(f->store, &stats, NULL), 0);
+    uint64_t day = 24 * 30000; /* of rounds, and of details */
+    struct store_policy policy = {.budget_bytes = stats.bytes - day};
+    struct store_upkeep done = conform_upkeep(f, &policy, now_s);
+    assert_int_equal(done.over_budget, 0); /* details were enough */
+    assert_int_equal(count_of(f, first_s, now_s), 6 * 24);
+    policy.budget_bytes = stats.bytes - 5 * day;
+    done = conform_upkeep(f, &policy, now_s);
+    assert_int_equal(done.over_budget, 24);
+    assert_int_equal(count_of(f, first_s, first_s + 86400), 0);
+    assert_int_equal(count_of(f, first_s + 86400, now_s + 1), 5 * 24);
+    policy.budget_bytes = 1; /* never the last two days */
+    done = conform_upkeep(f, &policy, now_s);
+    assert_int_equal(done.dropped, 3 * 24);
+    assert_int_equal(count_of(f, 0, INT64_MAX), 2 * 24);
+    assert_int_equal(store_stats(f->store, &stats, NULL), 0);
+    assert_int_equal(stats.rounds, 2 * 24);
+}
+
 /* A child appends and folds until it is killed, over and over at any instant; what it acknowledged is always there, once,
  * and as it was sent. The rounds of a batch are made from its number. */
 #define KILLS 20
@@ -545,6 +597,7 @@ const struct CMUnitTest conform_folding[] = {
     CONFORM_CHECK(answers_are_the_same_when_hours_are_folded),
     CONFORM_CHECK(late_rounds_are_folded_too),
     CONFORM_CHECK(details_go_before_the_rest),
+    CONFORM_CHECK(a_budget_takes_the_oldest),
     CONFORM_CHECK(summaries_say_what_the_rounds_say),
     CONFORM_CHECK(summaries_tell_when_paths_changed),
     CONFORM_CHECK(kill_9_at_any_instant_loses_and_doubles_nothing),
