@@ -94,7 +94,7 @@ enum sqlite_statement {
 struct sqlite_sync {
     atomic_uint pages; /* in the write-ahead log */
     bool is_soon;      /* how the writer commits now */
-    sqlite3 *db;       /* of the thread that syncs, as is what follows; NULL until somebody begins soon */
+    _Atomic(sqlite3 *) db; /* of the thread that syncs, as is what follows; NULL until somebody begins soon */
     int fd;
     bool is_in_doubt; /* a flush failed: nobody knows what is on the disk */
 };

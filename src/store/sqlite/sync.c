@@ -42,14 +42,15 @@ static int start(struct sqlite_store *s, struct error *err)
     if (sync->db)
         return 0;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(s->main.path, &sync->db, flags, NULL) != SQLITE_OK ||
-        sqlite3_exec(sync->db, "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; SELECT count(*) FROM tally",
-                     NULL, NULL, NULL) != SQLITE_OK) {
-        int rc = error_set(err, E_IO, s->main.path, "opening a second time: %s", sqlite3_errmsg(sync->db));
-        (void)sqlite3_close(sync->db);
-        sync->db = NULL;
+    sqlite3 *db = NULL;
+    if (sqlite3_open_v2(s->main.path, &db, flags, NULL) != SQLITE_OK ||
+        sqlite3_exec(db, "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; SELECT count(*) FROM tally", NULL,
+                     NULL, NULL) != SQLITE_OK) {
+        int rc = error_set(err, E_IO, s->main.path, "opening a second time: %s", sqlite3_errmsg(db));
+        (void)sqlite3_close(db);
         return rc;
     }
+    sync->db = db; /* complete: the other thread may be looking */
     (void)sqlite3_wal_hook(s->main.handle, on_commit, sync);
     return 0;
 }
