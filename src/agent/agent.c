@@ -306,12 +306,12 @@ void agent_drained(struct agent *agent)
 }
 
 /* Rounds that run are finished, so that a new start, after an upgrade for one, costs none. A second signal is obeyed at
- * once. */
+ * once, and so is the one that comes when the parent has died: the next agent waits for the state directory. */
 static void on_signal(void *user, int signo)
 {
     struct agent *agent = user;
     agent->exit_status = PARENT_EXIT_STOPPED;
-    if (agent->ending != AGENT_RUNS || !agent->schedule) {
+    if (agent->ending != AGENT_RUNS || !agent->schedule || getppid() != agent->parent) {
         loop_stop(agent->loop);
         return;
     }
@@ -437,6 +437,10 @@ static int start(struct agent *agent, struct error *err)
     usage_init(&agent->usage, loop_now_ns(agent->loop));
     agent->started_ns = clock_wall_ns(agent->clock);
     loop_timer_start(agent->loop, &agent->tick_timer, 0);
+    union sock_addr source;
+    if (options->source_ip && sock_parse_ip(options->source_ip, &source) == 0 && !net_is_own(agent->net, &source))
+        log_warning("agent", "--source-ip: Cannot use the selected interface: %s is no address of this machine",
+                    options->source_ip);
     int rc = identity_load(options->state_dir, &agent->identity, &agent->arena, err);
     if (!rc) {
         begin(agent);
@@ -508,6 +512,7 @@ int agent_run(const struct agent_settings *settings)
     field_defaults(&agent_status_table, &agent.status);
     agent.status.server = agent.options->server;
     agent.status.version = OCULI_VERSION;
+    agent.parent = getppid();
     agent.status.instance = settings->instance;
     agent.status.proxy = agent.options->proxy && agent.options->proxy->location ? agent.options->proxy->location : NULL;
     timekeeper_init(&agent.time, settings->options->state_dir, NULL);

@@ -2,6 +2,8 @@
 #ifndef OCULI_AGENT_AGENT_INNER_H
 #define OCULI_AGENT_AGENT_INNER_H
 
+#include <sys/types.h>
+
 #include "agent/agent.h"
 #include "agent/health.h"
 #include "agent/hop_names.h"
@@ -40,6 +42,7 @@ struct agent {
     struct loop *loop;
     struct rng rng;
     int lock_fd;
+    pid_t parent;
     struct probe_engine *engine;
     struct resolver *resolver;      /* of targets */
     struct resolver *link_resolver; /* of the server; NULL = libcurl's */

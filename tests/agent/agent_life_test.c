@@ -124,6 +124,46 @@ static void random_kills_lose_and_double_nothing(void **state)
     assert_int_equal(counts.registrations, 1);
 }
 
+/* Its worker lives a moment longer and has the state directory: the next agent must not take it for a second one. */
+static void a_killed_parent_is_succeeded(void **state)
+{
+    struct world *world = *state;
+    const struct fake_round *rounds;
+    NEEDS_RAW_SOCKETS();
+    set_tests(world, 4, 10);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 4));
+    wait_text(world, status_path(world), "running-rounds: 0\n");
+    while (strstr(read_text(world, status_path(world)), "running-rounds: 0\n")) { /* in the midst of rounds */
+        arena_reset(&world->arena);
+        (void)poll(NULL, 0, STEP_MS);
+    }
+    pid_t first = world->pid;
+    assert_int_equal(kill(first, SIGKILL), 0);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, fake_server_rounds(world->server, &rounds) + 6));
+    while (waitpid(-first, NULL, 0) > 0)
+        continue;
+    assert_int_equal(stop_agent(world), 0);
+    for (uint64_t test = 1; test <= 4; test++)
+        assert_true(check_contiguous(world, test, 10) >= 2);
+    assert_int_equal(fake_server_counts(world->server).repeated, 0);
+}
+
+static void an_older_server_will_do(void **state)
+{
+    struct world *world = *state;
+    NEEDS_RAW_SOCKETS();
+    fake_server_old(world->server);
+    set_tests(world, 1, 3);
+    start_agent(world);
+    assert_true(fake_server_wait_rounds(world->server, 3)); /* reports were refused by now */
+    wait_text(world, status_path(world), "state: connected\n");
+    assert_int_equal(stop_agent(world), 0);
+    assert_null(strstr(read_text(world, world->log), "error"));
+    assert_int_equal(fake_server_counts(world->server).reports, 0);
+}
+
 /* SIGUSR2 starts the program that lies there now, in the same process, without any privilege and without a lost round. */
 static void another_program_takes_over(void **state)
 {
@@ -333,6 +373,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(it_tells_how_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_costs_no_round, setup, teardown),
         cmocka_unit_test_setup_teardown(random_kills_lose_and_double_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_killed_parent_is_succeeded, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_older_server_will_do, setup, teardown),
         cmocka_unit_test_setup_teardown(another_program_takes_over, setup, teardown),
         cmocka_unit_test_setup_teardown(the_earlier_of_two_processes_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_a_day_off_spoils_no_round, setup, teardown),

@@ -29,7 +29,7 @@ struct fake_server {
     const char *certificate, *key; /* NULL = no TLS */
     struct buf plan;
     int64_t plan_version;
-    bool is_refusing, is_closing;
+    bool is_refusing, is_closing, is_old;
     char displaced[MESSAGE_INSTANCE_BYTES]; /* the instance that gets 409; "" = none */
     int64_t ahead_s;                        /* of its clock */
     int troubles[FAKE_TROUBLES];
@@ -271,7 +271,7 @@ static enum MHD_Result route(struct fake_server *server, struct MHD_Connection *
         return on_plan(server, connection);
     if (str_equal(path, "/oculi/v1/agent/results"))
         return on_results(server, connection, request);
-    if (str_equal(path, "/oculi/v1/agent/report"))
+    if (str_equal(path, "/oculi/v1/agent/report") && !server->is_old)
         return on_report(server, connection, request);
     return answer(connection, 404, NULL, NULL);
 }
@@ -410,6 +410,13 @@ void fake_server_displace(struct fake_server *server)
     (void)pthread_mutex_lock(&server->mutex);
     (void)str_copy(server->displaced, sizeof server->displaced, server->counts.instance);
     (void)pthread_cond_broadcast(&server->changed);
+    (void)pthread_mutex_unlock(&server->mutex);
+}
+
+void fake_server_old(struct fake_server *server)
+{
+    (void)pthread_mutex_lock(&server->mutex);
+    server->is_old = true;
     (void)pthread_mutex_unlock(&server->mutex);
 }
 

@@ -46,6 +46,7 @@ void fake_server_up(struct fake_server *server);
 void fake_server_plan(struct fake_server *server, const struct message_plan *plan);
 void fake_server_refuse(struct fake_server *server, bool is_refusing); /* 401 to everything of the agent */
 void fake_server_displace(struct fake_server *server); /* 409 to the instance that asked for its plan last */
+void fake_server_old(struct fake_server *server);      /* from before reports: it knows none */
 void fake_server_clock(struct fake_server *server, int64_t ahead_s); /* of the agent's; 20 from the start on */
 void fake_server_trouble(struct fake_server *server, int trouble);     /* one more, for the next upload without one */
 void fake_server_clear(struct fake_server *server);                     /* no trouble any more */
