@@ -162,6 +162,35 @@ test("what is open to everybody is on the list", () => {
   for (const route of routes.filter((each) => each.permission === "public")) expect(PUBLIC, nameOf(route)).toContain(nameOf(route));
 });
 
+/** What any user may ask, whatever his roles: about himself. */
+const OF_ONESELF = /^(GET|POST|PUT|DELETE) \/oculi\/v1\/session(\/|$)|^GET \/v7\/users\/current$|^GET \/v7\/account-groups$/;
+
+/** The permissions v7 documents, apart from the table that is checked: by the beginning of the path, to read and to write. */
+const DOCUMENTED: [RegExp, string[], string[]][] = [
+  [/^\/v7\/account-groups\b/, ["VIEW_ACCOUNT_GROUPS"], ["EDIT_ACCOUNT_GROUPS", "DELETE_ACCOUNT"]],
+  [/^\/v7\/users\b/, ["VIEW_ALL_USERS"], ["EDIT_USERS"]],
+  [/^\/v7\/(roles|permissions)\b/, ["VIEW_ROLES"], ["EDIT_ROLES"]],
+  [/^\/v7\/audit-user-events\b/, ["VIEW_ACTIVITY_IN_ACCOUNT_GROUP"], []],
+  [/^\/v7\/api-tokens\b/, [], ["API_ACCESS"]],
+  [/^\/v7\/agents\b/, ["VIEW_AGENTS", "VIEW_AGENT_NOTIFICATIONS"], ["EDIT_AGENTS", "EDIT_TESTS", "EDIT_AGENT_NOTIFICATIONS", "ASSIGN_AGENT_TO_ACCOUNT_GROUP"]],
+  [/^\/v7\/(tests|test-results|credentials|emulated-devices|user-agents)\b/, ["VIEW_TESTS"], ["EDIT_TESTS", "CREATE_SNAPSHOT_SHARES"]],
+  [/^\/v7\/tags\b/, ["VIEW_LABELS"], ["EDIT_LABELS"]],
+  [/^\/v7\/monitors\b/, ["VIEW_BGP_MONITORS"], []],
+  [/^\/v7\/network\/path-vis\/interface-groups\b/, ["VIEW_TESTS"], ["EDIT_INTERFACE_GROUPS"]],
+  [/^\/v7\/(usage|quotas)\b/, ["VIEW_USAGE", "VIEW_BILLING", "EDIT_QUOTAS"], ["EDIT_QUOTAS"]],
+];
+
+test("every route needs a permission that fits what it does", () => {
+  for (const route of people) {
+    const isRead = route.method === "GET";
+    if (route.permission === "signed-in") expect(nameOf(route)).toMatch(OF_ONESELF);
+    if (OF_ONESELF.test(nameOf(route))) continue;
+    for (const name of needs(route)) if (!isRead) expect(name, nameOf(route)).not.toMatch(/^VIEW_/);
+    const [, read, write] = DOCUMENTED.find(([path]) => path.test(route.pattern)) ?? [];
+    if (read && write) expect(isRead ? read : write, nameOf(route)).toContain(route.permission);
+  }
+});
+
 describe("without sign-in every route is 401", () => {
   const calls: [string, Call][] = [["nothing", { token: null }], ["a wrong token", { token: "oculi_wrong" }],
     ["a wrong session", { token: null, headers: { Cookie: "oculi_session=wrong", "X-Oculi-Request": "1" } }]];
@@ -280,6 +309,27 @@ describe("another account group", () => {
         expect(own, `${nameOf(route)}?${query}`).not.toContain(MARK);
       }
     }
+  });
+  test("nor through an agent that works for both", async () => {
+    const token = (await server.get(`/v7/account-groups/${other}`)).json.accountToken;
+    const common = await Agent.register(server, "Common", { token });
+    const shared = await server.put(`/v7/account-groups/${mine}`, { accountGroupName: "Alpha", agents: [String(common.id)] });
+    expect(shared.status, shared.text).toBe(200);
+    const theirs = await server.post(`/v7/tests/agent-to-server?aid=${other}`, { ...testBody("/v7/tests/agent-to-server"), testName: `${MARK} common`, agents: [{ agentId: String(common.id) }] });
+    const own = await server.post("/v7/tests/agent-to-server", { testName: "Own", interval: 60, server: "192.0.2.9", protocol: "icmp", agents: [{ agentId: String(common.id) }] }, alien.bearer);
+    expect([theirs.status, own.status], own.text).toEqual([201, 201]);
+    const read = await server.get(`/v7/agents/${common.id}?expand=test,test-ids,cluster-member,agent,label,tag,notification-rule`, alien.bearer);
+    expect(read.status).toBe(200);
+    expect(read.json.testIds.map(String)).toEqual([own.json.testId]);
+    for (const route of reads.filter((each) => !each.flags.has("no-aid"))) {
+      const path = pathOf(route).replace(`/agents/${agent.id}`, `/agents/${common.id}`);
+      const answer = await server.get(`${path}?expand=test,test-ids,agent`, alien.bearer);
+      expect(answer.text, nameOf(route)).not.toContain(`${MARK} common`);
+    }
+    expect((await server.delete(`/v7/agents/${common.id}`, alien.bearer)).status).not.toBe(204); /* shared, not given away */
+    expect((await server.get(`/v7/agents/${common.id}?aid=${other}`)).status).toBe(200);
+    await server.delete(`/v7/tests/agent-to-server/${theirs.json.testId}?aid=${other}`);
+    await server.delete(`/v7/agents/${common.id}?aid=${other}`);
   });
   test("nor in the hands of an agent: another's tests are not its to report", async () => {
     const token = (await server.get(`/v7/account-groups/${mine}`)).json.accountToken;

@@ -7,6 +7,7 @@
 #include "server/api/people.h"
 #include "server/auth.h"
 #include "server/change.h"
+#include "server/shares.h"
 
 struct group_info {
     uint64_t aid;
@@ -472,6 +473,7 @@ static int delete_group(struct request *request, struct error *err)
     rc = store_commit(store, err);
     if (rc)
         return rc;
+    shares_group_gone(request->server->shares, group.head.id);
     tell_agents(request, &agents, group.head.id);
     request_answer_empty(request, 204);
     return 0;
