@@ -44,7 +44,8 @@ static void print_help(void)
                     "       oculid admin --help            back up, restore, check and compact a data directory\n"
                     "       oculid schema openapi          print the OpenAPI document of this version\n"
                     "       oculid schema typescript       print the types of the API for TypeScript\n"
-                    "       oculid schema routes           print every route with the permission it needs\n\n"
+                    "       oculid schema routes           print every route with the permission it needs\n"
+                    "       oculid schema coverage         print which operations of API v7 are real\n\n"
                     "The Oculi server: takes in what agents measure, keeps it, serves the API and the web UI.\n\n"
                     "Options (also NAME = VALUE lines of a file given with --config):\n");
     field_help(&config_table, &text);
@@ -65,8 +66,10 @@ static int print_schema(const char *what)
         openapi_typescript(&routes, &text);
     else if (what && strcmp(what, "routes") == 0)
         route_print(&routes, &text);
+    else if (what && strcmp(what, "coverage") == 0)
+        route_print_coverage(&routes, &text);
     else
-        (void)fprintf(stderr, "oculid: schema prints openapi, typescript or routes\n");
+        (void)fprintf(stderr, "oculid: schema prints openapi, typescript, routes or coverage\n");
     bool is_known = text.size > 0;
     (void)fputs(buf_str(&text), stdout);
     buf_done(&text);

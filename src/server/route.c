@@ -212,3 +212,57 @@ void route_print(const struct route_set *set, struct buf *out)
         buf_puts(out, "\n");
     }
 }
+
+/* The entry that answers an operation of v7, by its place under one of our patterns; NULL when it answers 501. */
+static const struct route_entry *find_offered(const struct route_set *set, const char *method, const char *path)
+{
+    char full[256];
+    uint32_t rank, best = 0;
+    const struct route_entry *found = NULL;
+    (void)snprintf(full, sizeof full, "/v7%s", path);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct route_entry *entry = &set->entries[i];
+        if (entry->route && str_equal(entry->method, method) && fits(entry->pattern, full, &rank) &&
+            (!found || rank > best)) {
+            found = entry;
+            best = rank;
+        }
+    }
+    /* "/tests/{testId}/run" also fits "/tests/api/instant": only a pattern of the same literals is the operation. */
+    return found && str_equal(found->pattern, full) ? found : NULL;
+}
+
+static void print_area(const struct route_set *set, const char *area, size_t length, struct buf *out)
+{
+    buf_printf(out, "\n## /%.*s\n\n| operation | | permission |\n|---|---|---|\n", (int)length, area);
+    for (size_t i = 0; i < v7_operation_count; i++) {
+        const char *path = v7_operations[i][1];
+        if (strncmp(path + 1, area, length) != 0 || (path[1 + length] != 0 && path[1 + length] != '/'))
+            continue;
+        const struct route_entry *entry = find_offered(set, v7_operations[i][0], path);
+        buf_printf(out, "| `%s %s` | %s | %s |\n", v7_operations[i][0], path, entry ? entry->route->help : "501",
+                   entry ? permission_word(entry->route->permission) : "");
+    }
+}
+
+void route_print_coverage(const struct route_set *set, struct buf *out)
+{
+    size_t offered = 0;
+    for (size_t i = 0; i < v7_operation_count; i++)
+        offered += find_offered(set, v7_operations[i][0], v7_operations[i][1]) != NULL;
+    buf_printf(out,
+               "# What of API v7 is real\n\nPrinted by `oculid schema coverage` from the server's table of routes. Of the "
+               "%zu operations of API v7\n(7.0.99) this version offers %zu. Every other one answers 501 with a problem "
+               "document, never a made-up result.\n",
+               v7_operation_count, offered);
+    for (size_t i = 0; i < v7_operation_count; i++) {
+        const char *area = v7_operations[i][1] + 1;
+        size_t length = strcspn(area, "/");
+        bool is_new = true;
+        for (size_t j = 0; j < i && is_new; j++)
+            is_new = strncmp(v7_operations[j][1] + 1, area, length) != 0 ||
+                     (v7_operations[j][1][1 + length] != 0 && v7_operations[j][1][1 + length] != '/');
+        if (is_new)
+            print_area(set, area, length, out);
+    }
+}

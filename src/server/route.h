@@ -102,6 +102,8 @@ void route_find(const struct route_set *set, const char *method, const char *pat
 /* A line for each route: method, pattern, operation, permission, the one that does as well, flags; by tabs. A permission
  * is "public", "agent", "signed-in" or its name. */
 void route_print(const struct route_set *set, struct buf *out);
+/* docs/api-coverage.md: every operation of v7, and which are real. */
+void route_print_coverage(const struct route_set *set, struct buf *out);
 
 /* "agent-to-server" -> "AgentToServer", "pathVis" -> "PathVis". */
 const char *route_pascal(struct arena *arena, const char *name);

@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/limit.h"
 #include "base/map.h"
 #include "base/str.h"
 #include "server/api/api.h"
@@ -85,10 +88,28 @@ static void names_in_the_document_are_unique(void **state)
     assert_int_equal(doubles, 0);
 }
 
+static void the_page_of_coverage_is_true(void **state)
+{
+    struct route_set routes;
+    struct buf printed, page;
+    (void)state;
+    buf_init(&printed, LIMIT_RESPONSE_BYTES);
+    buf_init(&page, LIMIT_RESPONSE_BYTES);
+    route_set_init(&routes, api_tables);
+    route_print_coverage(&routes, &printed);
+    assert_int_equal(file_read(OCULI_SOURCE_ROOT "/docs/api-coverage.md", &page, NULL), 0);
+    if (!str_equal(buf_str(&printed), buf_str(&page)))
+        fail_msg("docs/api-coverage.md is old: oculid schema coverage >docs/api-coverage.md");
+    route_set_done(&routes);
+    buf_done(&printed);
+    buf_done(&page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_table_is_sound),
+        cmocka_unit_test(the_page_of_coverage_is_true),
         cmocka_unit_test(names_in_the_document_are_unique),
     };
     return cmocka_run_group_tests_name("tables", tests, NULL, NULL);
