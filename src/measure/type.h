@@ -51,6 +51,7 @@ struct measure_type {
     /* Do rounds of these settings fill their interval of MEASURE_CONTINUOUS_S, a probe each second? NULL = never. */
     bool (*is_continuous)(const void *settings);
     enum measure_queue (*queue)(const void *settings); /* NULL = MEASURE_GENERAL for all */
+    unsigned (*units)(const void *settings); /* what one run on a cloud agent costs by the product's table; NULL = nothing */
     size_t result_size; /* of the result struct, which starts zeroed and then gets every part's defaults */
     const struct measure_part *parts;
     size_t part_count;

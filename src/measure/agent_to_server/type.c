@@ -132,6 +132,12 @@ static enum measure_queue queue(const void *record)
     return settings->has_bandwidth ? MEASURE_BANDWIDTH : MEASURE_GENERAL;
 }
 
+static unsigned units(const void *record)
+{
+    (void)record;
+    return 5;
+}
+
 static bool is_continuous(const void *record)
 {
     return ((const struct agent_to_server_settings *)record)->is_continuous;
@@ -171,6 +177,7 @@ const struct measure_type agent_to_server_type = {
     .normalise = normalise,
     .is_continuous = is_continuous,
     .queue = queue,
+    .units = units,
     .result_size = sizeof(struct agent_to_server_result),
     .parts = parts,
     .part_count = sizeof parts / sizeof parts[0],

@@ -17,6 +17,7 @@
 #include "server/shares.h"
 #include "server/snapshots.h"
 #include "server/stream.h"
+#include "server/usage.h"
 
 #define PRESENCE_EVERY_S 15
 
@@ -43,6 +44,7 @@ const struct route *const api_tables[] = {
     api_monitor_routes,
     api_interface_group_routes,
     api_snapshot_routes,
+    api_usage_routes,
     NULL,
 };
 
@@ -61,6 +63,8 @@ const struct object_kind *const api_kinds[] = {
     &api_device_kind,
     &api_interface_group_kind,
     &object_snapshot_kind,
+    &api_quota_kind,
+    &usage_kind,
     NULL,
 };
 

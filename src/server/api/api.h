@@ -17,14 +17,14 @@ extern const struct route api_health_routes[], api_document_routes[], api_sessio
     api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
     api_view_routes[],
     api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[],
-    api_interface_group_routes[], api_snapshot_routes[];
+    api_interface_group_routes[], api_snapshot_routes[], api_usage_routes[];
 
 #define API_CREDENTIAL_PURPOSE "credential" /* of seal_text */
 
 /* All kinds of objects that are kept, ended by NULL: what goes with an account group, what is sealed. */
 extern const struct object_kind *const api_kinds[];
 extern const struct object_kind api_tag_kind, api_credential_kind, api_device_kind,
-    api_interface_group_kind;
+    api_interface_group_kind, api_quota_kind;
 
 int api_start(struct server *server, struct error *err);
 void api_stop(struct server *server);
@@ -96,6 +96,13 @@ int api_tags_set(struct request *request, enum api_tagged what, uint64_t id, con
                  struct error *err);
 /* The tag with that number, as labels are known by. -E_INVALID. */
 int api_tags_number(struct request *request, const char *number, const char **ret_uuid, struct error *err);
+
+/* --- units --------------------------------------------------------------------------------------------------------- */
+
+/* -E_PERMISSION when the test, as it would be, takes its account group or the organization over the quota and the user
+ * may not do that. before: the test as it is, NULL for a new one. */
+int api_check_quota(struct request *request, const struct object_test *before, const struct object_test *test,
+                    struct error *err);
 
 /* --- news for plans, event streams and caches ------------------------------------------------------------------------ */
 

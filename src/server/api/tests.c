@@ -12,6 +12,7 @@
 #include "server/latest.h"
 #include "server/paths.h"
 #include "server/shares.h"
+#include "server/usage.h"
 
 #define V7_DEFAULT_INTERVAL_S 60
 
@@ -589,13 +590,16 @@ static int new_test(struct request *request, const struct field_table *common, b
 }
 
 /* The test and its tags are kept together or not at all. */
-static int put_whole(struct request *request, struct object_test *test, struct error *err)
+static int put_whole(struct request *request, const struct object_test *before, struct object_test *test,
+                     struct error *err)
 {
     struct store *store = request->server->store;
     int rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = put_test(request, test, err);
+    rc = api_check_quota(request, before, test, err);
+    if (!rc)
+        rc = put_test(request, test, err);
     if (rc) {
         store_rollback(store);
         return rc;
@@ -608,7 +612,7 @@ static int create_test(struct request *request, struct error *err)
     struct object_test test;
     int rc = new_test(request, &request_table, false, &test, err);
     if (!rc)
-        rc = put_whole(request, &test, err);
+        rc = put_whole(request, NULL, &test, err);
     if (rc)
         return rc;
     request_location(request, request_url(request, "/v7/tests/%s/%llu", test.type, (unsigned long long)test.head.id));
@@ -626,6 +630,7 @@ static int update_test(struct request *request, struct error *err)
         rc = object_test_settings(&test, request->arena, &type, &settings, err);
     if (rc)
         return rc;
+    const struct object_test before = test;
     struct object_head head = test.head;
     bool is_instant = test.is_instant;
     if (test.saved_event)
@@ -634,7 +639,7 @@ static int update_test(struct request *request, struct error *err)
     test.head = head;
     test.is_instant = is_instant;
     if (!rc)
-        rc = put_whole(request, &test, err);
+        rc = put_whole(request, &before, &test, err);
     if (rc)
         return rc;
     api_test_changed(request->server, test.head.aid, test.head.id);
@@ -652,6 +657,8 @@ static int delete_test(struct request *request, struct error *err)
         return rc;
     const struct field_list no_tags = {"", 0};
     rc = api_tags_set(request, API_TAGGED_TEST, test.head.id, &no_tags, err);
+    if (!rc)
+        rc = usage_keep_deleted(store, &test, server_now_s(request->server), request->arena, err);
     if (!rc)
         rc = change_delete(request, &object_test_kind, &test, false, err);
     if (!rc)
@@ -713,6 +720,8 @@ static int ask_run(struct request *request, const struct object_test *test, uint
                              .asked_s = now,
                              .agents = {ids, test->agents.count}};
     int rc = object_put(request->server->store, &object_run_kind, &run, now, err);
+    if (!rc)
+        rc = usage_add_run(request->server->store, test, now, request->arena, err);
     *ret_run = run.head.id;
     return rc ? rc : change_note(request, test->head.aid, "Test run", "testName", test->name, err);
 }
@@ -750,8 +759,17 @@ static int run_test(struct request *request, struct error *err)
     int rc = find_test(request, &test, err);
     if (!rc && test.saved_event)
         rc = error_set(err, E_CONFLICT, "testId", "a saved event cannot be run");
+    struct store *store = request->server->store;
     if (!rc)
-        rc = ask_run(request, &test, &run_id, err);
+        rc = store_begin(store, err);
+    if (rc)
+        return rc;
+    rc = ask_run(request, &test, &run_id, err);
+    if (rc) {
+        store_rollback(store);
+        return rc;
+    }
+    rc = store_commit(store, err);
     if (rc)
         return rc;
     api_run_changed(request->server, run_id);
