@@ -34,6 +34,7 @@ const struct route *const api_tables[] = {
     api_audit_routes,
     api_agent_routes,
     api_test_routes,
+    api_test_history_routes,
     api_result_routes,
     api_link_routes,
     api_ui_routes,

@@ -17,7 +17,8 @@ extern const struct route api_health_routes[], api_document_routes[], api_sessio
     api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
     api_view_routes[],
     api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[],
-    api_interface_group_routes[], api_snapshot_routes[], api_usage_routes[];
+    api_interface_group_routes[], api_snapshot_routes[], api_usage_routes[],
+    api_test_history_routes[];
 
 #define API_CREDENTIAL_PURPOSE "credential" /* of seal_text */
 
