@@ -31,7 +31,7 @@ static const struct field config_fields[] = {
               (.min = 0, .max = 1000000, .preset = "24", .unit = "per minute"), "Instant tests of one organization; 0 is unlimited"),
     FIELD_I32(struct config, login_rate_limit, "loginRateLimit",
               (.min = 0, .max = 1000000, .preset = "10", .unit = "per minute"),
-              "Tries to sign in from one address, and for one user; 0 is unlimited"),
+              "Tries to sign in from one address, and for one user; of all twelve times as many; 0 is unlimited"),
     FIELD_I32(struct config, session_idle_minutes, "sessionIdleMinutes",
               (.min = 0, .max = 100000, .preset = "30", .unit = "minutes"),
               "A browser that nobody used for so long must sign in again; 0 is never"),

@@ -84,14 +84,30 @@ static int make_roles(struct server *server, struct arena *arena, struct error *
     return rc;
 }
 
+/* The first user who may do everything everywhere; 0 when there is none. */
+static int find_administrator(struct store *store, struct arena *arena, uint64_t *ret_uid, struct error *err)
+{
+    struct field_list users = {0};
+    int rc = object_list(store, &object_user_kind, 0, NULL, arena, &users, err);
+    const struct object_user *user = users.items;
+    for (size_t i = 0; !rc && i < users.count; i++) {
+        const struct object_user_role *roles = user[i].roles.items;
+        for (size_t j = 0; j < user[i].roles.count && !*ret_uid; j++) {
+            if (roles[j].aid == OBJECT_ALL_GROUPS && roles[j].role_id == PERMISSION_ORGANIZATION_ADMIN)
+                *ret_uid = user[i].head.id;
+        }
+    }
+    return rc;
+}
+
 /* The local token is made anew, so that a copy of an old file is worth nothing. */
 static int make_local_token(struct server *server, struct arena *arena, struct error *err)
 {
     struct field_list tokens = {0};
-    struct object_user user;
-    int rc = object_find(server->store, &object_user_kind, 0, FIRST_EMAIL, arena, &user, err);
-    if (rc == -E_NOT_FOUND)
-        return 0; /* renamed or removed: then there is no local token */
+    uint64_t uid = 0;
+    int rc = find_administrator(server->store, arena, &uid, err);
+    if (!rc && !uid)
+        return 0;
     if (!rc)
         rc = object_list(server->store, &object_token_kind, 0, NULL, arena, &tokens, err);
     const struct object_token *token = tokens.items;
@@ -101,7 +117,7 @@ static int make_local_token(struct server *server, struct arena *arena, struct e
     }
     char secret[AUTH_SECRET_BYTES], line[AUTH_SECRET_BYTES + 1];
     if (!rc)
-        rc = auth_make_token(server, &object_token_kind, user.head.id, AUTH_TOKEN_DAYS * 86400LL, true, secret, err);
+        rc = auth_make_token(server, &object_token_kind, uid, AUTH_TOKEN_DAYS * 86400LL, true, secret, err);
     if (rc)
         return rc;
     (void)snprintf(line, sizeof line, "%s\n", secret);
@@ -141,13 +157,16 @@ int first_open(struct server *server, struct error *err)
         rc = first_open_store(config, &arena, &server->store, err);
     if (!rc)
         rc = load_key(server, err);
+    bool had_keys = access(path_of(config, "seal-keys", path), F_OK) == 0;
     if (!rc)
-        rc = seal_load(path_of(config, "seal-keys", path), &server->seal, err);
+        rc = seal_load(path, &server->seal, err);
     struct field_list groups = {0};
     if (!rc)
         rc = make_roles(server, &arena, err);
     if (!rc)
         rc = object_list(server->store, &object_account_group_kind, 0, NULL, &arena, &groups, err);
+    if (!rc && groups.count > 0 && !had_keys)
+        log_warning("server", "%s was not there and was made anew: secrets sealed before cannot be read", path);
     if (!rc && groups.count == 0) {
         rc = make_account(server, &arena, err);
         if (!rc)

@@ -277,6 +277,7 @@ int main(int argc, char **argv)
         server->rates.api_limit = (uint32_t)config.api_rate_limit;
         server->rates.instant_limit = (uint32_t)config.instant_rate_limit;
         server->login_rate.limit = (uint32_t)config.login_rate_limit;
+        server->password_rate.limit = 12 * (uint32_t)config.login_rate_limit;
         route_set_init(&server->routes, api_tables);
         rc = serve(server, connections, &err);
         route_set_done(&server->routes);

@@ -48,6 +48,7 @@ struct server {
     struct seal *seal;         /* of secrets that are kept */
     struct rate_orgs rates;
     struct rate_by_key login_rate;
+    struct rate password_rate; /* of all together: hashing takes the loop's time */
     struct server_counters counters;
     struct stream *stream;     /* event hub */
     struct plan *plan;

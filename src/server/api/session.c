@@ -90,7 +90,8 @@ bool people_may_try(struct request *request, const char *email)
     struct server *server = request->server;
     int64_t now = server_now_s(server);
     bool is_peer_ok = rate_take_key(&server->login_rate, http_peer(request->http), now);
-    return rate_take_key(&server->login_rate, email, now) && is_peer_ok;
+    return rate_take_key(&server->login_rate, email, now) && is_peer_ok &&
+           rate_take(&server->password_rate, now);
 }
 
 /* Takes as long for an unknown user as for a wrong password. */
