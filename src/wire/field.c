@@ -179,7 +179,7 @@ const struct field *field_find_near(const struct field_table *table, const char 
     for (size_t i = 0; i < table->count; i++) {
         size_t at = (*hint + i) % table->count;
         const struct field *f = &table->fields[at];
-        if (strlen(f->name) == length && memcmp(f->name, name, length) == 0) {
+        if (strncmp(f->name, name, length) == 0 && !f->name[length]) {
             *hint = at + 1;
             return f;
         }

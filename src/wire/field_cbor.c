@@ -113,6 +113,7 @@ struct reading {
 };
 
 static int read_record(struct reading *r, const struct field_table *table, struct cbor_item *item, void *record);
+static int read_fields(struct reading *r, const struct field_table *table, struct cbor_item *item, void *record);
 static int read_list(struct reading *r, const struct field *f, struct cbor_item *item, struct field_list *ret_list);
 
 static int malformed(const struct reading *r, const struct field *f, int rc)
@@ -223,7 +224,7 @@ static int read_item(struct reading *r, const struct field *f, struct cbor_item 
     static const struct field id = {.kind = FIELD_KIND_ID}, number = {.kind = FIELD_KIND_I64},
                               string = {.kind = FIELD_KIND_STR};
     if (f->kind == FIELD_KIND_LIST)
-        return read_record(r, f->table, item, value);
+        return read_fields(r, f->table, item, value);
     if (f->kind == FIELD_KIND_STRS)
         return read_text(r, &string, item, value);
     if (f->kind == FIELD_KIND_IDS)
@@ -247,6 +248,10 @@ static int read_list(struct reading *r, const struct field *f, struct cbor_item 
     char *items = arena_alloc_array(r->arena, count, item_size);
     if (!items)
         return field_out_of_memory(f, r->err);
+    if (f->kind == FIELD_KIND_LIST && count > 0)
+        field_defaults(f->table, items);
+    for (size_t i = 1; f->kind == FIELD_KIND_LIST && i < count; i++)
+        memcpy(items + i * item_size, items, item_size);
     for (size_t i = 0; cbor_more(&r->cbor, item); i++) {
         struct cbor_item one;
         rc = cbor_read(&r->cbor, &one);
@@ -299,7 +304,7 @@ static int read_value(struct reading *r, const struct field *f, struct cbor_item
     case FIELD_KIND_ID:
         return read_id(r, f, item, value);
     case FIELD_KIND_RECORD:
-        rc = read_record(r, f->table, item, value);
+        rc = read_fields(r, f->table, item, value); /* the outer record's defaults are also its own */
         return rc ? field_error_in(r->err, f->name, rc) : 0;
     case FIELD_KIND_RECORD_PTR:
         return read_record_ptr(r, f, item, value);
@@ -370,20 +375,26 @@ static int read_pair(struct reading *r, const struct field_table *table, size_t 
     return read_value(r, f, &item, value);
 }
 
-static int read_record(struct reading *r, const struct field_table *table, struct cbor_item *item, void *record)
+/* The record has its defaults. */
+static int read_fields(struct reading *r, const struct field_table *table, struct cbor_item *item, void *record)
 {
     if (item->type != CBOR_MAP)
         return error_set(r->err, E_TYPE, NULL, "must be a map");
     assert(table->count <= FIELD_COUNT_MAX);
     uint64_t seen[FIELD_COUNT_MAX / 64] = {0};
     size_t hint = 0;
-    field_defaults(table, record);
     while (cbor_more(&r->cbor, item)) {
         int rc = read_pair(r, table, &hint, seen, record);
         if (rc)
             return rc;
     }
     return 0;
+}
+
+static int read_record(struct reading *r, const struct field_table *table, struct cbor_item *item, void *record)
+{
+    field_defaults(table, record);
+    return read_fields(r, table, item, record);
 }
 
 int field_from_cbor(const struct field_table *table, const void *bytes, size_t size, void *record, struct arena *arena,
