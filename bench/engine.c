@@ -355,7 +355,7 @@ int main(int argc, char **argv)
     int rc = read_options(&bench, &options, argc, argv);
     if (rc)
         return rc;
-    if (probe_open(options.netns, &sockets, &err) || loop_new(&bench.loop, &err))
+    if (probe_open(options.netns, PROBE_QUIET_PORTS, &sockets, &err) || loop_new(&bench.loop, &err))
         fail(&err);
     if (options.rcvbuf && setsockopt(sockets.icmp[0], SOL_SOCKET, SO_RCVBUF, &(int){(int)options.rcvbuf}, sizeof(int)) != 0)
         return usage();

@@ -83,7 +83,8 @@ static const struct lab_addr *error_source(const struct lab_net *net, const stru
     const struct lab_addr *fixed = packet->is_v4 ? &node->icmp_from4 : &node->icmp_from6;
     if (lab_addr_is_set(fixed))
         return fixed;
-    if (packet->verdict == LAB_PORT_UNREACHABLE)
+    bool is_own = node->kind == LAB_HOST || node->kind == LAB_BLOCK;
+    if (packet->verdict == LAB_PORT_UNREACHABLE && is_own) /* a firewall says so in its own name */
         return &packet->dst;
     return lab_model_interface(net->s, packet->node, packet->port, packet->is_v4);
 }

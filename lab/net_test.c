@@ -409,7 +409,9 @@ static void a_firewall_answers_as_told(void **state)
     test_net_udp(&t, 0, ME, APP, 64, 1, 2, 4);
     test_net_echo(&t, 0, ME, APP, 64, 1, 1, 8);
     test_net_run(&t);
-    assert_int_equal(test_icmp_code(test_net_take(&t, NULL)), 3);
+    p = test_net_take(&t, NULL);
+    assert_int_equal(test_icmp_code(p), 3);
+    assert_string_equal(test_source(p), "198.51.100.2");
     p = test_net_take(&t, NULL);
     assert_int_equal(test_icmp_type(p), 3);
     assert_int_equal(test_icmp_code(p), 13);

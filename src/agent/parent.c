@@ -102,7 +102,7 @@ int parent_prepare(const struct parent_settings *settings, struct parent_opened 
     int rc;
     if (handover_take(settings->dns_servers, ret_opened, &rc, err))
         return rc;
-    rc = probe_open(settings->netns, &opened.sockets, err);
+    rc = probe_open(settings->netns, PROBE_QUIET_PORTS, &opened.sockets, err);
     if (rc == -E_PERMISSION && err) {
         size_t used = strlen(err->text);
         (void)strncat(err->text,

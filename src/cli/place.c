@@ -27,7 +27,7 @@ static int open_engine(struct place *place, const char *netns, struct error *err
     int rc = netns ? privilege_enter_netns(netns, err) : 0;
     if (rc)
         return rc;
-    rc = probe_open(NULL, &sockets, err);
+    rc = probe_open(NULL, PROBE_QUIET_FEW, &sockets, err);
     if (rc == -E_PERMISSION)
         explain_permission(err);
     if (rc)

@@ -57,7 +57,7 @@ static void open_machine(struct machine *machine, unsigned without, int rcvbuf)
     *machine = (struct machine){0};
     arena_init(&machine->arena, 1 << 24);
     assert_int_equal(loop_new(&machine->loop, &err), 0);
-    assert_int_equal(probe_open(NULL, &sockets, &err), 0);
+    assert_int_equal(probe_open(NULL, PROBE_QUIET_PORTS, &sockets, &err), 0);
     if (rcvbuf)
         assert_int_equal(setsockopt(sockets.icmp[0], SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf), 0);
     assert_int_equal(io_linux_new(machine->loop, &sockets, without, &io, &err), 0);
@@ -286,7 +286,7 @@ static void namespaces_that_do_not_exist_are_named(void **state)
     (void)state;
     struct probe_sockets sockets;
     struct error err = {0};
-    assert_int_equal(probe_open("oculi-no-such-namespace", &sockets, &err), -E_NOT_FOUND);
+    assert_int_equal(probe_open("oculi-no-such-namespace", 0, &sockets, &err), -E_NOT_FOUND);
     assert_string_equal(err.where, "/run/netns/oculi-no-such-namespace");
 }
 
@@ -299,11 +299,29 @@ static void other_namespaces_are_entered_and_left(void **state)
         skip();
     assert_true(readlink("/proc/thread-self/ns/net", before, sizeof before - 1) > 0);
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", first_network);
-    assert_int_equal(probe_open(path, &sockets, NULL), 0);
+    assert_int_equal(probe_open(path, 0, &sockets, NULL), 0);
     probe_close(&sockets);
     assert_int_equal(sockets.icmp[0], -1);
     assert_true(readlink("/proc/thread-self/ns/net", after, sizeof after - 1) > 0);
     assert_string_equal(before, after);
+}
+
+/* An agent and two dozen commands in one namespace: each has ports for sessions. */
+static void commands_leave_quiet_ports_for_others(void **state)
+{
+    (void)state;
+    struct probe_sockets sockets[24];
+    if (!is_permitted)
+        skip();
+    for (unsigned i = 0; i < 24; i++) {
+        unsigned wanted = i ? PROBE_QUIET_FEW : PROBE_QUIET_PORTS, count = 0;
+        assert_int_equal(probe_open(NULL, wanted, &sockets[i], NULL), 0);
+        while (count < PROBE_QUIET_PORTS && sockets[i].quiet[count] >= 0)
+            count++;
+        assert_int_equal(count, wanted);
+    }
+    for (unsigned i = 0; i < 24; i++)
+        probe_close(&sockets[i]);
 }
 
 int main(void)
@@ -315,6 +333,7 @@ int main(void)
         cmocka_unit_test(syns_are_answered_and_leave_nothing_open),
         cmocka_unit_test(traces_of_every_protocol_reach_this_host),
         cmocka_unit_test(own_drops_are_counted_by_the_kernel_and_told),
+        cmocka_unit_test(commands_leave_quiet_ports_for_others),
         cmocka_unit_test(namespaces_that_do_not_exist_are_named),
         cmocka_unit_test(other_namespaces_are_entered_and_left),
     };

@@ -19,6 +19,7 @@
 #define PROBE_RCVBUF_BYTES (32 << 20) /* wanted; 10,000 rounds answering at once fit */
 #define PROBE_SNDBUF_BYTES (4 << 20)
 #define PROBE_QUIET_PORTS 64u         /* sessions with one and the same target at once */
+#define PROBE_QUIET_FEW 16u           /* enough for one command; leaves some for two dozen others */
 #define PROBE_PORT_LOW 61000u         /* quiet ports lie between this and MATCH_PORT_LOW; above the ports Linux gives out */
 
 /* [0] is IPv4, [1] is IPv6; -1 = this machine does not have it. */
@@ -34,9 +35,10 @@ extern const struct probe_sockets probe_sockets_none;
 /*
  * Opens the sockets in the named network namespace (a name under /run/netns, or a path; NULL = the caller's own). The
  * calling thread is back in its own namespace afterwards. Descriptors are non-blocking and close-on-exec.
+ * Up to quiet_ports quiet ports are taken: fewer where other programs have left fewer, or descriptors are few.
  * -E_PERMISSION names the capability that is missing; -E_NOT_FOUND when there is no such namespace.
  */
-int probe_open(const char *netns, struct probe_sockets *ret_sockets, struct error *err);
+int probe_open(const char *netns, unsigned quiet_ports, struct probe_sockets *ret_sockets, struct error *err);
 
 /* Closes what is open. */
 void probe_close(struct probe_sockets *sockets);

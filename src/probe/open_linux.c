@@ -98,10 +98,10 @@ static int open_quiet(bool has_ip6, uint16_t port)
 }
 
 /* Where descriptors are few some are left for what else the process needs: it goes without sessions rather. */
-static void open_all_quiet(struct probe_sockets *sockets)
+static void open_all_quiet(struct probe_sockets *sockets, unsigned wanted)
 {
     unsigned count = 0;
-    for (uint16_t port = PROBE_PORT_LOW; count < PROBE_QUIET_PORTS && port < MATCH_PORT_LOW; port++) {
+    for (uint16_t port = PROBE_PORT_LOW; count < wanted && port < MATCH_PORT_LOW; port++) {
         sockets->quiet[count] = open_quiet(sockets->send[1] >= 0, port);
         if (sockets->quiet[count] >= 0) {
             count++;
@@ -115,7 +115,7 @@ static void open_all_quiet(struct probe_sockets *sockets)
     }
 }
 
-static int open_here(struct probe_sockets *ret_sockets, struct error *err)
+static int open_here(unsigned quiet_ports, struct probe_sockets *ret_sockets, struct error *err)
 {
     struct probe_sockets sockets = probe_sockets_none;
     int rc = open_family(0, &sockets, err);
@@ -127,7 +127,7 @@ static int open_here(struct probe_sockets *ret_sockets, struct error *err)
         probe_close(&sockets);
         return rc;
     }
-    open_all_quiet(&sockets);
+    open_all_quiet(&sockets, quiet_ports < PROBE_QUIET_PORTS ? quiet_ports : PROBE_QUIET_PORTS);
     *ret_sockets = sockets;
     return rc;
 }
@@ -146,16 +146,16 @@ static int enter(const char *netns, struct error *err)
     return rc;
 }
 
-int probe_open(const char *netns, struct probe_sockets *ret_sockets, struct error *err)
+int probe_open(const char *netns, unsigned quiet_ports, struct probe_sockets *ret_sockets, struct error *err)
 {
     if (!netns)
-        return open_here(ret_sockets, err);
+        return open_here(quiet_ports, ret_sockets, err);
     int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (home < 0)
         return error_sys(err, errno, "", "cannot tell the network namespace of this process");
     int rc = enter(netns, err);
     if (!rc) {
-        rc = open_here(ret_sockets, err);
+        rc = open_here(quiet_ports, ret_sockets, err);
         if (setns(home, CLONE_NEWNET) != 0) {
             int saved = errno;
             if (!rc)

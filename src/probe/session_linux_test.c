@@ -320,7 +320,7 @@ static void open_machine_with(struct machine *machine, const char *to, uint16_t 
     *machine = (struct machine){0};
     arena_init(&machine->arena, 1 << 24);
     assert_int_equal(loop_new(&machine->loop, NULL), 0);
-    assert_int_equal(probe_open(NULL, &sockets, NULL), 0);
+    assert_int_equal(probe_open(NULL, PROBE_QUIET_FEW, &sockets, NULL), 0);
     assert_int_equal(probe_io_linux_new(machine->loop, &sockets, &io, NULL), 0);
     io = past ? past_over(past, io) : io;
     assert_int_equal(probe_engine_new(io, NULL, &machine->engine, NULL), 0);

@@ -373,11 +373,21 @@ static bool is_reply(const struct probe_trace *trace, const struct probe_answer 
            (sock_same_ip(&answer->packet->src, &trace->settings.dst) && packet_is_port_unreachable(family, answer->icmp));
 }
 
+/* The hop behind the router that refuses the probe, by the TTL it quotes: silent hops before it end no trace. */
+static uint8_t distance_of_refusal(const struct packet_icmp *icmp)
+{
+    uint32_t distance = icmp->has_quote && icmp->quote.ttl <= ESTIMATE_TTL ? ESTIMATE_TTL - icmp->quote.ttl + 1u : 0;
+    return distance > MAX_ESTIMATE ? 0 : (uint8_t)distance;
+}
+
 static void step_estimate(struct probe_trace *trace, const struct probe_answer *answer)
 {
-    if (is_reply(trace, answer)) {
-        trace->has_answered = true;
+    trace->has_answered = is_reply(trace, answer);
+    if (trace->has_answered)
         trace->distance = trace_distance_from(answer->packet->ttl);
+    else if (answer->kind == PACKET_UNREACHABLE)
+        trace->distance = distance_of_refusal(answer->icmp);
+    if (trace->has_answered || answer->kind == PACKET_UNREACHABLE) {
         int64_t rtt = answer->packet->rx_ns - trace->estimate_tx_ns;
         if (trace->estimate_tx_ns && rtt > trace->max_rtt_ns)
             trace->max_rtt_ns = rtt;

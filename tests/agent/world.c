@@ -264,7 +264,7 @@ bool may_open_raw_sockets(void)
 {
     struct probe_sockets sockets;
     struct error err;
-    if (probe_open(NULL, &sockets, &err) == 0) {
+    if (probe_open(NULL, 0, &sockets, &err) == 0) {
         probe_close(&sockets);
         return true;
     }

@@ -105,6 +105,28 @@ static void silent_target_ends_at_the_last_router(void **state)
     world_close(&world);
 }
 
+static void refusals_are_found_behind_silent_hops(void **state)
+{
+    (void)state;
+    struct world world;
+    char scenario[2000] = "vantage ams address 198.18.1.2/24 v6 2001:db8:1::2/64\n"
+                          "host app address 198.18.10.10 v6 2001:db8:a::10 down\nrouter r0\nlink ams r0\n";
+    for (int i = 1; i <= 10; i++) {
+        size_t used = strlen(scenario);
+        snprintf(scenario + used, sizeof scenario - used, "router r%d%s\nlink r%d r%d delay 1ms\n", i,
+                 i < 10 ? " no-ttl-exceeded" : "", i - 1, i);
+    }
+    world_open(&world, strcat(scenario, "link r10 app\n"), NULL);
+    for (int i = 0; i < 2; i++) {
+        const struct probe_trace_result *result = world_trace(&world, targets[i]);
+        for (uint32_t f = 0; f < 3; f++) {
+            assert_int_equal(result->flows[f].end, PROBE_TRACE_UNREACHABLE);
+            assert_int_equal(result->flows[f].hop_count, 11);
+        }
+    }
+    world_close(&world);
+}
+
 static void terminal_nodes_are_told_apart(void **state)
 {
     (void)state;
@@ -368,6 +390,7 @@ int main(void)
         cmocka_unit_test(straight_path_is_exact),
         cmocka_unit_test(silent_hops_keep_their_place),
         cmocka_unit_test(silent_target_ends_at_the_last_router),
+        cmocka_unit_test(refusals_are_found_behind_silent_hops),
         cmocka_unit_test(terminal_nodes_are_told_apart),
         cmocka_unit_test(prohibition_names_the_firewall),
         cmocka_unit_test(loops_are_loops),
