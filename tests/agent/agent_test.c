@@ -181,6 +181,7 @@ static void kill_9_loses_and_doubles_nothing(void **state)
 
     size_t troubles = fake_server_counts(world->server).troubles;
     fake_server_trouble(world->server, FAKE_DROP_LATE);
+    fake_server_trouble(world->server, 503); /* libcurl itself tries again at once when a connection it had kept breaks */
     assert_true(fake_server_wait_troubles(world->server, troubles + 1)); /* an upload under way may still be spared */
     kill_agent(world);
     read_spool(world, &first);
