@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "store/column.h"
 
-#define SUMMARY_VERSION 1
+#define SUMMARY_VERSION 2 /* 1 had all in one frame */
 #define CEILING (64u << 20)
 #define KEY_ZERO 0
 #define KEY_OFFSET 20000 /* added to a bucket's number, so that those of negative values are below zero */
@@ -272,7 +272,6 @@ static void put_buckets(struct column_out *out, const struct summary_set *set, u
 
 static void put_metric(struct column_out *out, const struct summary_set *set, uint16_t id, struct columns *c)
 {
-    column_put_varint(&out->meta, id);
     for (size_t i = 0; i < set->count; i++) {
         const struct store_sums *sums = sums_at(set->agents[i], id);
         c->ints[i] = sums ? (int64_t)sums->count : 0;
@@ -290,31 +289,33 @@ static void put_metric(struct column_out *out, const struct summary_set *set, ui
     put_buckets(out, set, id);
 }
 
-static void put_metrics(struct column_out *out, const struct summary_set *set, struct columns *c)
+static int next_metric(const struct summary_set *set, int id)
 {
-    for (size_t i = 0; i < set->count; i++)
-        c->ints[i] = (int64_t)set->agents[i]->rounds;
-    column_put_ints(out, c->ints, set->count);
-    size_t count = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass)
-            column_put_varint(&out->meta, count);
-        for (int id = -1;;) {
-            int next = UINT16_MAX + 1;
-            for (size_t i = 0; i < set->count; i++) {
-                for (size_t m = 0; m < set->agents[i]->metric_count; m++) {
-                    int other = set->agents[i]->metrics[m].id;
-                    next = other > id && other < next ? other : next;
-                }
-            }
-            if (next > UINT16_MAX)
-                break;
-            id = next;
-            count += !pass;
-            if (pass)
-                put_metric(out, set, (uint16_t)id, c);
+    int next = UINT16_MAX + 1;
+    for (size_t i = 0; i < set->count; i++) {
+        for (size_t m = 0; m < set->agents[i]->metric_count; m++) {
+            int other = set->agents[i]->metrics[m].id;
+            next = other > id && other < next ? other : next;
         }
     }
+    return next;
+}
+
+/* Each metric is a frame by itself, so that one can be read without the others: id, size, frame. */
+static void put_metrics(struct column_out *stream, const struct summary_set *set, struct columns *c,
+                        ZSTD_CCtx *compressor, struct buf *out)
+{
+    struct buf frame;
+    buf_init(&frame, CEILING);
+    for (int id = -1; (id = next_metric(set, id)) <= UINT16_MAX;) {
+        buf_reset(&frame);
+        put_metric(stream, set, (uint16_t)id, c);
+        column_put_frame(stream, compressor, &frame);
+        column_put_varint(out, (uint64_t)id);
+        column_put_varint(out, frame.size);
+        buf_put(out, frame.data, frame.size);
+    }
+    buf_done(&frame);
 }
 
 static void put_paths(struct column_out *out, const struct summary_set *set, struct columns *c)
@@ -356,12 +357,16 @@ void summary_write(const struct summary_set *set, unsigned flags, ZSTD_CCtx *com
     for (size_t i = 0; i < set->count; i++)
         c.ints[i] = (int64_t)set->agents[i]->agent_id;
     column_put_ints(&stream, c.ints, set->count);
+    for (size_t i = 0; i < set->count; i++)
+        c.ints[i] = (int64_t)set->agents[i]->rounds;
     if (flags & SUMMARY_METRICS)
-        put_metrics(&stream, set, &c);
+        column_put_ints(&stream, c.ints, set->count);
     if (flags & SUMMARY_PATHS)
         put_paths(&stream, set, &c);
     buf_putc(out, SUMMARY_VERSION);
     column_put_frame(&stream, compressor, out);
+    if (flags & SUMMARY_METRICS)
+        put_metrics(&stream, set, &c, compressor, out);
     uint32_t crc = crc32c(0, out->data + start, out->size - start);
     for (unsigned i = 0; i < 4; i++)
         buf_putc(out, (char)(unsigned char)(crc >> 8 * i));
@@ -417,9 +422,8 @@ static bool get_buckets(struct input *input, struct store_sums **sums, size_t co
     return true;
 }
 
-static bool get_metric(struct input *input)
+static bool get_metric(struct input *input, uint64_t id)
 {
-    uint64_t id = column_get_varint(&input->in);
     int64_t *counts = get_ints(input, input->count);
     struct store_sums **sums = arena_alloc_array(input->set->arena, input->count + 1, sizeof *sums);
     size_t count = 0;
@@ -473,7 +477,7 @@ static bool get_paths(struct input *input)
     return changes != NULL;
 }
 
-static bool get_all(struct input *input, unsigned flags)
+static bool get_all(struct input *input, unsigned flags, bool is_old)
 {
     struct summary_set *set = input->set;
     input->count = (size_t)column_get_varint(&input->in);
@@ -487,16 +491,40 @@ static bool get_all(struct input *input, unsigned flags)
     int64_t *rounds = input->agents && flags & SUMMARY_METRICS ? get_ints(input, input->count) : NULL;
     for (size_t i = 0; rounds && i < input->count; i++)
         input->agents[i]->rounds = (uint64_t)rounds[i];
-    uint64_t metrics = rounds ? column_get_varint(&input->in) : 0;
+    uint64_t metrics = rounds && is_old ? column_get_varint(&input->in) : 0;
     for (uint64_t m = 0; m < metrics; m++) {
-        if (input->in.is_bad || !get_metric(input))
+        if (input->in.is_bad || !get_metric(input, column_get_varint(&input->in)))
             return false;
     }
     bool is_good = input->agents && (rounds || !(flags & SUMMARY_METRICS));
     return is_good && (!(flags & SUMMARY_PATHS) || get_paths(input));
 }
 
-int summary_read(struct summary_set *set, unsigned flags, const void *bytes, size_t size, const char *where,
+/* The metrics behind the first frame: all, or one. */
+static int get_frames(struct input *input, struct column_in *outer, int metric, ZSTD_DCtx *decompressor)
+{
+    while (outer->meta < outer->meta_end && !outer->is_bad) {
+        uint64_t id = column_get_varint(outer);
+        size_t size = (size_t)column_get_varint(outer);
+        const unsigned char *bytes = column_get_bytes(outer, size);
+        if (!bytes)
+            return -E_CORRUPT;
+        if (metric != SUMMARY_ALL && id != (uint64_t)metric)
+            continue;
+        struct column_in inner = {.meta = bytes, .meta_end = bytes + size};
+        struct column_frame frame;
+        if (!column_get_frame(&inner, &frame))
+            return -E_CORRUPT;
+        int rc = column_open_frame(&frame, decompressor, input->set->arena, &input->in);
+        if (rc)
+            return rc;
+        if (!get_metric(input, id) || input->in.is_bad)
+            return -E_CORRUPT;
+    }
+    return outer->is_bad ? -E_CORRUPT : 0;
+}
+
+int summary_read(struct summary_set *set, unsigned flags, int metric, const void *bytes, size_t size, const char *where,
                  ZSTD_DCtx *decompressor, struct error *err)
 {
     const unsigned char *b = bytes;
@@ -505,7 +533,7 @@ int summary_read(struct summary_set *set, unsigned flags, const void *bytes, siz
         crc |= (uint32_t)b[size - 4 + i] << 8 * i;
     if (size < 6 || crc != crc32c(0, bytes, size - 4))
         return error_set(err, E_CORRUPT, where, "a summary of results is damaged");
-    if (b[0] != SUMMARY_VERSION)
+    if (b[0] > SUMMARY_VERSION)
         return error_set(err, E_NOT_SUPPORTED, where, "a summary of results was written by a newer program");
     struct input input = {.set = set};
     struct column_in outer = {.meta = b + 1, .meta_end = b + size - 4};
@@ -513,7 +541,11 @@ int summary_read(struct summary_set *set, unsigned flags, const void *bytes, siz
     if (!column_get_frame(&outer, &frame))
         return error_set(err, E_CORRUPT, where, "a summary of results is damaged");
     int rc = column_open_frame(&frame, decompressor, set->arena, &input.in);
-    bool is_good = !rc && get_all(&input, flags) && !input.in.is_bad;
+    bool is_good = !rc && get_all(&input, flags, b[0] == 1) && !input.in.is_bad;
+    if (is_good && flags & SUMMARY_METRICS && b[0] > 1) {
+        rc = get_frames(&input, &outer, metric, decompressor);
+        is_good = !rc;
+    }
     if (rc == -E_LIMIT || input.is_full || set->is_full)
         return error_set(err, E_LIMIT, where, "summaries of results do not fit the memory of this request");
     return is_good ? 0 : error_set(err, E_CORRUPT, where, "a summary of results is damaged");

@@ -48,11 +48,13 @@ void summary_replace(struct summary_set *set, const struct summary_agent *agent)
 /* Adds the metrics and rounds of another entry; paths are left alone. */
 void summary_merge(struct summary_set *set, struct summary_agent *into, const struct summary_agent *from);
 
-/* As bytes, and back. flags: what of it. -E_CORRUPT: damaged; -E_LIMIT: the arena is full. */
+/* As bytes, and back. flags: what of it; metric: the only one to be read, or SUMMARY_ALL. -E_CORRUPT: damaged; -E_LIMIT: the
+ * arena is full. */
 #define SUMMARY_METRICS 1u
 #define SUMMARY_PATHS 2u
+#define SUMMARY_ALL (-1)
 void summary_write(const struct summary_set *set, unsigned flags, ZSTD_CCtx *compressor, struct buf *out);
-int summary_read(struct summary_set *set, unsigned flags, const void *bytes, size_t size, const char *where,
+int summary_read(struct summary_set *set, unsigned flags, int metric, const void *bytes, size_t size, const char *where,
                  ZSTD_DCtx *decompressor, struct error *err);
 
 /* Tells a set as store_summaries does. False when a callback has had enough. */

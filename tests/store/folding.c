@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -259,12 +260,16 @@ static void a_budget_takes_the_oldest(void **state)
     conform_reopen(f);
     struct store_stats stats;
     assert_int_equal(store_stats(f->store, &stats, NULL), 0);
-    uint64_t day = 24 * 30000; /* of rounds, and of details */
-    struct store_policy policy = {.budget_bytes = stats.bytes - day};
+    struct stat st;
+    char path[200];
+    (void)snprintf(path, sizeof path, "%s-parts/results-20260921.db", f->url + strlen("sqlite:"));
+    assert_int_equal(stat(path, &st), 0);
+    uint64_t day = (uint64_t)st.st_size; /* of rounds, and of details */
+    struct store_policy policy = {.budget_bytes = stats.bytes - day / 2};
     struct store_upkeep done = conform_upkeep(f, &policy, now_s);
     assert_int_equal(done.over_budget, 0); /* details were enough */
     assert_int_equal(count_of(f, first_s, now_s), 6 * 24);
-    policy.budget_bytes = stats.bytes - 5 * day;
+    policy.budget_bytes = stats.bytes - 9 * day / 2;
     done = conform_upkeep(f, &policy, now_s);
     assert_int_equal(done.over_budget, 24);
     assert_int_equal(count_of(f, first_s, first_s + 86400), 0);

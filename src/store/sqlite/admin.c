@@ -247,7 +247,7 @@ static void check_summaries(struct checking *c, struct part *part)
     while ((step = sqlite3_step(row)) == SQLITE_ROW) {
         struct summary_set set;
         summary_init(&set, &c->arena, sqlite3_column_int64(row, 1) * HOUR_S);
-        if (summary_read(&set, summaries_flags(sqlite3_column_int(row, 0)), sqlite3_column_blob(row, 2),
+        if (summary_read(&set, summaries_flags(sqlite3_column_int(row, 0)), SUMMARY_ALL, sqlite3_column_blob(row, 2),
                          (size_t)sqlite3_column_bytes(row, 2), part->db.path, c->s->decompressor, &err))
             note_error(c, &err);
         arena_reset(&c->arena);

@@ -22,12 +22,13 @@
 
 static const char *const names[PART_KINDS] = {"results", "details", "summaries"};
 
-static const char schema[] =
+static const char chunk_schema[] =
     "CREATE TABLE chunk (id INTEGER PRIMARY KEY, test_id INTEGER NOT NULL, hour INTEGER NOT NULL,"
     " agent_id INTEGER NOT NULL, bytes BLOB NOT NULL);"
     "CREATE UNIQUE INDEX chunk_key ON chunk (test_id, hour, agent_id);"
     "CREATE TABLE word (id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, bytes BLOB NOT NULL);"
-    "CREATE INDEX word_hash ON word (hash);"
+    "CREATE INDEX word_hash ON word (hash);";
+static const char summary_schema[] =
     "CREATE TABLE summary (test_id INTEGER NOT NULL, kind INTEGER NOT NULL, hour INTEGER NOT NULL, bytes BLOB NOT NULL);"
     "CREATE UNIQUE INDEX summary_key ON summary (test_id, kind, hour);";
 
@@ -241,7 +242,7 @@ static int prepare(struct part *part, bool is_new, struct error *err)
     if (is_new || (!application && !version)) { /* made, but its schema was not committed */
         char text[2048];
         (void)snprintf(text, sizeof text, "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-                       schema, APPLICATION_ID, PART_VERSION);
+                       part->kind == PART_SUMMARIES ? summary_schema : chunk_schema, APPLICATION_ID, PART_VERSION);
         return db_execute(&part->db, text, "making a part", err);
     }
     if (application != APPLICATION_ID)
@@ -274,7 +275,7 @@ static int open_part(struct sqlite_store *s, enum part_kind kind, int64_t number
     s->parts = part;
     s->part_count++;
     rc = db_open(&part->db, path, !make,
-                 "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=ON;"
+                 "PRAGMA page_size=32768; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=ON;"
                  "PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=8388608; PRAGMA cache_size=-4096;"
                  "PRAGMA temp_store=MEMORY",
                  sql, err);

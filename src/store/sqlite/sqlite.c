@@ -271,6 +271,8 @@ static struct sqlite_store *new_store(const char *path)
     s->decompressor = ZSTD_createDCtx();
     assert(s->compressor && s->folder && s->decompressor);
     (void)ZSTD_CCtx_setParameter(s->compressor, ZSTD_c_compressionLevel, 1);
+    (void)ZSTD_CCtx_setParameter(s->folder, ZSTD_c_compressionLevel, 9);
+    (void)ZSTD_CCtx_setParameter(s->folder, ZSTD_c_contentSizeFlag, 0); /* the frame around it says */
     (void)ZSTD_CCtx_setParameter(s->compressor, ZSTD_c_checksumFlag, 1);
     buf_init(&s->packed, 2 * ZSTD_compressBound(2 * LIMIT_ROUND_ARENA));
     buf_init(&s->metrics, 4096);

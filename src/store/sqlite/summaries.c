@@ -28,7 +28,7 @@ static int read_row(struct part *part, uint64_t test_id, int kind, int64_t hour,
         return -E_CORRUPT;
     int step = sqlite3_step(row), rc = 0;
     if (step == SQLITE_ROW)
-        rc = summary_read(set, summaries_flags(kind), sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0),
+        rc = summary_read(set, summaries_flags(kind), SUMMARY_ALL, sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0),
                           part->db.path, part->access.decompressor, err);
     else if (step != SQLITE_DONE)
         rc = db_fail(&part->db, err, "reading summaries");
@@ -204,7 +204,7 @@ static int tell_day(struct asking *a, sqlite3_stmt *row, const char *where, int6
     int64_t day_hour = sqlite3_column_int64(row, 0);
     struct summary_set day;
     summary_init(&day, &a->arena, day_hour * HOUR_S);
-    int rc = summary_read(&day, SUMMARY_METRICS, sqlite3_column_blob(row, 1), (size_t)sqlite3_column_bytes(row, 1), where,
+    int rc = summary_read(&day, SUMMARY_METRICS, a->query->metric, sqlite3_column_blob(row, 1), (size_t)sqlite3_column_bytes(row, 1), where,
                           a->s->decompressor, err);
     for (size_t i = 0; !rc && !a->is_over && i < day.count; i++) {
         struct summary_agent entry = *day.agents[i], *entries = &entry;
@@ -228,7 +228,7 @@ static int tell_hour(struct asking *a, sqlite3_stmt *row, const char *where, int
     if (has_head(a, hour, hour + 1))
         return 0;
     summary_init(&set, &a->arena, hour * HOUR_S);
-    int rc = summary_read(&set, summaries_flags(kind), sqlite3_column_blob(row, 1), (size_t)sqlite3_column_bytes(row, 1), where,
+    int rc = summary_read(&set, summaries_flags(kind), a->query->metric, sqlite3_column_blob(row, 1), (size_t)sqlite3_column_bytes(row, 1), where,
                           a->s->decompressor, err);
     if (!rc)
         a->is_over = !summary_tell(&set, a->query, HOUR_S, &a->fns, a->user);
