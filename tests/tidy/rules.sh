@@ -214,7 +214,7 @@ rule_headers() {
 # Both compilers take everything: the build uses one, here is the other.
 rule_clang() {
     # shellcheck disable=SC2046
-    clang -fsyntax-only -std=gnu17 -D_GNU_SOURCE -DOCULI_VERSION='"0"' -Wall -Wextra -Wconversion -Wshadow -Wvla \
+    clang -fsyntax-only -std=gnu17 -D_GNU_SOURCE -DOCULI_VERSION='"0"' -DOCULI_SOURCE_ROOT='"."' -Wall -Wextra -Wconversion -Wshadow -Wvla \
         -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wno-format-nonliteral \
         -Isrc -I. -Itests -I"$BUILD/src/measure" $(files '*.c') 2>&1 | grep -E 'error|warning' || :
 }
