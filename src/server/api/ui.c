@@ -8,9 +8,10 @@
 #include "server/auth.h"
 #include "server/presence.h"
 #include "server/stream.h"
+#include "server/upkeep.h"
 
 struct start {
-    const char *agent_token, *server_url, *agent_command, *version;
+    const char *agent_token, *server_url, *agent_command, *version, *warning;
     int64_t agents, tests;
 };
 static const struct field start_fields[] = {
@@ -20,6 +21,7 @@ static const struct field start_fields[] = {
     FIELD_I64(struct start, agents, "agents", (), "Agents there are"),
     FIELD_I64(struct start, tests, "tests", (), "Tests there are"),
     FIELD_STR(struct start, version, "version", (), "Version of the server"),
+    FIELD_STR(struct start, warning, "warning", (), "What the operator should look at: the store's budget, a failure"),
 };
 static const struct field_table start_table =
     FIELD_TABLE("Start", struct start, start_fields, NULL, "First-run facts");
@@ -47,6 +49,10 @@ static int get_start(struct request *request, struct error *err)
     /* The token lets agents in: only who may change agents is told. */
     if (request_may(request, PERMISSION_EDIT_AGENTS)) {
         start.agent_token = group.agent_token;
+        char text[500];
+        const struct upkeep *upkeep = request->server->upkeep;
+        const char *warning = upkeep ? upkeep_warning(upkeep, text, sizeof text) : NULL;
+        start.warning = warning ? arena_strdup(request->arena, warning) : NULL;
         start.agent_command = arena_printf(request->arena, "oculi-agent --server %s --token %s", start.server_url,
                                            group.agent_token);
     }

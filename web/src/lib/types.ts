@@ -16,6 +16,7 @@ export interface StartFacts {
   agents: number;
   tests: number;
   version: string;
+  warning?: string;
 }
 
 export interface TestRow {
