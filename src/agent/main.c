@@ -39,7 +39,19 @@ static void print_help(void)
                  "       oculi-agent [OPTION...] proxy show [--json] | test | set | unset\n"
                  "       oculi-agent [--state-dir DIR] reset [--yes]\n\n"
                  "Measures what an Oculi server plans for it, keeps every round until the server has it.\n\n%s\n"
-                 "  --help  This text\n  --version  The version\n\nSee oculi-agent(8).\n",
+                 "  --help  This text\n  --print-config  A configuration file with every option and its default\n"
+                 "  --version  The version\n\nSee oculi-agent(8).\n",
+                 buf_str(&buf));
+    buf_done(&buf);
+}
+
+static void print_config(void)
+{
+    struct buf buf;
+    buf_init(&buf, 65536);
+    field_config(&agent_options_table, &buf);
+    (void)printf("# Configuration of oculi-agent; see oculi-agent(8). A line is NAME = VALUE. What is commented out is the "
+                 "default.\n%s",
                  buf_str(&buf));
     buf_done(&buf);
 }
@@ -50,6 +62,10 @@ static bool answer_words(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (str_equal(argv[i], "--help") || str_equal(argv[i], "-h")) {
             print_help();
+            return true;
+        }
+        if (str_equal(argv[i], "--print-config")) {
+            print_config();
             return true;
         }
         if (str_equal(argv[i], "--version")) {
@@ -124,7 +140,7 @@ int main(int argc, char **argv)
     if (words.count > 0) {
         rc = command_run(&words, &options, &arena, &err);
     } else {
-        log_open((enum log_level)options.log_level);
+        log_open("oculi-agent", (enum log_level)options.log_level, (enum log_format)options.log_format);
         (void)signal(SIGPIPE, SIG_IGN);
         (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of the write, like a full disk */
         rc = run(&options, argv, &arena, &err);

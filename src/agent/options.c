@@ -44,6 +44,8 @@ static const struct field fields[] = {
     FIELD_STR(struct agent_options, user, "user", (.max = 60),
               "User to become when started as root; without it the owner of the state directory"),
     FIELD_ENUM(struct agent_options, log_level, "logLevel", log_level_names, (.preset = "info"), "How much to log"),
+    FIELD_ENUM(struct agent_options, log_format, "logFormat", log_format_names, (.preset = "text"),
+               "Lines for people, or one JSON object a line"),
     FIELD_ENUM(struct agent_options, resolve_names, "resolveNames", names_words, (.preset = "local"),
                "Of which hops DNS is asked for names: those of its own networks, all or none"),
     FIELD_STR(struct agent_options, name_servers, "nameServers", (.min = 1, .max = 1000),

@@ -20,6 +20,7 @@ struct agent_options {
     double latitude, longitude; /* degrees, NaN = not given */
     const char *netns, *source_ip, *user, *config;
     int log_level; /* enum log_level */
+    int log_format; /* enum log_format */
     int resolve_names; /* enum agent_names */
     const char *name_servers, *dns_servers;
     const char *interface;

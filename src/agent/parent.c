@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/service.h"
 
 #define PARENT_DELAY_MIN_S 1
 #define PARENT_DELAY_MAX_S 60
@@ -211,11 +212,13 @@ static bool run_worker(pid_t pid, pid_t lookup, int *ret_status, bool *ret_is_re
     for (;;) {
         int signo = wait_signal(-1), status;
         if (signo == SIGUSR2) {
+            (void)service_tell_reloading();
             *ret_status = stop_worker(pid);
             *ret_is_replaced = true;
             return true;
         }
         if (signo == SIGTERM || signo == SIGINT || signo == SIGHUP) {
+            (void)service_tell("STOPPING=1");
             *ret_status = stop_worker(pid);
             return true;
         }
@@ -252,6 +255,7 @@ int parent_run(const struct parent_opened *opened, const struct parent_program *
         pid_t pid = start_worker(worker, user);
         int status = 1;
         bool is_replaced = false;
+        (void)service_tell("READY=1");
         if (pid < 0)
             log_error("agent", "cannot start a worker: %s", strerror(errno));
         else if (run_worker(pid, lookup_process(opened->lookup), &status, &is_replaced) && !is_replaced)

@@ -72,7 +72,7 @@ static int set_up(void **state)
     (void)snprintf(dir, sizeof dir, "/tmp/oculi-about-XXXXXX");
     assert_non_null(mkdtemp(dir));
     (void)snprintf(file, sizeof file, "%s/x.mmdb", dir);
-    log_open(LOG_LEVEL_ERROR);
+    log_open("check", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     return check_setup(state);
 }
 

@@ -13,11 +13,12 @@
 struct config {
     const char *listen, *data, *public_url, *web, *store, *config_file;
     const char *tls_cert, *tls_key;
+    const char *metrics_token_file;
     const char *geo_dir, *name_servers;
     bool resolves_names;
     int32_t detail_days, summary_days; /* of the store, beside retention_days */
     int64_t store_budget;              /* MiB; 0 = none */
-    int log_level;
+    int log_level, log_format;
     int32_t api_rate_limit, instant_rate_limit, login_rate_limit;
     int32_t retention_days, audit_retention_days;
     int32_t session_idle_minutes, session_hours;

@@ -11,9 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/service.h"
 #include "server/api/api.h"
 #include "server/admin.h"
 #include "server/first.h"
@@ -49,7 +51,18 @@ static void print_help(void)
                     "The Oculi server: takes in what agents measure, keeps it, serves the API and the web UI.\n\n"
                     "Options (also NAME = VALUE lines of a file given with --config):\n");
     field_help(&config_table, &text);
-    buf_puts(&text, "  --version\n  --help\n");
+    buf_puts(&text, "  --print-config                A configuration file with every option and its default\n"
+                    "  --version\n  --help\n");
+    (void)fputs(buf_str(&text), stdout);
+    buf_done(&text);
+}
+
+static void print_config(void)
+{
+    struct buf text;
+    buf_init(&text, 65536);
+    buf_puts(&text, "# Configuration of oculid; see oculid(8). A line is NAME = VALUE. What is commented out is the default.\n");
+    field_config(&config_table, &text);
     (void)fputs(buf_str(&text), stdout);
     buf_done(&text);
 }
@@ -80,6 +93,7 @@ static int print_schema(const char *what)
 static void on_signal(void *user, int signo)
 {
     log_info("server", "stopping on %s", strsignal(signo));
+    (void)service_tell("STOPPING=1\nSTATUS=stopping");
     loop_stop(user);
 }
 
@@ -152,10 +166,38 @@ static void on_hangup(void *user, int signo)
 {
     struct server *server = user;
     (void)signo;
+    (void)service_tell_reloading();
     if (server->tls)
         reload_certificate(server);
     else
         log_info("server", "nothing to read again: there is no certificate");
+    (void)service_tell("READY=1");
+}
+
+/* From the loop that serves: when it hangs the service manager starts another server. */
+static void on_watchdog(void *user)
+{
+    struct server *server = user;
+    (void)service_tell("WATCHDOG=1");
+    loop_timer_start(server->loop, &server->watchdog, loop_now_ns(server->loop) + service_watchdog_ns());
+}
+
+/* What everybody waits for who comes while the loop is busy. */
+static void on_lag(void *user)
+{
+    struct server *server = user;
+    int64_t now_ns = loop_now_ns(server->loop);
+    tally_time(&server->tally.lag, (now_ns - server->lag_timer.due_ns) / CLOCK_US);
+    loop_timer_start(server->loop, &server->lag_timer, now_ns + CLOCK_S);
+}
+
+/* The store is open and requests are answered from the next turn of the loop on. */
+static void tell_ready(struct server *server)
+{
+    (void)service_tell("READY=1\nSTATUS=serving at %s", server->config->listen);
+    server->watchdog = (struct loop_timer){.fn = on_watchdog, .user = server};
+    if (service_watchdog_ns() > 0)
+        on_watchdog(server);
 }
 
 static int open_tls(struct server *server, struct error *err)
@@ -183,11 +225,25 @@ static int check_web(const char *web, struct error *err)
     return access(path, R_OK) == 0 ? 0 : error_sys(err, errno, path, "--web names no directory of the web UI");
 }
 
+/* The same of the token: a monitoring system that is refused tells nobody. */
+static int check_metrics_token(const char *path, struct error *err)
+{
+    struct buf token;
+    buf_init(&token, 65536);
+    int rc = path ? file_read(path, &token, err) : 0;
+    if (path && !rc && strcspn(buf_str(&token), "\r\n") == 0)
+        rc = error_set(err, E_INVALID, path, "the first line is the token, and there is none");
+    buf_done(&token);
+    return rc;
+}
+
 static int serve(struct server *server, unsigned connections, struct error *err)
 {
     int rc = loop_new(&server->loop, err);
     if (!rc)
         rc = check_web(server->config->web, err);
+    if (!rc)
+        rc = check_metrics_token(server->config->metrics_token_file, err);
     if (!rc)
         rc = open_tls(server, err);
     if (!rc)
@@ -215,6 +271,9 @@ static int serve(struct server *server, unsigned connections, struct error *err)
         server->housekeeping = (struct loop_timer){.fn = keep_house, .user = server};
         keep_house(server);
         server->upkeep = upkeep_start(server);
+        tell_ready(server);
+        server->lag_timer = (struct loop_timer){.fn = on_lag, .user = server};
+        loop_timer_start(server->loop, &server->lag_timer, loop_now_ns(server->loop) + CLOCK_S);
         rc = loop_run(server->loop);
     }
     http_stop(server->http);
@@ -235,6 +294,10 @@ int main(int argc, char **argv)
     const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_help();
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "--print-config") == 0) {
+        print_config();
         return 0;
     }
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
@@ -266,7 +329,7 @@ int main(int argc, char **argv)
              : strcmp(command, "rotate-keys") == 0 ? repair_rotate_keys(&config, &err)
                                                    : first_print_token(&config, &err);
     } else {
-        log_open((enum log_level)config.log_level);
+        log_open("oculid", (enum log_level)config.log_level, (enum log_format)config.log_format);
         unsigned connections = raise_descriptors();
         if (sodium_init() < 0)
             abort();

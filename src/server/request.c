@@ -569,14 +569,24 @@ void request_on_sent(void *user, struct http_request *http)
     struct request *request = http->user;
     int status = http->response.status;
     int64_t us = (loop_now_ns(server->loop) - http->start_ns) / CLOCK_US;
-    server->counters.requests[status / 100 < 6 ? status / 100 : 5]++;
-    server->counters.request_us += (uint64_t)us;
+    tally_request(&server->tally, http->path, status, us);
     const char *who = "-";
     if (request->who == REQUEST_TOKEN || request->who == REQUEST_SESSION)
         who = request->user.email;
     else if (request->who == REQUEST_AGENT)
         who = arena_printf(request->arena, "agent %llu", (unsigned long long)request->agent.head.id);
-    log_write(status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "access", "%s %s %s %d %zu B %lld us %016llx %s",
-              http_peer(http), http->is_head ? "HEAD" : http->method, http->path, status, http->response.body.size,
-              (long long)us, (unsigned long long)request->number, who ? who : "-");
+    const char *peer = http_peer(http), *method = http->is_head ? "HEAD" : http->method;
+    const char *path = http->path ? http->path : "?", *number = arena_printf(request->arena, "%016llx",
+                                                                            (unsigned long long)request->number);
+    const struct log_fact facts[] = {{"client", peer, 0},
+                                     {"method", method, 0},
+                                     {"path", path, 0},
+                                     {"status", NULL, status},
+                                     {"bytes", NULL, (int64_t)http->response.body.size},
+                                     {"durationUs", NULL, us},
+                                     {"request", number ? number : "", 0},
+                                     {"user", who ? who : "-", 0}};
+    log_write_facts(status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "access", facts, sizeof facts / sizeof facts[0],
+                    "%s %s %s %d %zu B %lld us %s %s", peer, method, path, status, http->response.body.size,
+                    (long long)us, number ? number : "-", who ? who : "-");
 }

@@ -13,6 +13,7 @@
 #include "server/http.h"
 #include "server/rate.h"
 #include "server/route.h"
+#include "server/tally.h"
 #include "store/store.h"
 
 struct about;
@@ -30,12 +31,6 @@ struct stream;
 struct tls;
 struct upkeep;
 
-struct server_counters {
-    uint64_t requests[6];      /* by the first digit of the status */
-    uint64_t request_us;       /* time from request line to answer, summed; waiting included */
-    uint64_t logins_refused;
-};
-
 struct server {
     const struct config *config;
     struct loop *loop;
@@ -49,7 +44,7 @@ struct server {
     struct rate_orgs rates;
     struct rate_by_key login_rate;
     struct rate password_rate; /* of all together: hashing takes the loop's time */
-    struct server_counters counters;
+    struct tally tally;
     struct stream *stream;     /* event hub */
     struct plan *plan;
     struct snapshots *snapshots;
@@ -65,7 +60,7 @@ struct server {
     struct tls *tls; /* NULL = plain HTTP */
     struct loop_timer tls_timer;
     struct upkeep *upkeep; /* of the store; NULL before the loop runs */
-    struct loop_timer housekeeping;
+    struct loop_timer housekeeping, watchdog, lag_timer;
 };
 
 static inline int64_t server_now_s(const struct server *server)

@@ -115,6 +115,8 @@ static void on_turn(void *user)
     state->folded += done.folded;
     state->dropped += done.dropped;
     state->over_budget += done.over_budget;
+    if (!rc && done.is_idle)
+        state->idle_s = server_now_s(server);
     note_failure(upkeep, rc, &err);
     if (done.dropped)
         log_info("store", "dropped %llu rounds%s", (unsigned long long)done.dropped,
@@ -128,6 +130,7 @@ struct upkeep *upkeep_start(struct server *server)
 {
     struct upkeep *upkeep = mem_alloc(sizeof *upkeep);
     *upkeep = (struct upkeep){.server = server};
+    upkeep->state.idle_s = server_now_s(server);
     upkeep->state.budget_bytes = upkeep_policy(server->config).budget_bytes;
     upkeep->timer = (struct loop_timer){.fn = on_turn, .user = upkeep};
     loop_timer_start(server->loop, &upkeep->timer, loop_now_ns(server->loop));

@@ -30,6 +30,7 @@ struct upkeep_state {
     uint64_t slices, slice_ns, longest_slice_ns;
     uint64_t folded, dropped, over_budget; /* rounds */
     uint64_t failures;
+    int64_t idle_s; /* when there was last nothing to do; at first the start */
     char failure[400]; /* the last one, while it lasts; "" = none */
     struct store_stats stats; /* of a minute ago at most */
     uint64_t budget_bytes;

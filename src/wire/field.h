@@ -208,6 +208,8 @@ bool field_equal(const struct field_table *table, const void *a, const void *b);
 /* "  --num-path-traces N   Path traces per round ... (1-10, default 3)" for every field a user may set as an option;
  * ADVANCED ones follow under their own title. A letter goes first: "  -c, --count N". */
 void field_help(const struct field_table *table, struct buf *buf);
+/* The same fields as a file of "name = value" lines, each behind its help and commented out with its default. */
+void field_config(const struct field_table *table, struct buf *buf);
 
 /* The OpenAPI 3.0 schema object of the record; nested tables become "$ref": "#/components/schemas/NAME". */
 json_t *field_schema(const struct field_table *table);

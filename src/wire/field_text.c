@@ -320,14 +320,15 @@ static void put_facts(const struct field *f, struct buf *buf)
         buf_putc(buf, ')');
 }
 
-static void put_wrapped(struct buf *buf, const char *text, size_t column)
+/* From a column on; what is wrapped begins at the indent with a mark. */
+static void put_wrapped(struct buf *buf, const char *text, size_t column, size_t indent, const char *mark)
 {
     while (*text) {
         size_t length = strcspn(text, " ");
-        if (column > HELP_COLUMN && column + 1 + length > HELP_WIDTH) {
-            buf_printf(buf, "\n%*s", (int)HELP_COLUMN, "");
-            column = HELP_COLUMN;
-        } else if (column > HELP_COLUMN) {
+        if (column > indent && column + 1 + length > HELP_WIDTH) {
+            buf_printf(buf, "\n%s%*s", mark, (int)(indent - strlen(mark)), "");
+            column = indent;
+        } else if (column > indent) {
             buf_putc(buf, ' ');
             column++;
         }
@@ -358,7 +359,7 @@ static void put_option(const struct field *f, struct buf *buf)
     buf_init(&text, 2048);
     buf_puts(&text, f->help);
     put_facts(f, &text);
-    put_wrapped(buf, buf_str(&text), HELP_COLUMN);
+    put_wrapped(buf, buf_str(&text), HELP_COLUMN, HELP_COLUMN, "");
     buf_done(&text);
 }
 
@@ -380,5 +381,24 @@ void field_help(const struct field_table *table, struct buf *buf)
     for (size_t i = 0; i < table->count; i++) {
         if (is_option(&table->fields[i]) && (table->fields[i].flags & FIELD_ADVANCED))
             put_option(&table->fields[i], buf);
+    }
+}
+
+void field_config(const struct field_table *table, struct buf *buf)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct field *f = &table->fields[i];
+        if (!is_option(f) || str_equal(f->name, "config")) /* a file names no other file */
+            continue;
+        char option[128];
+        struct buf text;
+        str_kebab(f->name, option, sizeof option);
+        buf_init(&text, 2048);
+        buf_puts(&text, f->help);
+        put_facts(f, &text);
+        buf_puts(buf, "\n# ");
+        put_wrapped(buf, buf_str(&text), 2, 2, "# ");
+        buf_printf(buf, "#%s = %s\n", option, f->preset ? f->preset : "");
+        buf_done(&text);
     }
 }

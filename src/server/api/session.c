@@ -139,7 +139,7 @@ int people_check_way_in(struct request *request, const struct object_user *user,
 /* Tells nothing but that it failed; the log has the name that was tried. */
 static int refuse_login(struct request *request, const struct object_user *user, const char *email, struct error *err)
 {
-    request->server->counters.logins_refused++;
+    request->server->tally.logins_refused++;
     int rc = change_note(request, user->login_aid, "Login failed", "userEmail", email, err);
     return rc ? rc : error_set(err, E_AUTH, "", "The e-mail address or the password is wrong");
 }

@@ -82,7 +82,7 @@ static void fail(struct visit *visit, const char *who, const struct error *cause
     char text[600];
     struct error err = {0};
     log_warning("sso", "sign-in failed: %s", error_format(cause, text, sizeof text));
-    request->server->counters.logins_refused++;
+    request->server->tally.logins_refused++;
     (void)change_note(request, 0, "Login failed", who ? "userEmail" : NULL, who, &err);
     answer_page(request, cause->code == E_PERMISSION ? 403 : cause->code == E_AUTH ? 401 : 502,
                 cause->code == E_PERMISSION ? "You are known, but may not sign in here this way."
