@@ -20,7 +20,6 @@
 
 #define REPORT_ROUNDS 10         /* when nobody says how many */
 #define DRAW_NS (100 * CLOCK_MS) /* after a round is complete or a name came */
-#define LOOK_AROUND 10u          /* every so many rounds an unreached target is looked for farther away */
 #define NAMES_NS (2 * CLOCK_S)
 #define CHROME_LINES 4u          /* of the screen: title, blank, blank, keys */
 
@@ -275,7 +274,6 @@ static void on_round_done(void *user, const struct probe_trace_result *result)
         end(session);
 }
 
-/* Once every flow has found the target nothing is sent beyond it. */
 static void aim(const struct session *session, struct probe_trace_settings *settings)
 {
     const struct options *options = &session->options;
@@ -286,16 +284,9 @@ static void aim(const struct session *session, struct probe_trace_settings *sett
     settings->flows = (uint32_t)options->flows;
     settings->max_ttl = (uint8_t)options->max_ttl;
     settings->gap_limit = (uint8_t)options->gap_limit;
-    settings->attempts = 1;
     settings->wait_ns = (int64_t)(options->wait_s * 1e9 + 0.5);
     settings->flow_seed = session->flow_seed;
-    settings->distance = watch_distance(session->watch);
-    if (watch_is_reached(session->watch)) {
-        settings->beyond = 0;
-        settings->gap_limit = 1;
-    } else if (session->begun % LOOK_AROUND != 0 && settings->gap_limit > 2) {
-        settings->gap_limit = 2;
-    }
+    watch_aim(session->watch, session->begun, settings);
 }
 
 static void begin_round(struct session *session)
@@ -455,7 +446,7 @@ static int set_up(struct session *session, struct error *err)
     session->is_screen = is_text(session) && !options->is_report && !probing->options.is_quiet && term_is_usable();
     session->count = options->count != FIELD_NO_I32 ? (uint64_t)options->count : session->is_screen ? 0 : REPORT_ROUNDS;
     session->has_names = !probing->options.is_numeric;
-    session->watch = watch_new((uint32_t)options->flows);
+    session->watch = watch_new((uint32_t)session->options.flows);
     session->geo = geo_hops_open(options->geo_dir);
     rng_secret(&session->flow_seed, sizeof session->flow_seed);
     session->flow_seed |= 1; /* 0 would mean other flows each time */

@@ -17,8 +17,8 @@
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
-/* In the order of enum stream_mode. */
-static const char *const mode_words[] = {"auto", "syn", "sack", NULL};
+/* In the order of enum probe_mode_want. */
+static const char *const mode_words[] = {"auto", "sack", "syn", NULL};
 
 struct options {
     int64_t count;
@@ -71,6 +71,7 @@ struct session {
     struct probing probing;
     struct options options;
     struct host *hosts;
+    struct probe_modes *modes; /* what is known of TCP hosts */
     size_t count, over;
     struct buf text; /* lines of this turn */
     struct loop_timer deadline;
@@ -169,7 +170,8 @@ static void on_resolved(void *user)
     stream->settings.ping.payload_bytes = size_of(session);
     stream->settings.ping.dscp = (uint8_t)session->probing.options.dscp;
     rng_secret(&stream->settings.ping.flow_seed, sizeof stream->settings.ping.flow_seed);
-    stream->settings.mode = (enum stream_mode)options->mode;
+    stream->settings.want = (enum probe_mode_want)options->mode;
+    stream->memory = session->modes;
     stream->settings.gap_ns = gap;
     stream->settings.delay_ns = spread / (int64_t)session->count * (host - session->hosts);
     stream->settings.count = options->count == FIELD_NO_I64 ? 0 : (uint64_t)options->count;
@@ -241,6 +243,7 @@ static int start(struct session *session, struct error *err)
     struct probing *probing = &session->probing;
     int rc = probing_on_interrupt(probing, finish, session, err);
     session->count = probing->host_count;
+    session->modes = probe_modes_new(0);
     session->hosts = mem_alloc_array(session->count, sizeof *session->hosts);
     for (size_t i = 0; rc == 0 && i < session->count; i++) {
         struct host *host = &session->hosts[i];
@@ -279,6 +282,7 @@ int cli_ping(int argc, char **argv)
     for (size_t i = 0; session.hosts && i < session.count; i++)
         stream_done(&session.hosts[i].stream);
     mem_free(session.hosts);
+    probe_modes_free(session.modes);
     buf_done(&session.text);
     return status;
 }

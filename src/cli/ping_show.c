@@ -37,6 +37,11 @@ static const struct field record_fields[] = {
     FIELD_STR(struct ping_record, probe_mode_reason, "probeModeReason", (), "Why TCP probes it so"),
     FIELD_I64(struct ping_record, lost_on_return, "lostOnReturn", (),
               "SACK: lost probes that had come to the host; their answers were lost on the way back"),
+    FIELD_F64(struct ping_record, sack_loss, "sackLoss", (.unit = "%"),
+              "Loss of SACK probes where SYNs were sent to compare"),
+    FIELD_F64(struct ping_record, syn_loss, "synLoss", (.unit = "%"), "Loss of these SYNs"),
+    FIELD_STR(struct ping_record, sack_interference, "sackInterference", (),
+              "Something on the way drops SACK probes: their loss is not the network's, and SYNs tell it instead"),
     FIELD_STR(struct ping_record, error_details, "errorDetails", (), "Why the host could not be probed"),
     FIELD_I64S(struct ping_record, rtts_us, "rttsUs", (.unit = "us"),
                "Round-trip time of each probe in the order of sending; -1 = no answer"),
@@ -88,9 +93,13 @@ void ping_record_fill(const struct probing_host *host, const struct stream_figur
     record->probe_mode = MEASURE_PROBE_ICMP;
     if (record->protocol == PROBE_TCP) {
         record->resets = (int64_t)figures->resets;
-        bool is_sack = figures->is_sack || figures->unsupported;
-        record->probe_mode = is_sack ? MEASURE_PROBE_SACK : MEASURE_PROBE_SYN;
-        record->probe_mode_reason = figures->received ? figures->mode_reason : NULL;
+        record->probe_mode = figures->is_sack ? MEASURE_PROBE_SACK : MEASURE_PROBE_SYN;
+        record->probe_mode_reason = figures->received && figures->mode_reason[0] ? figures->mode_reason : NULL;
+        record->sack_interference = figures->interference[0] ? figures->interference : NULL;
+    }
+    if (figures->has_compared) {
+        record->sack_loss = figures->sack_loss;
+        record->syn_loss = figures->syn_loss;
     }
     if (figures->is_sack)
         record->lost_on_return = (int64_t)figures->lost_on_return;
@@ -103,8 +112,8 @@ void ping_record_fill(const struct probing_host *host, const struct stream_figur
     record->is_overloaded = figures->overloaded > 0;
     if (host->error)
         record->error_details = host->error;
-    else if (figures->unsupported)
-        record->error_details = arena_printf(arena, "Target doesn't support SACK mode: %s", figures->unsupported);
+    else if (figures->is_unsupported)
+        record->error_details = arena_printf(arena, "Target doesn't support SACK mode: %s", figures->mode_reason);
     else if (figures->refusal[0])
         record->error_details = arena_printf(arena, "Could not send: %s", figures->refusal);
     fill_rtts(figures, arena, &record->rtts_us);
@@ -132,7 +141,7 @@ void ping_show_event(const char *prefix, const struct stream_event *event, struc
                    sock_ip_text(event->from, text, sizeof text), event->icmp_type, event->icmp_code);
         break;
     case STREAM_NOTE:
-        buf_printf(buf, "no SACK: %s", event->text);
+        buf_puts(buf, event->text);
         break;
     case STREAM_SILENT:
         buf_puts(buf, "no answer");

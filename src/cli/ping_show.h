@@ -21,6 +21,8 @@ struct ping_record {
     int probe_mode; /* enum measure_probe_mode */
     const char *probe_mode_reason;
     int64_t lost_on_return;
+    double sack_loss, syn_loss; /* % */
+    const char *sack_interference;
     const char *error_details;
     struct field_list rtts_us; /* int64_t */
 };

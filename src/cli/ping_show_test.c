@@ -129,9 +129,9 @@ static void a_summary(void **state)
     csv_row(&ping_record_table, &records[0], &buf);
     expect(&buf, "server,serverIp,protocol,port,sent,received,loss,minLatency,avgLatency,medianLatency,maxLatency,"
                  "jitter,duplicates,reordered,resets,icmpErrors,icmp,icmpFrom,agentOverload,probeMode,"
-                 "probeModeReason,lostOnReturn,errorDetails\n"
+                 "probeModeReason,lostOnReturn,sackLoss,synLoss,sackInterference,errorDetails\n"
                  "app.example.net,192.0.2.9,icmp,,3,2,33.333333333333336,4,4.5,4.5,5,0.5,1,0,,1,3-10,10.0.0.1,false,"
-                 "icmp,,,\n");
+                 "icmp,,,,,,\n");
     json_t *json = field_to_json(&ping_record_table, &records[0], NULL);
     json_t *rtts = json_object_get(json, "rttsUs");
     assert_int_equal(json_array_size(rtts), 3);
@@ -151,7 +151,7 @@ static void csv_quotes(void **state)
     field_defaults(&ping_record_table, &record);
     record.error_details = "a \"b\", c";
     csv_row(&ping_record_table, &record, &buf);
-    expect(&buf, ",,icmp,,,,,,,,,,,,,,,,false,,,,\"a \"\"b\"\", c\"\n");
+    expect(&buf, ",,icmp,,,,,,,,,,,,,,,,false,,,,,,,\"a \"\"b\"\", c\"\n");
     buf_done(&buf);
 }
 

@@ -1,5 +1,7 @@
 #include "cli/stream.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limit.h"
@@ -12,25 +14,29 @@
 #define MIN_GAP_NS (10 * CLOCK_MS) /* of an adapted stream */
 #define CEILING_NS (3600 * CLOCK_S) /* of a round, as the engine has it */
 #define HOPELESS_REFUSALS 3u       /* when nothing was ever sent: more would say nothing new */
+#define CHANGE_NS (10 * CLOCK_S)   /* of a round of TCP, until SYNs take the place of SACK */
 
 #define TOLD_SILENT 1u
 #define TOLD_ALL 2u
 
-/* The answer to any of some probes that came first, and when its probe had left; INT64_MAX = none. */
-struct first_answer {
+/* Of a round that is over, kept while a round runs that may have overtaken it. */
+struct stream_answer {
     int64_t tx_ns, rx_ns;
+    bool is_counted; /* as overtaken */
 };
 
 /* One round. */
 struct stream_piece {
     struct stream *stream;
     struct stream_piece *next;
-    struct probe_ping *ping;
+    struct probe_mode *mode; /* TCP */
+    struct probe_ping *ping; /* ICMP */
+    const struct probe_ping_result *shown; /* the one that told is of */
     struct arena arena;
+    int64_t start_ns;   /* none of its probes left before */
     uint64_t first;     /* probes of the stream before it */
     uint32_t count;
     uint32_t open;      /* all before it have been told */
-    struct first_answer later; /* of later rounds that are over */
     uint8_t told[];     /* TOLD_... for each probe */
 };
 
@@ -53,7 +59,7 @@ static void keep_rtt(struct stream *stream, uint64_t index, int64_t rtt_us)
     figures->rtts_us[index] = rtt_us;
 }
 
-static void count_round(struct stream *stream, const struct probe_ping_result *result)
+static void count_round(struct stream *stream, const struct stream_piece *piece, const struct probe_ping_result *result)
 {
     struct stream_figures *figures = &stream->figures;
     figures->sent += result->sent;
@@ -71,6 +77,80 @@ static void count_round(struct stream *stream, const struct probe_ping_result *r
     }
     if (result->error_text && !figures->refusal[0])
         (void)str_copy(figures->refusal, sizeof figures->refusal, result->error_text);
+    for (uint32_t i = 0; i < result->probe_count; i++) {
+        const struct probe_ping_probe *probe = &result->probes[i];
+        if (probe->status == PROBE_PING_ANSWERED) {
+            tally_add(&figures->tally, probe_ping_rtt_ns(probe));
+            keep_rtt(stream, piece->first + i, (probe_ping_rtt_ns(probe) + 500) / 1000);
+        } else if (probe->status == PROBE_PING_LOST || probe->status == PROBE_PING_ERROR) {
+            keep_rtt(stream, piece->first + i, -1);
+        }
+    }
+}
+
+static void note_mode(struct stream_figures *figures, const struct probe_mode_result *mode)
+{
+    figures->is_sack = mode->mode == PROBE_PING_SACK;
+    figures->is_unsupported = mode->is_unsupported;
+    (void)str_copy(figures->mode_reason, sizeof figures->mode_reason, mode->text ? mode->text : "");
+    (void)str_copy(figures->interference, sizeof figures->interference, mode->interference ? mode->interference : "");
+    if (isnan(mode->sack_loss))
+        return;
+    figures->has_compared = true;
+    figures->sack_loss = mode->sack_loss;
+    figures->syn_loss = mode->syn_loss;
+}
+
+/* --- what overtakes ----------------------------------------------------------------------------------------------- */
+
+static int by_departure(const void *a, const void *b)
+{
+    const struct stream_answer *one = a, *other = b;
+    return (one->tx_ns > other->tx_ns) - (one->tx_ns < other->tx_ns);
+}
+
+static void keep_answers(struct stream *stream, const struct probe_ping_result *result)
+{
+    if (stream->answer_count + result->received > stream->answer_room) {
+        size_t room = 2 * (stream->answer_count + result->received);
+        stream->answers = mem_resize(stream->answers, stream->answer_room * sizeof *stream->answers,
+                                     room * sizeof *stream->answers);
+        stream->answer_room = room;
+    }
+    for (uint32_t i = 0; i < result->probe_count; i++) {
+        const struct probe_ping_probe *probe = &result->probes[i];
+        if (probe->status == PROBE_PING_ANSWERED && stream->answer_count < stream->answer_room)
+            stream->answers[stream->answer_count++] = (struct stream_answer){probe->tx_ns, probe->rx_ns, false};
+    }
+}
+
+/* Answers that came after one to a probe that left later, of whatever round: rounds overlap. What came before all rounds
+ * that run began was overtaken by none of their probes, and overtook none. */
+static void count_reordered(struct stream *stream, const struct probe_ping_result *result)
+{
+    int64_t horizon_ns = INT64_MAX, first_ns = INT64_MAX;
+    size_t kept = 0;
+    keep_answers(stream, result);
+    for (const struct stream_piece *piece = stream->pieces; piece; piece = piece->next)
+        horizon_ns = piece->start_ns < horizon_ns ? piece->start_ns : horizon_ns;
+    if (stream->answer_count)
+        qsort(stream->answers, stream->answer_count, sizeof *stream->answers, by_departure);
+    for (size_t end = stream->answer_count, at; end > 0; end = at) {
+        int64_t together_ns = INT64_MAX; /* those that left at once overtake each other not */
+        for (at = end; at > 0 && stream->answers[at - 1].tx_ns == stream->answers[end - 1].tx_ns; at--) {
+            struct stream_answer *answer = &stream->answers[at - 1];
+            bool is_overtaken = !answer->is_counted && answer->rx_ns > first_ns;
+            stream->figures.reordered += is_overtaken;
+            answer->is_counted |= is_overtaken;
+            together_ns = answer->rx_ns < together_ns ? answer->rx_ns : together_ns;
+        }
+        first_ns = together_ns < first_ns ? together_ns : first_ns;
+    }
+    for (size_t i = 0; i < stream->answer_count; i++) {
+        if (stream->answers[i].rx_ns > horizon_ns)
+            stream->answers[kept++] = stream->answers[i];
+    }
+    stream->answer_count = kept;
 }
 
 /* --- telling ------------------------------------------------------------------------------------------------------ */
@@ -83,8 +163,8 @@ static void tell(struct stream *stream, const struct stream_event *event)
 
 static void tell_answer(struct stream *stream, uint64_t number, const struct probe_ping_probe *probe)
 {
-    tally_add(&stream->figures.tally, probe_ping_rtt_ns(probe));
-    keep_rtt(stream, number - 1, (probe_ping_rtt_ns(probe) + 500) / 1000);
+    stream->heard++;
+    stream->heard_ns += (double)probe_ping_rtt_ns(probe);
     struct stream_event event = {.kind = STREAM_ANSWER,
                                  .number = number,
                                  .rtt_ns = probe_ping_rtt_ns(probe),
@@ -139,9 +219,40 @@ static bool look_at(struct stream_piece *piece, const struct probe_ping_result *
     return true;
 }
 
+static const struct probe_ping_result *result_of(const struct stream_piece *piece)
+{
+    return piece->mode ? probe_mode_result(piece->mode)->ping : probe_ping_result(piece->ping);
+}
+
+/* Once for each reason: rounds that follow know it too. */
+static void tell_mode(struct stream *stream, const struct probe_mode_result *mode)
+{
+    struct stream_event event = {.kind = STREAM_NOTE, .text = mode->text};
+    bool is_plain = mode->reason == PROBE_MODE_ASKED || mode->reason == PROBE_MODE_PREFERRED;
+    if (mode->text && !is_plain && mode->reason != stream->noted)
+        tell(stream, &event);
+    stream->noted = mode->reason;
+}
+
+/* SYNs have taken the place of SACK: the numbers of the round begin anew. */
+static void follow(struct stream_piece *piece, const struct probe_ping_result *result)
+{
+    if (piece->shown == result)
+        return;
+    if (piece->mode)
+        tell_mode(piece->stream, probe_mode_result(piece->mode));
+    if (piece->shown) {
+        memset(piece->told, 0, piece->count);
+        piece->open = 0;
+        piece->stream->highest = piece->first;
+    }
+    piece->shown = result;
+}
+
 static void look(struct stream_piece *piece, const struct probe_ping_result *result)
 {
     int64_t now = probe_engine_mono_ns(piece->stream->engine);
+    follow(piece, result);
     for (uint32_t i = piece->open; i < piece->count; i++) {
         if (result->probes[i].status == PROBE_PING_UNSENT && result->probes[i].tx_ns == 0)
             break;
@@ -153,8 +264,6 @@ static void look(struct stream_piece *piece, const struct probe_ping_result *res
 }
 
 /* --- rounds ------------------------------------------------------------------------------------------------------- */
-
-static void begin_piece(struct stream *stream);
 
 static bool is_adapted(const struct stream *stream)
 {
@@ -176,7 +285,7 @@ static int64_t gap_ns(const struct stream *stream)
 {
     if (!is_adapted(stream))
         return stream->settings.gap_ns;
-    int64_t gap = stream->figures.tally.count ? (int64_t)(1.5 * tally_mean_ns(&stream->figures.tally)) : MIN_GAP_NS;
+    int64_t gap = stream->heard ? (int64_t)(1.5 * stream->heard_ns / (double)stream->heard) : MIN_GAP_NS;
     return gap > MIN_GAP_NS ? gap : MIN_GAP_NS;
 }
 
@@ -184,7 +293,7 @@ static int64_t gap_ns(const struct stream *stream)
 static void go_on(struct stream *stream, const struct stream_piece *piece, const struct probe_ping_result *result)
 {
     bool is_latest = piece->first + piece->count == stream->begun;
-    bool is_out = result->probes[piece->count - 1].status != PROBE_PING_UNSENT;
+    bool is_out = result->probes[result->probe_count - 1].status != PROBE_PING_UNSENT;
     if (is_adapted(stream) && is_latest && is_out && wants_more(stream) && !loop_timer_is_armed(&stream->begin_timer))
         plan_begin(stream, probe_engine_mono_ns(stream->engine) + gap_ns(stream));
 }
@@ -217,6 +326,8 @@ static void complete(struct stream *stream)
 static void take_back(struct stream *stream, const struct stream_piece *piece, const struct probe_ping_result *result)
 {
     uint32_t tried = piece->count;
+    if (result->probe_count < piece->count) /* SYNs that compared: all had been tried */
+        return;
     while (tried > 0 && result->probes[tried - 1].status == PROBE_PING_UNSENT)
         tried--;
     if (tried == piece->count || piece->first + piece->count != stream->begun)
@@ -235,7 +346,7 @@ static bool has_no_way(struct stream *stream)
     return true;
 }
 
-static void on_progress(void *user, const struct probe_ping_result *result)
+static void on_ping_progress(void *user, const struct probe_ping_result *result)
 {
     struct stream_piece *piece = user;
     struct stream *stream = piece->stream;
@@ -244,122 +355,39 @@ static void on_progress(void *user, const struct probe_ping_result *result)
         go_on(stream, piece, result);
 }
 
-static void take_answer(struct first_answer *first, const struct probe_ping_probe *probe)
+static void on_mode_progress(void *user, const struct probe_mode_result *mode)
 {
-    if (probe->status == PROBE_PING_ANSWERED && probe->rx_ns < first->rx_ns)
-        *first = (struct first_answer){probe->tx_ns, probe->rx_ns};
-}
-
-/* The first answers to probes of another round that left after each of this one's. Both left in the order of their numbers. */
-static void take_later(const struct stream_piece *other, const struct probe_ping_result *result, int64_t *first_ns)
-{
-    const struct probe_ping_result *theirs = probe_ping_result(other->ping);
-    struct first_answer first = {INT64_MAX, INT64_MAX};
-    uint32_t left = other->count;
-    for (uint32_t i = result->probe_count; i > 0; i--) {
-        int64_t tx_ns = result->probes[i - 1].tx_ns; /* 0 = it never left */
-        for (; tx_ns && left > 0 && (!theirs->probes[left - 1].tx_ns || theirs->probes[left - 1].tx_ns > tx_ns); left--)
-            take_answer(&first, &theirs->probes[left - 1]);
-        first_ns[i - 1] = first.rx_ns < first_ns[i - 1] ? first.rx_ns : first_ns[i - 1];
-    }
-}
-
-/* Answers that came after one to a probe that left later, of this round or of another: a round that is late may still send
- * when the next has begun. The round's own count is of itself only, and contains SYN+ACKs that turned out to be second
- * ones. */
-static uint64_t count_reordered(struct stream_piece *piece, const struct probe_ping_result *result)
-{
-    struct first_answer own = {INT64_MAX, INT64_MAX};
-    uint64_t count = 0;
-    int64_t *first_ns = mem_alloc_array(piece->count, sizeof *first_ns);
-    for (uint32_t i = 0; i < piece->count; i++)
-        first_ns[i] = result->probes[i].tx_ns < piece->later.tx_ns ? piece->later.rx_ns : INT64_MAX;
-    for (struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
-        if (other->first > piece->first)
-            take_later(other, result, first_ns);
-    }
-    for (uint32_t i = piece->count; i > 0; i--) {
-        const struct probe_ping_probe *probe = &result->probes[i - 1];
-        count += probe->status == PROBE_PING_ANSWERED && (probe->rx_ns > first_ns[i - 1] || probe->rx_ns > own.rx_ns);
-        take_answer(&own, probe);
-    }
-    mem_free(first_ns);
-    for (struct stream_piece *other = piece->stream->pieces; other; other = other->next) {
-        if (other->first < piece->first && own.rx_ns < other->later.rx_ns)
-            other->later = own;
-    }
-    return count;
-}
-
-/* Why the session did not work, NULL when it did or when that says nothing about SACK. */
-static const char *obstacle_of(const struct probe_ping_result *result)
-{
-    switch (result->session) {
-    case PROBE_SESSION_REFUSED:
-        return "the host refuses the connection that SACK needs";
-    case PROBE_SESSION_NOT_PERMITTED:
-        return "the host does not permit SACK";
-    case PROBE_SESSION_NO_SACK:
-        return "no SACK came back";
-    case PROBE_SESSION_TOO_FAST:
-        return "something on the way answers in the host's name";
-    case PROBE_SESSION_NONE:
-    case PROBE_SESSION_OPEN:
-    case PROBE_SESSION_SILENT:
-    case PROBE_SESSION_UNREACHABLE:
-    case PROBE_SESSION_UNSENT:
-    case PROBE_SESSION_RESET:
-    case PROBE_SESSION_FINISHED:
-        break;
-    }
-    return NULL;
-}
-
-/* What was measured in a session without SACK tells nothing: the stream begins anew with SYNs, or ends. */
-static void give_up_sack(struct stream *stream, const char *obstacle)
-{
-    struct stream_figures *figures = &stream->figures;
-    bool is_forced = stream->settings.mode == STREAM_SACK;
-    struct stream_event event = {.kind = STREAM_NOTE, .text = obstacle};
-    tally_done(&figures->tally);
-    mem_free(figures->rtts_us);
-    *figures = (struct stream_figures){.mode_reason = obstacle, .unsupported = is_forced ? obstacle : NULL};
-    stream->begun = stream->highest = 0;
-    stream->has_no_sack = true;
-    tell(stream, &event);
-    if (is_forced) {
-        stream_finish(stream);
-        complete(stream);
-        return;
-    }
-    plan_begin(stream, probe_engine_mono_ns(stream->engine));
+    on_ping_progress(user, mode->ping);
 }
 
 static void free_piece(struct stream_piece *piece)
 {
-    unlink_piece(piece);
     arena_done(&piece->arena);
     mem_free(piece);
 }
 
-static void on_done(void *user, const struct probe_ping_result *result)
+/* The target does not do what was asked for: the stream ends with what it has, which is nothing unless that is new. */
+static void end_unsupported(struct stream_piece *piece, const struct probe_mode_result *mode)
+{
+    struct stream *stream = piece->stream;
+    tell_mode(stream, mode);
+    note_mode(&stream->figures, mode);
+    unlink_piece(piece);
+    free_piece(piece);
+    if (stream->is_over)
+        return;
+    stream_finish(stream);
+    complete(stream);
+}
+
+static void on_ping_done(void *user, const struct probe_ping_result *result)
 {
     struct stream_piece *piece = user;
     struct stream *stream = piece->stream;
-    const char *obstacle = obstacle_of(result);
-    if (obstacle && !stream->is_over) {
-        free_piece(piece);
-        if (!stream->has_no_sack)
-            give_up_sack(stream, obstacle);
-        return;
-    }
     look(piece, result);
-    for (uint32_t i = 0; i < piece->count; i++) {
-        if (result->probes[i].status == PROBE_PING_LOST || result->probes[i].status == PROBE_PING_ERROR)
-            keep_rtt(stream, piece->first + i, -1);
-    }
-    count_round(stream, result);
-    stream->figures.reordered += count_reordered(piece, result);
+    unlink_piece(piece);
+    count_round(stream, piece, result);
+    count_reordered(stream, result);
     bool is_hopeless = stream->figures.sent == 0 && stream->figures.refused > 0;
     if (!stream->is_over && !is_hopeless) {
         take_back(stream, piece, result);
@@ -374,6 +402,23 @@ static void on_done(void *user, const struct probe_ping_result *result)
     }
 }
 
+/* Where SYNs only compared, what was told of the round is told; what counts is another thing. */
+static void on_mode_done(void *user, const struct probe_mode_result *mode)
+{
+    struct stream_piece *piece = user;
+    if (mode->is_unsupported) {
+        end_unsupported(piece, mode);
+        return;
+    }
+    if (mode->interference && piece->shown && piece->shown != mode->ping) {
+        tell_mode(piece->stream, mode);
+        piece->open = piece->count;
+        piece->shown = mode->ping;
+    }
+    note_mode(&piece->stream->figures, mode);
+    on_ping_done(user, mode->ping);
+}
+
 /* A round may not last longer than an hour. */
 static uint32_t piece_of(const struct stream *stream)
 {
@@ -385,18 +430,20 @@ static uint32_t piece_of(const struct stream *stream)
     return left < count ? (uint32_t)left : count;
 }
 
-static bool is_sack(const struct stream *stream)
+static int start_piece(struct stream_piece *piece, const struct probe_ping_settings *ping, struct error *err)
 {
-    return stream->settings.ping.protocol == PROBE_TCP && stream->settings.mode != STREAM_SYN && !stream->has_no_sack;
-}
-
-static void note_mode(struct stream *stream)
-{
-    struct stream_figures *figures = &stream->figures;
-    figures->is_sack = is_sack(stream);
-    if (stream->settings.ping.protocol != PROBE_TCP || figures->mode_reason)
-        return;
-    figures->mode_reason = stream->settings.mode == STREAM_AUTO ? "the host permits it" : "as asked";
+    struct stream *stream = piece->stream;
+    bool wants_progress = stream->event || is_adapted(stream);
+    if (ping->protocol != PROBE_TCP)
+        return probe_ping_start(stream->engine, ping, &piece->arena, wants_progress ? on_ping_progress : NULL,
+                                on_ping_done, piece, &piece->ping, err);
+    struct probe_mode_settings settings = {.ping = *ping,
+                                           .syn_payload_bytes = ping->payload_bytes,
+                                           .want = stream->settings.want,
+                                           .memory = stream->memory,
+                                           .is_part = true};
+    return probe_mode_start(stream->engine, &settings, &piece->arena, wants_progress ? on_mode_progress : NULL,
+                            on_mode_done, piece, &piece->mode, err);
 }
 
 static int try_piece(struct stream *stream, struct error *err)
@@ -409,32 +456,18 @@ static int try_piece(struct stream *stream, struct error *err)
     settings.count = count;
     settings.gap_ns = stream->settings.gap_ns;
     settings.ceiling_ns = (count - 1) * stream->settings.gap_ns + TAIL_NS;
+    if (settings.protocol == PROBE_TCP)
+        settings.ceiling_ns = 2 * settings.ceiling_ns + CHANGE_NS;
     if (is_adapted(stream) || settings.ceiling_ns > CEILING_NS)
         settings.ceiling_ns = CEILING_NS;
-    if (is_sack(stream)) {
-        settings.mode = PROBE_PING_SACK;
-        settings.is_forced = stream->settings.mode == STREAM_SACK;
-    }
-    note_mode(stream);
     piece->stream = stream;
+    piece->start_ns = probe_engine_mono_ns(stream->engine);
     piece->first = stream->begun;
     piece->count = count;
-    piece->later = (struct first_answer){INT64_MAX, INT64_MAX};
     arena_init(&piece->arena, LIMIT_ROUND_ARENA);
-    bool wants_progress = stream->event || is_adapted(stream);
-    int rc = probe_ping_start(stream->engine, &settings, &piece->arena, wants_progress ? on_progress : NULL, on_done,
-                              piece, &piece->ping, err);
-    if (rc == -E_LIMIT && is_sack(stream) && stream->settings.mode == STREAM_AUTO && stream->begun == 0) {
-        stream->has_no_sack = true;
-        stream->figures.mode_reason = "no local port is left for the connection that SACK needs";
-        settings.mode = PROBE_PING_SYN;
-        note_mode(stream);
-        rc = probe_ping_start(stream->engine, &settings, &piece->arena, wants_progress ? on_progress : NULL, on_done,
-                              piece, &piece->ping, err);
-    }
+    int rc = start_piece(piece, &settings, err);
     if (rc) {
-        arena_done(&piece->arena);
-        mem_free(piece);
+        free_piece(piece);
         return rc;
     }
     piece->next = stream->pieces;
@@ -480,7 +513,7 @@ static void on_look(void *user)
 {
     struct stream *stream = user;
     for (struct stream_piece *piece = stream->pieces; piece; piece = piece->next) {
-        const struct probe_ping_result *result = probe_ping_result(piece->ping);
+        const struct probe_ping_result *result = result_of(piece);
         look(piece, result);
         if (has_no_way(stream))
             return;
@@ -506,12 +539,17 @@ void stream_finish(struct stream *stream)
     if (stream->is_over)
         return;
     end(stream);
-    while (stream->pieces)
-        probe_ping_finish(stream->pieces->ping); /* calls on_done, which frees the piece */
+    while (stream->pieces) { /* its done frees it */
+        if (stream->pieces->mode)
+            probe_mode_finish(stream->pieces->mode);
+        else
+            probe_ping_finish(stream->pieces->ping);
+    }
 }
 
 void stream_done(struct stream *stream)
 {
     tally_done(&stream->figures.tally);
     mem_free(stream->figures.rtts_us);
+    mem_free(stream->answers);
 }

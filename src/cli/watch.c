@@ -8,6 +8,7 @@
 #include "measure/paths.h"
 
 #define FARTHER_ROUNDS 3u /* before the target is believed to have moved away */
+#define LOOK_AROUND 10u   /* every so many rounds an unreached target is looked for farther away */
 #define LIMITED_LOST 2u   /* probes that must lack their answer before a router is said to limit replies */
 #define LIMITED_SIGMAS 2.0
 
@@ -107,8 +108,16 @@ static void note_distance(struct watch_flow *own, const struct probe_trace_flow 
     own->last_at = own->target_at;
 }
 
+/* The silence of a SYN that came to the target after another one means nothing. One known to end before the target is none.
+ * known: the distance of the target as it was known before, 0 = it was not. */
+static bool is_silence_vain(const struct probe_trace_flow *flow, uint8_t known, uint32_t ttl)
+{
+    return flow->hops[ttl - 1].is_overtaken && (known ? ttl >= known : flow->probed > flow->hop_count);
+}
+
 static void add_flow(struct watch *watch, struct watch_flow *own, uint32_t bit, const struct probe_trace_flow *flow)
 {
+    uint8_t known = own->target_at;
     note_distance(own, flow);
     uint32_t end = own->last_at < flow->probed ? own->last_at : flow->probed;
     for (uint32_t ttl = 1; ttl <= end; ttl++) {
@@ -116,7 +125,7 @@ static void add_flow(struct watch *watch, struct watch_flow *own, uint32_t bit, 
         /* What is told beyond the end comes from the one who ended it. */
         if (ttl <= flow->hop_count && sock_is_set(&hop->addr))
             add_answer(watch, &own->cells[ttl - 1], bit, hop);
-        else
+        else if (!is_silence_vain(flow, known, ttl))
             add_silence(&own->cells[ttl - 1], hop->sent);
     }
 }
@@ -213,7 +222,15 @@ bool watch_is_reached(const struct watch *watch)
     return true;
 }
 
-uint8_t watch_distance(const struct watch *watch)
+void watch_aim(const struct watch *watch, uint64_t round, struct probe_trace_settings *settings)
 {
-    return (uint8_t)watch->length;
+    settings->attempts = 1;
+    settings->is_patient = true;
+    settings->distance = (uint8_t)watch->length;
+    if (watch_is_reached(watch)) {
+        settings->beyond = 0;
+        settings->gap_limit = 1;
+    } else if (round % LOOK_AROUND != 0 && settings->gap_limit > 2) {
+        settings->gap_limit = 2;
+    }
 }

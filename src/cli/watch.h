@@ -76,7 +76,8 @@ void watch_judge(struct watch *watch);
 /* Whether every flow has found the target. */
 bool watch_is_reached(const struct watch *watch);
 
-/* How far the next round should look: 0 = nothing is known. */
-uint8_t watch_distance(const struct watch *watch);
+/* How far the round of this number (from 0) should look: once every flow has found the target nothing is sent beyond it.
+ * The gap limit of the settings is that of somebody who looks all around. */
+void watch_aim(const struct watch *watch, uint64_t round, struct probe_trace_settings *settings);
 
 #endif

@@ -72,6 +72,31 @@ static const struct watch_host *host_of(const struct watch *watch, uint32_t ttl,
     return NULL;
 }
 
+static void a_syn_that_was_overtaken_is_no_loss(void **state)
+{
+    (void)state;
+    for (int is_overtaken = 0; is_overtaken < 2; is_overtaken++) {
+        struct scene scene;
+        struct watch *watch = watch_new(FLOWS);
+        begin(&scene);
+        silence(&scene, 0, HOPS); /* the target answers the SYN with the higher TTL, which came first */
+        scene.hops[0][HOPS - 1].is_overtaken = is_overtaken;
+        scene.flows[0].end = PROBE_TRACE_REACHED;
+        scene.flows[0].hop_count = HOPS + 1;
+        scene.flows[0].probed = HOPS + 2;
+        set_hop(&scene.hops[0][HOPS], HOPS + 1, "10.0.0.5", HOPS * CLOCK_MS);
+        scene.hops[0][HOPS].is_target = true;
+        watch_add(watch, &scene.result);
+        begin(&scene);
+        for (unsigned round = 0; round < 3; round++)
+            watch_add(watch, &scene.result);
+        assert_int_equal(watch->length, HOPS);
+        assert_int_equal(host_of(watch, HOPS, "10.0.0.5")->sent, is_overtaken ? 7 : 8);
+        assert_int_equal(host_of(watch, HOPS, "10.0.0.5")->received, 7);
+        watch_free(watch);
+    }
+}
+
 static void limited_replies_are_no_loss(void **state)
 {
     (void)state;
@@ -97,7 +122,10 @@ static void limited_replies_are_no_loss(void **state)
     assert_int_equal(watch->hops[3].silent_flows, 2u << 1);
     assert_int_equal(host_of(watch, 2, "10.0.1.2")->flows, 2u << 1);
     assert_true(watch_is_reached(watch));
-    assert_int_equal(watch_distance(watch), HOPS);
+    struct probe_trace_settings settings = {.gap_limit = 6, .beyond = 2};
+    watch_aim(watch, 20, &settings);
+    assert_int_equal(settings.distance, HOPS);
+    assert_int_equal(settings.beyond, 0);
     watch_free(watch);
 }
 
@@ -328,6 +356,7 @@ static void rows_for_other_programs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_syn_that_was_overtaken_is_no_loss),
         cmocka_unit_test(limited_replies_are_no_loss),
         cmocka_unit_test(loss_that_persists_is_loss),
         cmocka_unit_test(both_at_once),

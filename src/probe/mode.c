@@ -36,7 +36,7 @@ static const char *describe(const struct probe_mode_decision *decision, struct a
 {
     switch (decision->reason) {
     case PROBE_MODE_ASKED:
-        return "The test asks for this mode";
+        return "This mode was asked for";
     case PROBE_MODE_PREFERRED:
         return "The target answers with SACK";
     case PROBE_MODE_NO_PORT:
@@ -110,6 +110,8 @@ static int start_stream(struct probe_mode *mode, enum stage stage, struct error 
     ping.is_forced = mode->settings.want == PROBE_MODE_SACK;
     if (stage != STAGE_SACK)
         ping.payload_bytes = mode->settings.syn_payload_bytes;
+    if (stage == STAGE_COMPARE)
+        ping.gap_ns = 0;
     if (stage == STAGE_COMPARE && ping.count > mode->sack->sent)
         ping.count = mode->sack->sent > LEAST_COMPARED ? mode->sack->sent : LEAST_COMPARED;
     ping.ceiling_ns = left_ns(mode);
@@ -185,6 +187,14 @@ static void end_forced(struct probe_mode *mode)
     end(mode);
 }
 
+/* The next part opens another session. */
+static bool is_part_over(const struct probe_mode *mode)
+{
+    enum probe_ping_session session = mode->sack->session;
+    return mode->settings.is_part && mode->sack->received > 0 &&
+           (session == PROBE_SESSION_RESET || session == PROBE_SESSION_FINISHED);
+}
+
 static void after_sack(struct probe_mode *mode)
 {
     const struct probe_ping_result *sack = mode->sack;
@@ -192,7 +202,7 @@ static void after_sack(struct probe_mode *mode)
         end_forced(mode);
         return;
     }
-    mode->decision.reason = reason_of(sack->session);
+    mode->decision.reason = is_part_over(mode) ? PROBE_MODE_PREFERRED : reason_of(sack->session);
     mode->decision.has_odd_blocks = sack->has_odd_blocks;
     mode->decision.first = sack->max_rtt_ns;
     mode->decision.second = (double)sack->handshake_ns;
@@ -319,6 +329,13 @@ int probe_mode_start(struct probe_engine *engine, const struct probe_mode_settin
     if (rc == 0)
         *ret_mode = mode;
     return rc;
+}
+
+const struct probe_mode_result *probe_mode_result(struct probe_mode *mode)
+{
+    if (mode->ping && mode->stage != STAGE_COMPARE)
+        mode->result.ping = probe_ping_result(mode->ping);
+    return &mode->result;
 }
 
 void probe_mode_finish(struct probe_mode *mode)

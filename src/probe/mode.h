@@ -13,7 +13,7 @@
  *
  * When SACK probes were lost and there is time left, SYNs follow to compare: is it the network that loses packets, or
  * something on the way that drops data out of order? As long as that is not proven the figures are those of SACK; once it is,
- * those of the SYNs, from this round on.
+ * those of the SYNs, from this round on. They come at their own adapted pace, even where a gap is fixed for the stream.
  *
  * Streams are probe_ping rounds; everything lives in the caller's arena.
  */
@@ -31,6 +31,7 @@ struct probe_mode_settings {
     struct probe_ping_settings ping; /* of TCP; mode and is_forced are set here. ceiling_ns is that of all streams together */
     uint32_t syn_payload_bytes;      /* payload_bytes is that of SACK probes */
     enum probe_mode_want want;
+    bool is_part;                    /* of a longer stream: a session that ends after it has answered is followed by nothing */
     struct probe_modes *memory;      /* outlives the round; NULL = every round decides anew */
 };
 
@@ -52,6 +53,9 @@ typedef void probe_mode_fn(void *user, const struct probe_mode_result *result);
 int probe_mode_start(struct probe_engine *engine, const struct probe_mode_settings *settings, struct arena *arena,
                      probe_mode_fn *progress, probe_mode_fn *done, void *user, struct probe_mode **ret_mode,
                      struct error *err);
+
+/* The result so far; while SYNs only compare, it is that of SACK. */
+const struct probe_mode_result *probe_mode_result(struct probe_mode *mode);
 
 /* As probe_ping_finish: done is called from within, and no other stream follows. */
 void probe_mode_finish(struct probe_mode *mode);

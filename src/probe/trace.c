@@ -16,6 +16,7 @@
 #define BEYOND 2u                    /* TTLs probed beyond the estimated distance at once */
 #define USUAL_PATH 30u               /* how far one walks through silence to a target that is known to answer */
 #define PATIENCE_NS (30 * CLOCK_MS)       /* beyond what the path takes, for an attempt that is not the last */
+#define SYN_RETRY_NS (900 * CLOCK_MS)     /* later than others by this is a SYN+ACK that the target sent again */
 #define LAST_PATIENCE_NS (300 * CLOCK_MS) /* for the last */
 #define ORIGIN_NS (300 * CLOCK_MS)        /* for who sent a RST, beyond what the path takes */
 #define PAYLOAD_BYTES 8u
@@ -147,6 +148,8 @@ static int64_t patience_ns(const struct probe_trace *trace, const struct trace_f
     const struct trace_slot *slot = &flow->slots[ttl - 1];
     bool is_last = slot->attempts >= trace->settings.attempts;
     int64_t wait = trace->wait_ns;
+    if (trace->settings.is_patient)
+        return wait;
     if (answers_others(trace, ttl))
         return slot->attempts > 1 ? wait : wait + wait / 3 * flow->number / trace->settings.flows;
     if (trace->max_rtt_ns > 0 && (flow->last > ttl || trace->has_answered))
@@ -463,6 +466,15 @@ static void step_origin(struct probe_trace *trace, const struct probe_answer *an
     }
 }
 
+/* The answer to a SYN that the target sent again, because its first one was lost, or one that nobody waits for any more. */
+static bool is_too_late(const struct probe_trace *trace, const struct trace_flow *flow, const struct probe_answer *answer,
+                        int64_t rtt_ns)
+{
+    bool is_second = answer->kind == PACKET_SYN_ACK && !flow->session && trace->max_rtt_ns > 0 &&
+                     rtt_ns > trace->max_rtt_ns + SYN_RETRY_NS;
+    return is_second || (trace->settings.is_patient && rtt_ns > trace->wait_ns);
+}
+
 static void step_answer(struct probe_trace *trace, const struct probe_answer *answer)
 {
     trace->has_news = true;
@@ -488,9 +500,11 @@ static void step_answer(struct probe_trace *trace, const struct probe_answer *an
         return; /* a duplicate */
     if (sock_is_set(&hop->addr) && !sock_same_ip(&hop->addr, &answer->packet->src))
         return; /* somebody else at the same TTL: the first one stays */
+    int64_t rtt = answer->packet->rx_ns - slot->tx_ns[attempt];
+    if (is_too_late(trace, flow, answer, rtt))
+        return;
     slot->rx_ns[attempt] = answer->packet->rx_ns;
     slot->asked_ns = 0;
-    int64_t rtt = slot->rx_ns[attempt] - slot->tx_ns[attempt];
     trace->max_rtt_ns = rtt > trace->max_rtt_ns ? rtt : trace->max_rtt_ns;
     if (sock_is_set(&hop->addr))
         return;

@@ -50,6 +50,8 @@ struct probe_trace_settings {
     uint8_t beyond;       /* TTLs probed beyond the distance at once, in case the path is longer than thought */
     uint8_t dscp;         /* 0..63 */
     int64_t wait_ns;      /* for each answer, 1 ms..10 s */
+    bool is_patient;      /* silent hops get all of it, too, so that what comes late is no loss; else as much as the round-trip
+                             times seen suggest */
     uint64_t flow_seed;   /* the same seed walks with the same flows again, so that a path that differs is a route that
                              changed; 0 = other flows each time, which find more of the paths in the long run */
 };
@@ -70,6 +72,8 @@ struct probe_trace_hop {
     uint8_t ttl;                   /* of the probes that were answered */
     uint8_t sent, received;        /* attempts the kernel took, answers to them (duplicates not counted) */
     bool is_target;
+    bool is_overtaken;             /* silent, before the target: its SYN may have come there after one of a higher TTL, which
+                                      alone is answered */
     bool is_tx_estimated;          /* the round trip time rests on a clock read, not on the kernel's transmit stamp */
     union sock_addr addr;          /* unset = silent: then only ttl, sent and received hold */
     int64_t rtt_ns;                /* mean of the answers */

@@ -83,6 +83,19 @@ static enum probe_trace_end end_of(const struct probe_trace *trace, const struct
     return loop ? PROBE_TRACE_LOOP : PROBE_TRACE_SILENT;
 }
 
+/* Of several SYNs of a flow the target answers the one that comes first. */
+static void mark_overtaken(const struct trace_flow *flow, struct probe_trace_flow *shown)
+{
+    uint32_t end = shown->hop_count;
+    if (shown->end != PROBE_TRACE_REACHED || end == 0)
+        return;
+    int64_t answered_ns = flow->slots[end - 1].tx_ns[0], rtt_ns = shown->hops[end - 1].rtt_ns;
+    for (uint32_t ttl = end - 1; ttl > 0 && !sock_is_set(&shown->hops[ttl - 1].addr); ttl--) {
+        const struct trace_slot *slot = &flow->slots[ttl - 1];
+        shown->hops[ttl - 1].is_overtaken = slot->attempts > 0 && answered_ns - slot->tx_ns[slot->attempts - 1] < rtt_ns;
+    }
+}
+
 static void update_flow(const struct probe_trace *trace, const struct trace_flow *flow, struct probe_trace_flow *shown)
 {
     for (uint32_t ttl = 1; ttl <= flow->high; ttl++)
@@ -90,6 +103,8 @@ static void update_flow(const struct probe_trace *trace, const struct trace_flow
     shown->probed = flow->high;
     shown->end = end_of(trace, flow, &shown->hop_count);
     shown->end_type = shown->end_code = 0;
+    if (trace->settings.protocol == PROBE_TCP && !shown->is_in_session)
+        mark_overtaken(flow, shown);
     if (flow->stop && (shown->end == PROBE_TRACE_UNREACHABLE || shown->end == PROBE_TRACE_PROHIBITED)) {
         shown->end_type = shown->hops[flow->stop - 1].icmp_type;
         shown->end_code = shown->hops[flow->stop - 1].icmp_code;

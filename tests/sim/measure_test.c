@@ -343,7 +343,7 @@ static void tcp_in_the_mode_that_fits(void **state)
     result = measure(&rig, APP);
     assert_true(result->network.loss == 0 && result->network.avg_latency == 10);
     assert_int_equal(result->network.oculi.probe_mode, MEASURE_PROBE_SYN);
-    assert_string_equal(result->network.oculi.probe_mode_reason, "The test asks for this mode");
+    assert_string_equal(result->network.oculi.probe_mode_reason, "This mode was asked for");
     assert_int_equal(result->network.oculi.lost_on_return, FIELD_NO_I32);
     measure_round_done(&rig.round);
     rig.settings.probe_mode = AGENT_TO_SERVER_AUTO; /* four sessions side by side */

@@ -163,7 +163,7 @@ static void what_is_asked_for_is_done(void **state)
     assert_int_equal(sum.sent, 0);
     rig.settings.want = PROBE_MODE_SYN;
     (void)run(&rig, APP);
-    assert_mode(&rig, PROBE_PING_SYN, PROBE_MODE_ASKED, "The test asks for this mode");
+    assert_mode(&rig, PROBE_PING_SYN, PROBE_MODE_ASKED, "This mode was asked for");
     assert_int_equal(rig.result.ping->received, 50);
     close_rig(&rig);
 
