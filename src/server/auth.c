@@ -159,6 +159,29 @@ static int find_token(struct request *request, const struct object_kind *kind, c
     return object_get(request->server->store, &object_user_kind, tokens[0].uid, 0, request->arena, &request->user, NULL);
 }
 
+static bool is_of_agent(const char *hash, const struct object_agent *agent)
+{
+    return agent->secret_hash && strlen(agent->secret_hash) == strlen(hash) &&
+           sodium_memcmp(hash, agent->secret_hash, strlen(hash)) == 0;
+}
+
+/* A machine keeps the bearer it was given at first when it becomes another agent here. */
+static int find_moved_agent(struct request *request, uint64_t id, const char *hash)
+{
+    struct field_list moved = {0};
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)id);
+    int rc = object_list(request->server->store, &object_agent_kind, 0, text, request->arena, &moved, NULL);
+    const struct object_agent *agent = moved.items;
+    for (size_t i = 0; !rc && i < moved.count; i++) {
+        if (is_of_agent(hash, &agent[i])) {
+            request->agent = agent[i];
+            return 0;
+        }
+    }
+    return rc ? rc : -E_AUTH;
+}
+
 static int identify_agent(struct request *request, const char *bearer, struct error *err)
 {
     const char *dot = strchr(bearer, '.');
@@ -167,13 +190,14 @@ static int identify_agent(struct request *request, const char *bearer, struct er
     char hash[AUTH_HASH_BYTES];
     if (!id_text || str_to_u64(id_text, INT64_MAX, &id) != 0)
         return error_set(err, E_AUTH, "", "an agent shows AGENTID.SECRET");
-    int rc = object_get(request->server->store, &object_agent_kind, id, 0, request->arena, &request->agent, err);
+    struct store *store = request->server->store;
+    int rc = object_get(store, &object_agent_kind, id, 0, request->arena, &request->agent, NULL);
     if (rc && rc != -E_NOT_FOUND)
-        return rc;
+        return error_set(err, E_IO, "agent", "the agent cannot be read");
     auth_hash_secret(dot + 1, hash);
-    if (rc || !request->agent.secret_hash || strlen(request->agent.secret_hash) != strlen(hash) ||
-        sodium_memcmp(hash, request->agent.secret_hash, strlen(hash)) != 0)
+    if ((rc || !is_of_agent(hash, &request->agent)) && find_moved_agent(request, id, hash) != 0)
         return error_set(err, E_AUTH, "", "this agent is not known here");
+    request->signed_in_as = id;
     request->who = REQUEST_AGENT;
     request->aid = request->agent.head.aid;
     return 0;

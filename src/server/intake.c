@@ -133,6 +133,7 @@ static int learn_test(struct intake_work *work, struct known_test *known, struct
         return rc == -E_NOT_FOUND ? 0 : rc;
     known->aid = test.head.aid;
     known->interval_s = test.interval_s;
+    known->is_assigned = names_agent(&test, work->agent_id); /* an agent that joined a cluster has rounds from before */
     if (test.head.version != known->version) {
         known->refusal = INTAKE_NO_VERSION;
         rc = object_get(store, &object_test_kind, known->test_id, known->version, work->arena, &test, err);
@@ -140,7 +141,7 @@ static int learn_test(struct intake_work *work, struct known_test *known, struct
             return rc == -E_NOT_FOUND ? 0 : rc;
     }
     known->type = measure_type_find(test.type);
-    known->is_assigned = names_agent(&test, work->agent_id);
+    known->is_assigned = known->is_assigned || names_agent(&test, work->agent_id);
     if (known->aid != work->aid) {
         struct object_agent agent;
         rc = object_get(store, &object_agent_kind, work->agent_id, 0, work->arena, &agent, err);

@@ -120,6 +120,11 @@ static const struct field agent_fields[] = {
     FIELD_STRS(struct object_agent, local_resolution_prefixes, "localResolutionPrefixes", (),
                "Prefixes whose names it resolves itself"),
     FIELD_STR(struct object_agent, secret_hash, "secretHash", (.flags = FIELD_SECRET), "Hash of its secret"),
+    FIELD_STR(struct object_agent, signs_in_as, "signsInAs", (.flags = FIELD_INTERNAL),
+              "Id its machine was given first, when that is another"),
+    FIELD_BOOL(struct object_agent, is_cluster, "isCluster", (.preset = "false"), "It is a cluster"),
+    FIELD_ID(struct object_agent, cluster_id, "clusterId", (), "The cluster it is a member of"),
+    FIELD_ID(struct object_agent, proxy_id, "proxyId", (), "The proxy of its tests"),
     FIELD_IDS(struct object_agent, shared_with, "sharedWith", (), "Other account groups it works for"),
     FIELD_TIME(struct object_agent, created_s, "createdDate", (), "When it registered"),
     FIELD_TIME(struct object_agent, last_seen_s, "lastSeen", (), "When it last spoke"),
@@ -183,8 +188,9 @@ const struct object_kind object_token_kind = {
     SHOWN("API token", "apiToken", OBJECT_NONE)};
 const struct object_kind object_session_kind = {
     KEPT("session", token_table, OBJECT_NONE, offsetof(struct object_token, hash))};
-const struct object_kind object_agent_kind = {KEPT("agent", agent_table, OBJECT_NONE, OBJECT_NONE),
-                                              SHOWN("Agent", "agentName", offsetof(struct object_agent, name))};
+const struct object_kind object_agent_kind = {
+    KEPT("agent", agent_table, OBJECT_NONE, offsetof(struct object_agent, signs_in_as)),
+    SHOWN("Agent", "agentName", offsetof(struct object_agent, name))};
 const struct object_kind object_test_kind = {
     KEPT("test", test_table, offsetof(struct object_test, key), offsetof(struct object_test, type)),
     SHOWN("Test", "testName", offsetof(struct object_test, name))};
@@ -337,7 +343,7 @@ int object_get_agent(struct store *store, uint64_t id, uint64_t aid, struct aren
 {
     struct object_agent agent;
     int rc = object_get(store, &object_agent_kind, id, 0, arena, &agent, err);
-    if (!rc && !object_agent_works_for(&agent, aid))
+    if (!rc && (!object_agent_works_for(&agent, aid) || object_agent_is_hidden(&agent)))
         rc = error_set(err, E_NOT_FOUND, "", "there is no agent %llu in this account group", (unsigned long long)id);
     if (!rc)
         *ret_agent = agent;
@@ -352,7 +358,23 @@ int object_list_agents(struct store *store, uint64_t aid, struct arena *arena, s
     struct object_agent *agents = (struct object_agent *)(uintptr_t)all.items;
     size_t count = 0;
     for (size_t i = 0; !rc && i < all.count; i++) {
-        if (object_agent_works_for(&agents[i], aid))
+        if (object_agent_works_for(&agents[i], aid) && !object_agent_is_hidden(&agents[i]))
+            agents[count++] = agents[i];
+    }
+    if (!rc)
+        *ret_agents = (struct field_list){agents, count};
+    return rc;
+}
+
+int object_list_members(struct store *store, uint64_t cluster_id, struct arena *arena, struct field_list *ret_agents,
+                        struct error *err)
+{
+    struct field_list all = {0};
+    int rc = object_list(store, &object_agent_kind, 0, NULL, arena, &all, err);
+    struct object_agent *agents = (struct object_agent *)(uintptr_t)all.items;
+    size_t count = 0;
+    for (size_t i = 0; !rc && i < all.count; i++) {
+        if (agents[i].cluster_id == cluster_id)
             agents[count++] = agents[i];
     }
     if (!rc)

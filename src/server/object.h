@@ -85,7 +85,11 @@ struct object_agent {
     int ipv6_policy;
     const char *target_for_tests;
     struct field_list local_resolution_prefixes;
-    const char *secret_hash;
+    const char *secret_hash;       /* NULL: no machine of its own (a cluster whose first member left) */
+    const char *signs_in_as;       /* the lookup: the id its machine was given first, when that is another; else NULL */
+    bool is_cluster;               /* runs its tests through its members */
+    uint64_t cluster_id;           /* of the cluster it is a member of (its first member: its own id); 0 = none */
+    uint64_t proxy_id;             /* of the account group's list, for its tests; 0 = the one it was configured with */
     struct field_list shared_with; /* uint64_t: other account groups it also works for */
     int64_t created_s, last_seen_s;
     int64_t clock_offset_us;
@@ -177,12 +181,26 @@ int object_list(struct store *store, const struct object_kind *kind, uint64_t ai
 /* Adds the permissions of a role to a set. */
 void object_role_permissions(const struct object_role *role, struct permission_set *set);
 
+/* A member of a cluster that is not the cluster itself: its machine works on, but it is no agent people see. */
+static inline bool object_agent_is_hidden(const struct object_agent *agent)
+{
+    return agent->cluster_id && agent->cluster_id != agent->head.id;
+}
+/* Whose its results and settings are: the cluster it is a member of, else itself. */
+static inline uint64_t object_agent_shown_id(const struct object_agent *agent)
+{
+    return agent->cluster_id ? agent->cluster_id : agent->head.id;
+}
+
 bool object_agent_works_for(const struct object_agent *agent, uint64_t aid);
-/* Like object_get_in and object_list for agents: its own account group's and those shared with it. */
+/* Like object_get_in and object_list for agents: its own account group's and those shared with it, without members. */
 int object_get_agent(struct store *store, uint64_t id, uint64_t aid, struct arena *arena, struct object_agent *ret_agent,
                      struct error *err);
 int object_list_agents(struct store *store, uint64_t aid, struct arena *arena, struct field_list *ret_agents,
                        struct error *err);
+/* The members of a cluster, its first one too while that is there. */
+int object_list_members(struct store *store, uint64_t cluster_id, struct arena *arena, struct field_list *ret_agents,
+                        struct error *err);
 
 /* What people may read of an object: no secrets; a test's settings in place. The reference is the caller's. */
 json_t *object_to_json(const struct object_kind *kind, const void *record, struct arena *arena);

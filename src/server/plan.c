@@ -1,4 +1,4 @@
-#include "server/plan.h"
+#include "server/plan_inner.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -7,55 +7,11 @@
 #include <string.h>
 
 #include "base/limit.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "measure/type.h"
-#include "server/object.h"
 
 #define SETTLE_AGENTS 256u      /* told of a change at once */
-#define OBJECT_BYTES (1u << 20) /* memory for one test or run as it is kept here */
-
-/* A test that runs by itself, or one run asked for, with the settings it had then. */
-struct entry {
-    uint64_t id; /* test or run */
-    struct arena arena;
-    struct object_test test;
-    struct object_run run; /* runs only */
-    bool is_start_random;
-};
-
-struct entries {
-    struct entry **items;
-    size_t count, room;
-};
-
-struct stamp {
-    uint64_t object_id; /* of the "plan" object; 0 = none yet */
-    int64_t version;
-    uint64_t hash; /* of the content that has this version */
-};
-
-struct plan_agent {
-    uint64_t id;
-    uint64_t *aids; /* account groups it works for, its own first */
-    size_t aid_count;
-    bool is_enabled;
-    int ipv6_policy;
-    char *resolve_prefixes; /* joined by commas */
-    struct entries tests, runs;
-    struct stamp stamp, next_stamp; /* next_stamp: being committed */
-    struct plan_waiter *waiters;
-};
-
-struct plan {
-    struct store *store;
-    const struct clock *clock;
-    struct map agents, tests, runs; /* struct plan_agent; struct entry */
-    struct map touched;             /* agents whose content may have changed: struct plan_agent */
-    void (*more)(void *user);       /* some of them wait for plan_settle */
-    void *user;
-};
 
 /* --- lists of entries --------------------------------------------------------------------------------------------- */
 
@@ -84,7 +40,7 @@ static struct entry *entry_new(uint64_t id)
 {
     struct entry *entry = mem_alloc(sizeof *entry);
     entry->id = id;
-    arena_init(&entry->arena, OBJECT_BYTES);
+    arena_init(&entry->arena, PLAN_OBJECT_BYTES);
     return entry;
 }
 
@@ -141,19 +97,23 @@ static bool reads_random_start(const struct object_test *test, struct arena *are
 
 /* --- versions ----------------------------------------------------------------------------------------------------- */
 
-static void touch(struct plan *plan, struct plan_agent *agent)
+void plan_touch(struct plan *plan, struct plan_agent *agent)
 {
     map_put(&plan->touched, agent->id, agent);
 }
 
 /* A sum, so that the order of tests does not matter. Settings, interval and agents are the version's. */
-static uint64_t content_hash(const struct plan_agent *agent)
+static uint64_t content_hash(const struct plan *plan, const struct plan_agent *agent)
 {
-    uint64_t basics[] = {agent->is_enabled, (uint64_t)(int64_t)agent->ipv6_policy};
+    const struct plan_agent *lead = plan_settings_of(plan, agent);
+    uint64_t basics[] = {lead->is_enabled, (uint64_t)(int64_t)lead->ipv6_policy};
     uint64_t sum = str_hash(basics, sizeof basics, 1);
-    if (agent->resolve_prefixes && *agent->resolve_prefixes)
-        sum += str_hash(agent->resolve_prefixes, strlen(agent->resolve_prefixes), 4);
-    if (!agent->is_enabled)
+    if (lead->resolve_prefixes && *lead->resolve_prefixes)
+        sum += str_hash(lead->resolve_prefixes, strlen(lead->resolve_prefixes), 4);
+    uint64_t more[] = {lead->is_unverified, lead->keeps_browser_cache, lead->proxy_id, (uint64_t)lead->proxy_version};
+    if (lead->is_unverified || lead->keeps_browser_cache || lead->proxy_id)
+        sum += str_hash(more, sizeof more, 5);
+    if (!lead->is_enabled)
         return sum;
     for (size_t i = 0; i < agent->tests.count; i++) {
         uint64_t what[] = {agent->tests.items[i]->id, (uint64_t)agent->tests.items[i]->test.head.version};
@@ -189,7 +149,7 @@ static size_t take_changed(struct plan *plan, struct plan_agent **ret_changed, s
     struct plan_agent *agent;
     for (size_t at = 0; looked < most && (agent = map_next(&plan->touched, &at));) {
         looked_at[looked++] = agent;
-        if (!agent->stamp.object_id || content_hash(agent) != agent->stamp.hash)
+        if (!agent->stamp.object_id || content_hash(plan, agent) != agent->stamp.hash)
             ret_changed[count++] = agent;
     }
     for (size_t i = 0; i < looked; i++)
@@ -197,7 +157,7 @@ static size_t take_changed(struct plan *plan, struct plan_agent **ret_changed, s
     return count;
 }
 
-static void wake_all(struct plan_agent *agent)
+void plan_wake_all(struct plan_agent *agent)
 {
     while (agent->waiters) {
         struct plan_waiter *waiter = agent->waiters;
@@ -212,7 +172,9 @@ static int commit_stamps(struct plan *plan, struct plan_agent **agents, size_t c
     if (rc)
         return rc;
     for (size_t i = 0; !rc && i < count; i++)
-        rc = store_stamp(plan, agents[i], content_hash(agents[i]), err);
+        rc = store_stamp(plan, agents[i], content_hash(plan, agents[i]), err);
+    if (!rc)
+        rc = plan_store_deals(plan, err);
     if (!rc)
         return store_commit(plan->store, err);
     store_rollback(plan->store);
@@ -227,17 +189,17 @@ static int settle(struct plan *plan, struct error *err)
     struct plan_agent *changed[SETTLE_AGENTS];
     do {
         size_t count = take_changed(plan, changed, SETTLE_AGENTS);
-        int rc = count ? commit_stamps(plan, changed, count, err) : 0;
+        int rc = count || plan_is_any_deal_new(plan) ? commit_stamps(plan, changed, count, err) : 0;
         for (size_t i = 0; i < count; i++) {
             if (rc)
-                touch(plan, changed[i]);
+                plan_touch(plan, changed[i]);
             else
                 changed[i]->stamp = changed[i]->next_stamp;
         }
         if (rc)
             return rc;
         for (size_t i = 0; i < count; i++)
-            wake_all(changed[i]);
+            plan_wake_all(changed[i]);
     } while (plan->touched.count && !plan->more);
     if (plan->touched.count)
         plan->more(plan->user);
@@ -269,7 +231,7 @@ static void drop_entry(struct plan *plan, struct map *map, uint64_t id)
         size_t before = entries->count;
         entries_remove(entries, entry);
         if (entries->count != before)
-            touch(plan, agent);
+            plan_touch(plan, agent);
     }
     entry_free(entry);
 }
@@ -283,23 +245,28 @@ static bool works_for(const struct plan_agent *agent, uint64_t aid)
     return false;
 }
 
-static bool concerns_test(const struct entry *entry, const struct plan_agent *agent)
+bool plan_concerns_test(const struct entry *entry, const struct plan_agent *agent)
 {
     return works_for(agent, entry->test.head.aid) && find_assigned(&entry->test, agent->id);
 }
 
-static bool concerns_run(const struct entry *entry, const struct plan_agent *agent)
+bool plan_concerns_run(const struct entry *entry, const struct plan_agent *agent)
 {
     return works_for(agent, entry->run.head.aid) && run_awaits(&entry->run, agent->id);
 }
 
-static void hand_out(struct plan *plan, struct plan_agent *agent, struct entry *entry, bool is_run)
+void plan_hand_out(struct plan *plan, struct plan_agent *agent, struct entry *entry, bool is_run)
 {
-    struct entries *entries = is_run ? &agent->runs : &agent->tests;
-    if (!(is_run ? concerns_run(entry, agent) : concerns_test(entry, agent)) || entries->count >= LIMIT_PLAN_TESTS)
+    if (!(is_run ? plan_concerns_run(entry, agent) : plan_concerns_test(entry, agent)))
+        return;
+    struct plan_agent *machine = plan_machine(plan, agent, entry, is_run);
+    if (!machine)
+        return;
+    struct entries *entries = is_run ? &machine->runs : &machine->tests;
+    if (entries->count >= LIMIT_PLAN_TESTS)
         return;
     entries_add(entries, entry);
-    touch(plan, agent);
+    plan_touch(plan, machine);
 }
 
 static int load_test(struct plan *plan, uint64_t test_id, struct error *err)
@@ -310,16 +277,18 @@ static int load_test(struct plan *plan, uint64_t test_id, struct error *err)
     drop_entry(plan, &plan->tests, test_id);
     if (!is_planned) {
         entry_free(entry);
+        plan_forget_shares(plan, test_id, &plan->tests);
         return rc == -E_NOT_FOUND ? 0 : rc;
     }
     sort_assigned(&entry->test);
     entry->is_start_random = reads_random_start(&entry->test, &entry->arena);
     map_put(&plan->tests, test_id, entry);
+    plan_forget_shares(plan, test_id, &plan->tests);
     const struct object_test_agent *assigned = entry->test.agents.items;
     for (size_t i = 0; i < entry->test.agents.count; i++) {
         struct plan_agent *agent = map_get(&plan->agents, assigned[i].agent_id);
         if (agent)
-            hand_out(plan, agent, entry, false);
+            plan_hand_out(plan, agent, entry, false);
     }
     return 0;
 }
@@ -334,6 +303,7 @@ static int load_run(struct plan *plan, uint64_t run_id, struct error *err)
     drop_entry(plan, &plan->runs, run_id);
     if (rc) {
         entry_free(entry);
+        plan_forget_shares(plan, run_id, &plan->runs);
         return rc == -E_NOT_FOUND ? 0 : rc;
     }
     sort_assigned(&entry->test);
@@ -342,7 +312,7 @@ static int load_run(struct plan *plan, uint64_t run_id, struct error *err)
     for (size_t i = 0; i < entry->run.agents.count; i++) {
         struct plan_agent *agent = map_get(&plan->agents, awaited[i]);
         if (agent)
-            hand_out(plan, agent, entry, true);
+            plan_hand_out(plan, agent, entry, true);
     }
     return 0;
 }
@@ -362,7 +332,7 @@ int plan_run_changed(struct plan *plan, uint64_t run_id, struct error *err)
 int plan_run_reported(struct plan *plan, uint64_t run_id, uint64_t agent_id, struct error *err)
 {
     struct arena arena;
-    arena_init(&arena, OBJECT_BYTES);
+    arena_init(&arena, PLAN_OBJECT_BYTES);
     struct object_run run;
     int rc = object_get(plan->store, &object_run_kind, run_id, 0, &arena, &run, err);
     if (!rc && run_awaits(&run, agent_id)) {
@@ -430,14 +400,22 @@ static int read_stamp(struct plan *plan, uint64_t agent_id, struct stamp *ret_st
     return rc == -E_NOT_FOUND ? 0 : rc;
 }
 
+/* --- agents that come and go -------------------------------------------------------------------------------------- */
+
 static int remove_agent(struct plan *plan, uint64_t agent_id, struct error *err)
 {
-    struct plan_agent *agent = map_remove(&plan->agents, agent_id);
+    struct plan_agent *agent = map_get(&plan->agents, agent_id);
     if (!agent)
         return 0;
+    int ended = agent->is_cluster ? plan_end_cluster(plan, agent_id, err) : 0;
+    if (!ended)
+        ended = plan_move_member(plan, agent, 0, err);
+    if (ended)
+        return ended;
+    (void)map_remove(&plan->agents, agent_id);
     (void)map_remove(&plan->touched, agent_id);
     int rc = agent->stamp.object_id ? store_purge(plan->store, "plan", agent->stamp.object_id, err) : 0;
-    wake_all(agent);
+    plan_wake_all(agent);
     agent_free(agent);
     return rc == -E_NOT_FOUND ? 0 : rc;
 }
@@ -464,12 +442,16 @@ static int add_agent(struct plan *plan, const struct object_agent *object, struc
         return rc;
     }
     map_put(&plan->agents, agent->id, agent);
+    return 0;
+}
+
+static void hand_out_all(struct plan *plan, struct plan_agent *agent)
+{
     struct entry *entry;
     for (size_t at = 0; (entry = map_next(&plan->tests, &at));)
-        hand_out(plan, agent, entry, false);
+        plan_hand_out(plan, agent, entry, false);
     for (size_t at = 0; (entry = map_next(&plan->runs, &at));)
-        hand_out(plan, agent, entry, true);
-    return 0;
+        plan_hand_out(plan, agent, entry, true);
 }
 
 static char *join(const struct field_list *texts)
@@ -500,26 +482,66 @@ static int split(const char *text, struct arena *arena, struct field_list *ret_t
     return 0;
 }
 
+/* The version of the proxy's record, which counts up when it changes; 0 = there is none. */
+static int64_t proxy_version(struct plan *plan, uint64_t proxy_id)
+{
+    struct arena arena;
+    struct store_object object = {0};
+    arena_init(&arena, PLAN_OBJECT_BYTES);
+    int rc = proxy_id ? store_get(plan->store, "agent-proxy", proxy_id, 0, &arena, &object, NULL) : -E_NOT_FOUND;
+    arena_done(&arena);
+    return rc ? 0 : object.version;
+}
+
+/* Takes the agent's place in the world from its record: alone, a cluster, or a member of one. */
+static int place_agent(struct plan *plan, struct plan_agent *agent, const struct object_agent *object, bool is_new,
+                       struct error *err)
+{
+    bool was_alone = !is_new && !agent->is_cluster && !agent->cluster_id;
+    bool is_alone = !object->is_cluster && !object->cluster_id, is_joining = object->cluster_id != agent->cluster_id;
+    int rc = object->is_cluster ? plan_know_cluster(plan, object->head.id, err) : 0;
+    agent->is_cluster = object->is_cluster;
+    if (!rc)
+        rc = plan_move_member(plan, agent, object->cluster_id, err);
+    if (rc)
+        return rc;
+    if (is_alone && !was_alone)
+        hand_out_all(plan, agent);
+    struct cluster *cluster = object->cluster_id ? map_get(&plan->clusters, object->cluster_id) : NULL;
+    if (cluster && is_joining)
+        plan_deal(plan, cluster);
+    return 0;
+}
+
 static int update_agent(struct plan *plan, const struct object_agent *object, struct error *err)
 {
-    int rc = map_get(&plan->agents, object->head.id) ? 0 : add_agent(plan, object, err);
+    bool is_new = !map_get(&plan->agents, object->head.id);
+    int rc = is_new ? add_agent(plan, object, err) : 0;
     if (rc)
         return rc;
     struct plan_agent *agent = map_get(&plan->agents, object->head.id);
+    agent->is_unverified = !object->verify_ssl;
+    agent->keeps_browser_cache = object->keep_browser_cache;
+    agent->proxy_id = object->proxy_id;
+    agent->proxy_version = proxy_version(plan, object->proxy_id);
+    agent->signs_in_as = 0;
+    if (object->signs_in_as)
+        (void)str_to_u64(object->signs_in_as, INT64_MAX, &agent->signs_in_as);
     set_groups(agent, object); /* tests of those it works for no more name it no more: they are told as changed */
     agent->is_enabled = object->enabled;
     agent->ipv6_policy = object->ipv6_policy;
     mem_free(agent->resolve_prefixes);
     agent->resolve_prefixes = join(&object->local_resolution_prefixes);
-    touch(plan, agent);
-    return 0;
+    plan_touch(plan, agent);
+    plan_touch_members(plan, agent->id);
+    return place_agent(plan, agent, object, is_new, err);
 }
 
 int plan_agent_changed(struct plan *plan, uint64_t agent_id, struct error *err)
 {
     struct arena arena;
     struct object_agent object;
-    arena_init(&arena, OBJECT_BYTES);
+    arena_init(&arena, PLAN_OBJECT_BYTES);
     int rc = object_get(plan->store, &object_agent_kind, agent_id, 0, &arena, &object, err);
     if (rc == -E_NOT_FOUND)
         rc = remove_agent(plan, agent_id, err);
@@ -552,7 +574,7 @@ static int load_agent(struct plan *plan, uint64_t agent_id, struct error *err)
 {
     struct arena arena;
     struct object_agent object;
-    arena_init(&arena, OBJECT_BYTES);
+    arena_init(&arena, PLAN_OBJECT_BYTES);
     int rc = object_get(plan->store, &object_agent_kind, agent_id, 0, &arena, &object, err);
     if (!rc)
         rc = update_agent(plan, &object, err);
@@ -604,6 +626,10 @@ void plan_close(struct plan *plan)
         entry_free(entry);
     for (size_t at = 0; (entry = map_next(&plan->runs, &at));)
         entry_free(entry);
+    struct cluster *cluster;
+    for (size_t at = 0; (cluster = map_next(&plan->clusters, &at));)
+        cluster_free(cluster);
+    map_done(&plan->clusters);
     map_done(&plan->agents);
     map_done(&plan->tests);
     map_done(&plan->runs);
@@ -619,18 +645,26 @@ static int find_agent(const struct plan *plan, uint64_t agent_id, struct plan_ag
     return *ret_agent ? 0 : error_set(err, E_NOT_FOUND, "agent", "there is no such agent");
 }
 
+/* A machine that became another agent compares this plan's number with one of the plan it had before: no two agents
+ * that it can be have the same. */
+static int64_t told_version(const struct plan_agent *agent)
+{
+    return agent->stamp.version + (agent->signs_in_as ? (int64_t)(agent->id << 24) : 0);
+}
+
 int plan_version(const struct plan *plan, uint64_t agent_id, int64_t *ret_version, struct error *err)
 {
     struct plan_agent *agent;
     int rc = find_agent(plan, agent_id, &agent, err);
     if (!rc)
-        *ret_version = agent->stamp.version;
+        *ret_version = told_version(agent);
     return rc;
 }
 
 static struct message_test test_message(const struct entry *entry, const struct plan_agent *agent)
 {
-    const struct object_test_agent *assigned = find_assigned(&entry->test, agent->id);
+    /* The members of a cluster have addresses of their own each: none is chosen for them. */
+    const struct object_test_agent *assigned = agent->cluster_id ? NULL : find_assigned(&entry->test, agent->id);
     return (struct message_test){
         .test_id = entry->id,
         .version = entry->test.head.version,
@@ -644,7 +678,8 @@ static struct message_test test_message(const struct entry *entry, const struct 
 
 static struct message_run run_message(const struct entry *entry, const struct plan_agent *agent)
 {
-    const struct object_test_agent *assigned = find_assigned(&entry->test, agent->id);
+    /* The members of a cluster have addresses of their own each: none is chosen for them. */
+    const struct object_test_agent *assigned = agent->cluster_id ? NULL : find_assigned(&entry->test, agent->id);
     return (struct message_run){
         .run_id = entry->id,
         .test_id = entry->run.test_id,
@@ -663,13 +698,14 @@ int plan_build(const struct plan *plan, uint64_t agent_id, struct arena *arena, 
     int rc = find_agent(plan, agent_id, &agent, err);
     if (rc)
         return rc;
-    size_t tests = agent->is_enabled ? agent->tests.count : 0, runs = agent->is_enabled ? agent->runs.count : 0;
+    const struct plan_agent *lead = plan_settings_of(plan, agent);
+    size_t tests = lead->is_enabled ? agent->tests.count : 0, runs = lead->is_enabled ? agent->runs.count : 0;
     struct message_test *test = arena_alloc_array(arena, tests + 1, sizeof *test);
     struct message_run *run = arena_alloc_array(arena, runs + 1, sizeof *run);
     if (!test || !run)
         return error_set(err, E_LIMIT, "plan", "the plan does not fit the memory of this request");
     struct field_list prefixes = {0};
-    rc = split(agent->resolve_prefixes ? agent->resolve_prefixes : "", arena, &prefixes, err);
+    rc = split(lead->resolve_prefixes ? lead->resolve_prefixes : "", arena, &prefixes, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < tests; i++)
@@ -677,9 +713,11 @@ int plan_build(const struct plan *plan, uint64_t agent_id, struct arena *arena, 
     for (size_t i = 0; i < runs; i++)
         run[i] = run_message(agent->runs.items[i], agent);
     *ret_plan = (struct message_plan){
-        .version = agent->stamp.version,
+        .version = told_version(agent),
         .server_ns = clock_wall_ns(plan->clock),
-        .ipv6_policy = agent->ipv6_policy,
+        .ipv6_policy = lead->ipv6_policy,
+        .is_unverified = lead->is_unverified,
+        .keeps_browser_cache = lead->keeps_browser_cache,
         .resolve_prefixes = prefixes,
         .tests = {test, tests},
         .runs = {run, runs},

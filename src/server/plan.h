@@ -6,6 +6,9 @@
  * an object of kind "plan" in the store whose body is a hash of the content, so it goes on counting after a
  * restart, and a change that a crash kept from being told is found at the next start.
  *
+ * A test of a cluster of agents is in the plan of one member at a time (cluster.h). A member whose long poll is cut, or
+ * that is not heard of for PLAN_MEMBER_SILENT_S, counts as away, and others get what it ran.
+ *
  * Whoever changes a test, an agent or a run in the store says so here afterwards, outside a transaction. When one of
  * these returns an error (a full disk) agents keep their plan; the next change, or a restart, tells them.
  */
@@ -21,6 +24,10 @@
 #include "wire/message.h"
 
 #define PLAN_RUN_KEEP_S 86400 /* a run that an agent has not fetched and reported by then is forgotten */
+
+#define PLAN_MEMBER_WAIT_S 10   /* a member's long poll lasts no longer, so that its silence is noticed soon */
+#define PLAN_MEMBER_SILENT_S 15 /* without a word it is away */
+#define PLAN_MEMBER_CUT_S 3     /* after its connection was cut or it said that it stops */
 
 struct plan;
 
@@ -39,6 +46,22 @@ int plan_expire(struct plan *plan, struct error *err);
  * it when others are left: call plan_settle soon, not from within more. Without it all are told at once. */
 void plan_on_more(struct plan *plan, void (*more)(void *user), void *user);
 int plan_settle(struct plan *plan, struct error *err);
+
+/* --- members of clusters ------------------------------------------------------------------------------------------ */
+
+bool plan_is_member(const struct plan *plan, uint64_t agent_id);
+/* It spoke; nothing for who is no member. */
+int plan_member_seen(struct plan *plan, uint64_t agent_id, struct error *err);
+/* Its connection was cut, or it says that it stops. */
+void plan_member_gone(struct plan *plan, uint64_t agent_id);
+/* Gives what members that are away ran to others; once a second. */
+int plan_check_members(struct plan *plan, struct error *err);
+/* Evens out what the members run, after somebody joined. */
+int plan_level(struct plan *plan, uint64_t cluster_id, struct error *err);
+/* Who runs the test for the cluster; 0 = nobody. */
+uint64_t plan_runner(const struct plan *plan, uint64_t cluster_id, uint64_t test_id);
+/* Wakes whoever waits for a plan under that id: the machine behind it is another agent now. */
+void plan_wake(struct plan *plan, uint64_t agent_id);
 
 /* Inside the caller's transaction: the agent's part of the run is done (the last one removes it). plan_run_changed
  * follows after the commit. A run that is gone is fine. */

@@ -280,6 +280,163 @@ static void a_change_for_many_agents_is_told_in_pieces(void **state)
     }
 }
 
+/* --- clusters ------------------------------------------------------------------------------------------------------ */
+
+static void put_in_cluster(struct check *c, uint64_t agent_id, uint64_t cluster_id)
+{
+    struct object_agent agent;
+    assert_int_equal(object_get(c->store, &object_agent_kind, agent_id, 0, &c->arena, &agent, NULL), 0);
+    agent.cluster_id = cluster_id;
+    agent.is_cluster = agent_id == cluster_id;
+    assert_int_equal(object_put(c->store, &object_agent_kind, &agent, CHECK_NOW_S, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, agent_id, NULL), 0);
+}
+
+#define CLUSTER_TESTS 7u
+#define CLUSTER_SLOTS 40u
+
+/* Agents 1 to 3 become the cluster 1, which runs CLUSTER_TESTS tests every minute. */
+static void make_cluster(struct check *c)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
+    struct object_test test;
+    check_get_test(c, 1, &test);
+    test.agents.count = 1;
+    check_put_test(c, &test);
+    for (size_t i = 0; i + 1 < CLUSTER_TESTS; i++)
+        (void)check_add_test(c, names[i], 60, (const uint64_t[]){1, 0});
+    for (uint64_t id = 1; id <= 3; id++)
+        put_in_cluster(c, id, 1);
+    assert_int_equal(plan_level(c->plan, 1, NULL), 0);
+}
+
+static size_t count_tests(struct check *c, uint64_t agent_id)
+{
+    return plan_of(c, agent_id).tests.count;
+}
+
+static void a_cluster_shares_its_tests(void **state)
+{
+    struct check *c = *state;
+    make_cluster(c);
+    for (uint64_t id = 1; id <= 3; id++)
+        assert_in_range(count_tests(c, id), 2, 3);
+    assert_int_equal(count_tests(c, 1) + count_tests(c, 2) + count_tests(c, 3), CLUSTER_TESTS);
+
+    /* New tests go where there is least to do, and each stays at home after a restart. */
+    uint64_t home[CLUSTER_TESTS + 2] = {0};
+    (void)check_add_test(c, "y", 60, (const uint64_t[]){1, 0});
+    (void)check_add_test(c, "z", 60, (const uint64_t[]){1, 0});
+    for (uint64_t id = 1; id <= 3; id++)
+        assert_int_equal(count_tests(c, id), 3);
+    for (uint64_t id = 1; id <= CLUSTER_TESTS + 2; id++)
+        home[id - 1] = plan_runner(c->plan, 1, id);
+    int64_t version = version_of(c, 2);
+    check_reopen(c);
+    for (uint64_t id = 1; id <= CLUSTER_TESTS + 2; id++)
+        assert_int_equal(plan_runner(c->plan, 1, id), home[id - 1]);
+    assert_int_equal(version_of(c, 2), version);
+
+    /* Settings are the cluster's. */
+    struct object_agent agent;
+    assert_int_equal(object_get(c->store, &object_agent_kind, 1, 0, &c->arena, &agent, NULL), 0);
+    agent.enabled = false;
+    assert_int_equal(object_put(c->store, &object_agent_kind, &agent, CHECK_NOW_S, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, 1, NULL), 0);
+    assert_int_equal(count_tests(c, 2), 0);
+    agent.enabled = true;
+    assert_int_equal(object_put(c->store, &object_agent_kind, &agent, CHECK_NOW_S, NULL), 0);
+    assert_int_equal(plan_agent_changed(c->plan, 1, NULL), 0);
+
+    /* Who leaves runs nothing, the others everything. */
+    put_in_cluster(c, 2, 0);
+    assert_int_equal(count_tests(c, 2), 0);
+    assert_int_equal(count_tests(c, 1) + count_tests(c, 3), CLUSTER_TESTS + 2);
+}
+
+/* A member as it behaves (docs/protocols.md): it asks for its plan anew every 10 s and hears at once of changes; a test
+ * has a phase of its own there; one that is new starts within the present slot. */
+struct member {
+    bool is_dead;
+    bool runs[CLUSTER_TESTS + 1];
+    size_t done[CLUSTER_TESTS + 1]; /* slot + 1 */
+};
+
+static void measure(struct check *c, uint64_t test_id, int64_t slot, uint8_t *counts)
+{
+    int kept = check_upload(c, &(struct check_round){.test_id = test_id,
+                                                     .agent_id = 1,
+                                                     .round_id = CHECK_NOW_S + slot * 60,
+                                                     .loss = 0,
+                                                     .latency = 10});
+    assert_true(kept == 100 || kept == 10);
+    counts[0] = (uint8_t)(counts[0] + (kept == 100));
+    counts[1]++;
+}
+
+static void member_second(struct check *c, struct member *member, uint64_t id, int64_t second,
+                          uint8_t counts[CLUSTER_SLOTS][CLUSTER_TESTS + 1][2])
+{
+    int64_t slot = second / 60, at = second % 60;
+    struct message_plan plan = plan_of(c, id);
+    const struct message_test *tests = plan.tests.items;
+    bool runs[CLUSTER_TESTS + 1] = {false};
+    for (size_t i = 0; i < plan.tests.count; i++)
+        runs[tests[i].test_id] = true;
+    if (second % 10 == (int64_t)id)
+        assert_int_equal(plan_member_seen(c->plan, id, NULL), 0);
+    for (uint64_t test = 1; test <= CLUSTER_TESTS; test++) {
+        int64_t phase = (int64_t)(id * 17 + test * 11) % 30;
+        bool is_due = at == phase || (runs[test] && !member->runs[test] && at > phase && at < 58);
+        if (runs[test] && is_due && member->done[test] != (size_t)slot + 1) {
+            measure(c, test, slot, counts[slot][test]);
+            member->done[test] = (size_t)slot + 1;
+        }
+        member->runs[test] = runs[test];
+    }
+}
+
+static void a_member_that_dies_costs_a_round_at_most(void **state)
+{
+    static const struct {
+        int64_t second;
+        uint64_t id;
+        bool is_dead;
+    } fates[] = {{307, 2, true}, {731, 2, false}, {1000, 1, true}, {1211, 3, true}, {1500, 1, false}, {1799, 3, false}};
+    static uint8_t counts[CLUSTER_SLOTS][CLUSTER_TESTS + 1][2];
+    struct check *c = *state;
+    struct member members[4] = {{.is_dead = false}};
+    memset(counts, 0, sizeof counts);
+    make_cluster(c);
+    for (int64_t second = 0; second < 60 * (int64_t)CLUSTER_SLOTS; second++) {
+        for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++) {
+            if (fates[i].second == second) {
+                members[fates[i].id].is_dead = fates[i].is_dead;
+                memset(members[fates[i].id].runs, 0, sizeof members[0].runs);
+            }
+        }
+        for (uint64_t id = 1; id <= 3; id++) {
+            if (!members[id].is_dead)
+                member_second(c, &members[id], id, second, counts);
+        }
+        assert_int_equal(plan_check_members(c->plan, NULL), 0);
+        clock_sim_advance(&c->clock, CLOCK_S);
+        arena_reset(&c->arena);
+    }
+    for (size_t test = 1; test <= CLUSTER_TESTS; test++) {
+        size_t missing = 0, twice = 0;
+        for (size_t slot = 0; slot < CLUSTER_SLOTS; slot++) {
+            assert_in_range(counts[slot][test][0], 0, 1); /* kept */
+            missing += counts[slot][test][0] == 0;
+            twice += counts[slot][test][1] > 1;
+        }
+        assert_in_range(missing, 0, 3); /* one for each death */
+        assert_in_range(twice, 0, 6);   /* measured by two while it changed hands; kept once */
+    }
+    for (uint64_t id = 1; id <= 3; id++)
+        assert_in_range(count_tests(c, id), 2, 3); /* all are home again */
+}
+
 int main(void)
 {
     const struct CMUnitTest checks[] = {
@@ -292,6 +449,8 @@ int main(void)
         CHECK(runs_nobody_fetches_are_forgotten),
         CHECK(waiters_are_woken_once_by_their_agents_change),
         CHECK(a_change_for_many_agents_is_told_in_pieces),
+        CHECK(a_cluster_shares_its_tests),
+        CHECK(a_member_that_dies_costs_a_round_at_most),
     };
     return cmocka_run_group_tests(checks, NULL, NULL);
 }

@@ -29,6 +29,7 @@ struct request {
     enum request_who who;
     struct object_user user;     /* TOKEN, SESSION */
     struct object_agent agent;   /* AGENT */
+    uint64_t signed_in_as;       /* AGENT: the id it showed, perhaps not the agent's today */
     struct object_token session; /* SESSION; of TOKEN the token */
     uint64_t aid;                /* the account group worked in; 0 when the route has none */
     struct permission_set may;   /* what the user may do in it */

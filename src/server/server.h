@@ -23,6 +23,7 @@ struct latest;
 struct paths_cache;
 struct plan;
 struct presence;
+struct reports;
 struct shares;
 struct snapshots;
 struct seal;
@@ -55,7 +56,8 @@ struct server {
     struct paths_cache *paths;
     struct about *about;       /* what is known of addresses */
     struct presence *presence; /* which agents are there */
-    struct loop_timer stream_timer, presence_timer, plan_timer;
+    struct reports *reports;   /* and how they are */
+    struct loop_timer stream_timer, presence_timer, plan_timer, member_timer;
     int64_t started_s;
     struct tls *tls; /* NULL = plain HTTP */
     struct loop_timer tls_timer;

@@ -53,6 +53,7 @@ const makers: Record<string, () => object> = {
   "/v7/tags": () => ({ key: `${MARK}key`, value: `${MARK}value`, objectType: "test", accessType: "all" }),
   "/v7/credentials": () => ({ name: `${MARK} credential`, value: `${MARK} secret` }),
   "/v7/network/path-vis/interface-groups": () => ({ groupName: "a router", ipAddresses: ["192.0.2.1"] }),
+  "/oculi/v1/agent-proxies": () => ({ name: "Way out", location: "proxy.example.com:3128" }),
   "/v7/emulated-devices": () => ({ category: "phone", width: 411, height: 911 }),
 };
 const typed = (pattern: string) => /^\/v7\/tests\/[a-z-]+$/.exec(pattern);
@@ -69,6 +70,12 @@ const actions: Record<string, () => unknown> = {
   "/v7/tags/unassign": () => ({ tags: [{ tagId: made.get("/v7/tags"), assignments: [{ id: made.get("/v7/tests/agent-to-server"), type: "test" }] }] }),
   "/v7/tags/bulk": () => ({ tags: [makers["/v7/tags"]!()] }),
   "/v7/tests/{testId}/snapshot": () => ({ displayName: `${MARK} snapshot`, startDate: "2026-01-01T00:00:00Z", endDate: "2026-01-01T01:00:00Z" }),
+  "/v7/agents/{agentId}/tests/assign": () => ({ testIds: [made.get("/v7/tests/agent-to-server")] }),
+  "/v7/agents/{agentId}/tests/override": () => ({ testIds: [made.get("/v7/tests/agent-to-server")] }),
+  "/v7/agents/{agentId}/tests/unassign": () => ({ testIds: [made.get("/v7/tests/agent-to-server")] }),
+  "/v7/agents/{agentId}/cluster/assign": () => ({ agents: [String(agent.id)] }),
+  "/v7/agents/{agentId}/cluster/unassign": () => ({ members: [String(agent.id)] }),
+  "/oculi/v1/agents/{agentId}/replace": () => ({ agentId: String(agent.id) }),
   "/v7/tests/agent-to-server/instant": () => ({ ...testBody("/v7/tests/agent-to-server"), interval: undefined, testName: undefined }),
   "/oculi/v1/session/password": () => ({ current: "wrong, and long enough", new: "Another-one that 8 would do" }),
 };
@@ -89,7 +96,7 @@ function pathOf(route: Route): string {
     else if (part === "{roundId}") done += `/${SLOT}`;
     else {
       const collection = route.pattern.slice(0, route.pattern.indexOf(part) - 1).replace("/oculi/v1/", "/v7/");
-      const id = made.get(collection);
+      const id = made.get(collection) ?? made.get(route.pattern.slice(0, route.pattern.indexOf(part) - 1));
       if (!id) throw new Error(`${route.pattern}: nothing was made in ${collection}; teach "makers" how`);
       done += `/${id}`;
     }
@@ -148,7 +155,7 @@ beforeAll(async () => {
     if (!maker) throw new Error(`${route.pattern} makes something this check cannot make; teach "makers" how`);
     const answer = await server.post(`${route.pattern}${route.flags.has("no-aid") ? "" : `?aid=${other}`}`, maker());
     if (answer.status !== 201) throw new Error(`${route.pattern}: ${answer.status} ${answer.text}`);
-    const idName = Object.keys(answer.json).find((key) => /^(id|uid|roleId|aid|testId)$/.test(key) && (key !== "aid" || route.pattern === "/v7/account-groups"));
+    const idName = Object.keys(answer.json).find((key) => /^(id|uid|roleId|aid|testId|proxyId)$/.test(key) && (key !== "aid" || route.pattern === "/v7/account-groups"));
     made.set(route.pattern, String(answer.json[idName!]));
   }
   made.set("/v7/account-groups", other);

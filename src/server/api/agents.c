@@ -7,16 +7,16 @@
 #include "base/str.h"
 #include "facts/scope.h"
 #include "server/about.h"
-#include "server/api/api.h"
+#include "server/api/agents.h"
 #include "server/auth.h"
 #include "server/change.h"
+#include "server/plan.h"
 #include "server/presence.h"
+#include "server/reports.h"
 
 
 static const char *const type_words[] = {"cloud", "enterprise-cluster", "enterprise", NULL};
-static const char *const state_words[] = {"online", "offline", "disabled", NULL};
-enum { TYPE_ENTERPRISE = 2 };
-enum { STATE_ONLINE, STATE_OFFLINE, STATE_DISABLED };
+enum { TYPE_CLUSTER = 1, TYPE_ENTERPRISE = 2 };
 
 static const struct field coordinates_fields[] = {
     FIELD_F64(struct api_coordinates, latitude, "latitude", (.flags = FIELD_READONLY, .min = -90, .max = 90),
@@ -34,34 +34,7 @@ static const struct field group_fields[] = {
 const struct field_table api_group_table =
     FIELD_TABLE("AccountGroup", struct api_named_group, group_fields, NULL, "An account group");
 
-struct error_detail {
-    const char *code, *description;
-};
-static const struct field error_detail_fields[] = {
-    FIELD_STR(struct error_detail, code, "code", (.flags = FIELD_READONLY), "What is wrong"),
-    FIELD_STR(struct error_detail, description, "description", (.flags = FIELD_READONLY), "The same in words"),
-};
-static const struct field_table error_detail_table =
-    FIELD_TABLE("ErrorDetail", struct error_detail, error_detail_fields, NULL, "What is wrong with an agent");
-
-struct cluster_member {
-    const char *name;
-};
-static const struct field cluster_member_fields[] = {
-    FIELD_STR(struct cluster_member, name, "name", (.flags = FIELD_READONLY), "Name of the member"),
-};
-static const struct field_table cluster_member_table =
-    FIELD_TABLE("ClusterMember", struct cluster_member, cluster_member_fields, NULL, "A member of a cluster of agents");
-
 #define R (.flags = FIELD_READONLY)
-static const struct field extra_fields[] = {
-    FIELD_STR(struct api_agent_extra, version, "version", R, "Version of its program"),
-    FIELD_F64(struct api_agent_extra, clock_offset_ms, "clockOffset", (.flags = FIELD_READONLY, .unit = "ms"),
-              "Its clock minus the server's"),
-};
-static const struct field_table extra_table =
-    FIELD_TABLE("AgentExtra", struct api_agent_extra, extra_fields, NULL, "What API v7 has no place for");
-
 #define SIMPLE_FIELDS                                                                                                  \
     FIELD_ID(struct api_agent, id, "agentId", R, "Id of the agent"),                                                   \
     FIELD_STR(struct api_agent, name, "agentName", (), "Name of the agent"),                                           \
@@ -83,34 +56,47 @@ const struct field_table api_simple_agent_table =
 
 static const struct field agent_fields[] = {
     SIMPLE_FIELDS,
-    FIELD_LIST(struct api_agent, cluster_members, "clusterMembers", &cluster_member_table,
+    FIELD_LIST(struct api_agent, cluster_members, "clusterMembers", &agents_member_table,
                (.flags = FIELD_READONLY, .expand = "cluster-member"), "Members, when the agent is a cluster"),
     FIELD_I64S(struct api_agent, test_ids, "testIds", (.flags = FIELD_READONLY, .expand = "test-ids"),
                "Ids of the tests it runs"),
     FIELD_LIST(struct api_agent, account_groups, "accountGroups", &api_group_table, (), "Account groups it works for"),
     FIELD_ENUM(struct api_agent, ipv6_policy, "ipv6Policy", object_ipv6_policies, (),
                "Which addresses of a name it uses"),
-    FIELD_LIST(struct api_agent, error_details, "errorDetails", &error_detail_table, R, "What is wrong with it"),
+    FIELD_LIST(struct api_agent, error_details, "errorDetails", &agents_detail_table, R, "What is wrong with it"),
     FIELD_STR(struct api_agent, hostname, "hostname", R, "Name of its machine"),
+    FIELD_I32(struct api_agent, utilization, "utilization", (.flags = FIELD_READONLY, .unit = "%"),
+              "How much of its time it is in use: the most of any 5 minutes of a day, of its busiest queue"),
+    FIELD_LIST(struct api_agent, interfaces, "interfaceIpMapping", &agents_interface_table, R,
+               "Addresses of its interfaces"),
     FIELD_TIME(struct api_agent, last_seen_s, "lastSeen", R, "When it last spoke"),
-    FIELD_ENUM(struct api_agent, state, "agentState", state_words, R, "Whether it is there"),
+    FIELD_ENUM(struct api_agent, state, "agentState", agents_state_words, R, "Whether it is there"),
     FIELD_BOOL(struct api_agent, keep_browser_cache, "keepBrowserCache", (), "Its browser keeps the cache"),
     FIELD_TIME(struct api_agent, created_s, "createdDate", R, "When it registered"),
     FIELD_STR(struct api_agent, target_for_tests, "targetForTests", (), "Address other agents measure"),
     FIELD_STRS(struct api_agent, local_resolution_prefixes, "localResolutionPrefixes", (),
                "Prefixes whose names it resolves itself"),
-    FIELD_RECORD(struct api_agent, extra, "oculi", &extra_table, R, "What API v7 has no place for"),
+    FIELD_RECORD(struct api_agent, extra, "oculi", &agents_extra_table, R, "What API v7 has no place for"),
 };
 const struct field_table api_agent_table =
     FIELD_TABLE("EnterpriseAgent", struct api_agent, agent_fields, NULL, "An agent");
 
 /* What PUT takes; read over the stored agent. */
 struct agent_request {
+    struct agent_request_extra {
+        uint64_t proxy_id;
+    } extra;
     const char *name, *target_for_tests;
     bool enabled, keep_browser_cache;
     int ipv6_policy;
     struct field_list account_groups, local_resolution_prefixes, tests;
 };
+static const struct field request_extra_fields[] = {
+    FIELD_ID(struct agent_request_extra, proxy_id, "proxyId", (),
+             "Proxy of its tests, of the account group's list; null = the one it was configured with"),
+};
+static const struct field_table request_extra_table = FIELD_TABLE(
+    "AgentRequestExtra", struct agent_request_extra, request_extra_fields, NULL, "What API v7 has no place for");
 static const struct field request_fields[] = {
     FIELD_STR(struct agent_request, name, "agentName", (.min = 1, .max = 255), "Name of the agent"),
     FIELD_BOOL(struct agent_request, enabled, "enabled", (), "It gets tests to run"),
@@ -122,6 +108,7 @@ static const struct field request_fields[] = {
     FIELD_STRS(struct agent_request, local_resolution_prefixes, "localResolutionPrefixes", (.max = 5),
                "Prefixes whose names it resolves itself"),
     FIELD_IDS(struct agent_request, tests, "tests", (.max = 10000), "Ids of the tests it runs: these and no others"),
+    FIELD_RECORD(struct agent_request, extra, "oculi", &request_extra_table, (), "What API v7 has no place for"),
 };
 static int check_request(const void *record, struct error *err)
 {
@@ -143,13 +130,6 @@ static const struct field_table request_table =
 
 void api_agent_fill(struct request *request, const struct object_agent *agent, struct api_agent *ret_agent)
 {
-    int64_t seen = presence_last_seen_s(request->server->presence, agent->head.id);
-    if (seen < agent->last_seen_s)
-        seen = agent->last_seen_s;
-    int64_t clock_us = presence_clock_us(request->server->presence, agent->head.id);
-    if (clock_us == FIELD_NO_I64)
-        clock_us = agent->clock_offset_us;
-    bool is_here = server_now_s(request->server) - seen < PRESENCE_SILENT_S;
     *ret_agent = (struct api_agent){
         .id = agent->head.id,
         .name = agent->name,
@@ -165,15 +145,13 @@ void api_agent_fill(struct request *request, const struct object_agent *agent, s
         .enabled = agent->enabled,
         .verify_ssl = agent->verify_ssl,
         .keep_browser_cache = agent->keep_browser_cache,
-        .type = TYPE_ENTERPRISE,
-        .state = !agent->enabled ? STATE_DISABLED : is_here ? STATE_ONLINE : STATE_OFFLINE,
+        .type = agent->is_cluster ? TYPE_CLUSTER : TYPE_ENTERPRISE,
         .ipv6_policy = agent->ipv6_policy,
-        .last_seen_s = seen,
         .created_s = agent->created_s,
-        .error_details = {"", 0},
         .cluster_members = {"", 0},
-        .extra = {agent->software, clock_us == FIELD_NO_I64 ? NAN : (double)clock_us / 1e3},
+        .extra.proxy_id = agent->proxy_id,
     };
+    agents_fill_health(request, agent, ret_agent);
     const char *const *public = agent->public_ip_addresses.items;
     if (agent->public_ip_addresses.count && !agent->network && !agent->prefix)
         about_address(request->server->about, public[0], &ret_agent->network, &ret_agent->prefix, request->arena);
@@ -232,7 +210,7 @@ static int add_tests(struct request *request, uint64_t agent_id, struct api_agen
     return 0;
 }
 
-static int make_json(struct request *request, const struct object_agent *stored, json_t **ret_json, struct error *err)
+int agents_json(struct request *request, const struct object_agent *stored, json_t **ret_json, struct error *err)
 {
     struct api_agent agent;
     api_agent_fill(request, stored, &agent);
@@ -248,28 +226,54 @@ static int make_json(struct request *request, const struct object_agent *stored,
     return rc;
 }
 
-/* ?agentTypes=enterprise,cloud: ours are all of one type. */
-static bool is_type_wanted(const struct request *request)
+/* Is the word in a list with commas? No list, or an empty one, holds every word. */
+static bool names_word(const char *list, const char *word)
 {
-    const char *types = request_query(request, "agentTypes");
-    const char *at = types ? strstr(types, "enterprise") : NULL;
-    for (; at && at[10] != 0 && at[10] != ','; at = strstr(at + 1, "enterprise")) {
+    size_t size = word ? strlen(word) : 0;
+    if (!list || !*list)
+        return true;
+    for (const char *at = list; word && *at;) {
+        size_t n = strcspn(at, ",");
+        if (n == size && strncmp(at, word, n) == 0)
+            return true;
+        at += n + (at[n] == ',');
     }
-    return !types || !*types || at;
+    return false;
+}
+
+/* ?agentTypes=enterprise,cloud, labels (names), tagKeys: one of each that is given. */
+static int is_wanted(struct request *request, const struct object_agent *agent, bool *ret_wanted, struct error *err)
+{
+    const char *types = request_query(request, "agentTypes"), *labels = request_query(request, "labels");
+    const char *keys = request_query(request, "tagKeys");
+    struct field_list tags = {0};
+    *ret_wanted = names_word(types, type_words[agent->is_cluster ? TYPE_CLUSTER : TYPE_ENTERPRISE]);
+    if (!*ret_wanted || ((!labels || !*labels) && (!keys || !*keys)))
+        return 0;
+    int rc = api_tags_of(request, API_TAGGED_AGENT, agent->head.id, &tags, err);
+    const struct api_tag *tag = tags.items;
+    bool has_label = !labels || !*labels, has_key = !keys || !*keys;
+    for (size_t i = 0; !rc && i < tags.count; i++) {
+        has_label = has_label || names_word(labels, tag[i].value) || names_word(labels, tag[i].key);
+        has_key = has_key || names_word(keys, tag[i].key);
+    }
+    *ret_wanted = has_label && has_key;
+    return rc;
 }
 
 static int get_agents(struct request *request, struct error *err)
 {
     struct field_list agents = {0};
-    int rc = is_type_wanted(request)
-                 ? object_list_agents(request->server->store, request->aid, request->arena, &agents, err)
-                 : 0;
+    int rc = object_list_agents(request->server->store, request->aid, request->arena, &agents, err);
     json_t *list = json_array();
     const struct object_agent *agent = agents.items;
     for (size_t i = 0; !rc && i < agents.count; i++) {
         json_t *json = NULL;
-        rc = make_json(request, &agent[i], &json, err);
-        if (!rc)
+        bool is_one = false;
+        rc = is_wanted(request, &agent[i], &is_one, err);
+        if (!rc && is_one)
+            rc = agents_json(request, &agent[i], &json, err);
+        if (!rc && is_one)
             (void)json_array_append_new(list, json);
     }
     if (rc) {
@@ -280,7 +284,7 @@ static int get_agents(struct request *request, struct error *err)
     return 0;
 }
 
-static int find_agent(struct request *request, struct object_agent *ret_agent, struct error *err)
+int agents_find(struct request *request, struct object_agent *ret_agent, struct error *err)
 {
     uint64_t id;
     int rc = request_id(request, "agentId", &id, err);
@@ -289,20 +293,43 @@ static int find_agent(struct request *request, struct object_agent *ret_agent, s
 }
 
 /* One that its account group only lends is not this one's to change. */
-static int find_own_agent(struct request *request, struct object_agent *ret_agent, struct error *err)
+int agents_find_own(struct request *request, struct object_agent *ret_agent, struct error *err)
 {
-    int rc = find_agent(request, ret_agent, err);
+    int rc = agents_find(request, ret_agent, err);
     if (!rc && ret_agent->head.aid != request->aid)
         rc = error_set(err, E_PERMISSION, "agentId", "this agent belongs to another account group, which shares it");
     return rc;
 }
 
-static int answer_agent(struct request *request, const struct object_agent *agent, struct error *err)
+/* What lists do not show. */
+static int add_details(struct request *request, const struct object_agent *agent, json_t *json, struct error *err)
+{
+    struct field_list found = {0};
+    int rc = api_tags_of(request, API_TAGGED_AGENT, agent->head.id, &found, err);
+    const struct api_tag *tag = found.items;
+    json_t *tags = json_array(), *labels = json_array();
+    for (size_t i = 0; !rc && i < found.count; i++) {
+        const char *number = arena_printf(request->arena, "%llu", (unsigned long long)tag[i].number);
+        (void)json_array_append_new(tags, json_pack("{s:s, s:s, s:s*}", "id", tag[i].uuid, "key", tag[i].key, "value",
+                                                    tag[i].value));
+        (void)json_array_append_new(labels, json_pack("{s:s, s:s}", "labelId", number ? number : "", "name",
+                                                      tag[i].value ? tag[i].value : tag[i].key));
+    }
+    (void)json_object_set_new(json, "tags", tags);
+    (void)json_object_set_new(json, "labels", labels);
+    return rc;
+}
+
+int agents_answer(struct request *request, const struct object_agent *agent, struct error *err)
 {
     json_t *json = NULL;
-    int rc = make_json(request, agent, &json, err);
-    if (rc)
+    int rc = agents_json(request, agent, &json, err);
+    if (!rc)
+        rc = add_details(request, agent, json, err);
+    if (rc) {
+        json_decref(json);
         return rc;
+    }
     request_link_self(request, json, request_url(request, "/v7/agents/%llu", (unsigned long long)agent->head.id));
     request_answer(request, 200, json);
     return 0;
@@ -311,100 +338,8 @@ static int answer_agent(struct request *request, const struct object_agent *agen
 static int get_agent(struct request *request, struct error *err)
 {
     struct object_agent agent;
-    int rc = find_agent(request, &agent, err);
-    return rc ? rc : answer_agent(request, &agent, err);
-}
-
-static bool has_agent(const struct object_test *test, uint64_t agent_id)
-{
-    const struct object_test_agent *agents = test->agents.items;
-    for (size_t i = 0; i < test->agents.count; i++) {
-        if (agents[i].agent_id == agent_id)
-            return true;
-    }
-    return false;
-}
-
-static int set_member(struct request *request, struct object_test *test, uint64_t agent_id, bool is_member,
-                      struct error *err)
-{
-    struct object_test_agent *agents = arena_alloc_array(request->arena, test->agents.count + 1, sizeof *agents);
-    const struct object_test_agent *old = test->agents.items;
-    size_t count = 0;
-    if (!agents)
-        return error_set(err, E_LIMIT, "tests", "too many agents");
-    for (size_t i = 0; i < test->agents.count; i++) {
-        if (old[i].agent_id != agent_id)
-            agents[count++] = old[i];
-    }
-    if (is_member)
-        agents[count++] = (struct object_test_agent){.agent_id = agent_id};
-    test->agents = (struct field_list){agents, count};
-    return change_put(request, &object_test_kind, test, err);
-}
-
-/* A test whose results changed hands: told after the commit. */
-static int add_changed(struct request *request, struct field_list *changed, const struct object_test *test,
-                       struct error *err)
-{
-    struct object_head *heads = arena_alloc_array(request->arena, changed->count + 1, sizeof *heads);
-    if (!heads)
-        return error_set(err, E_LIMIT, "tests", "too many tests");
-    if (changed->count)
-        memcpy(heads, changed->items, changed->count * sizeof *heads);
-    heads[changed->count] = test->head;
-    *changed = (struct field_list){heads, changed->count + 1};
-    return 0;
-}
-
-/* Takes the agent out of every test of an account group; aid 0 = of all. */
-static int leave_tests(struct request *request, uint64_t agent_id, uint64_t aid, struct field_list *changed,
-                       struct error *err)
-{
-    struct field_list tests = {0};
-    int rc = object_list(request->server->store, &object_test_kind, aid, NULL, request->arena, &tests, err);
-    struct object_test *test = tests.items;
-    for (size_t i = 0; !rc && i < tests.count; i++) {
-        if (!has_agent(&test[i], agent_id))
-            continue;
-        rc = set_member(request, &test[i], agent_id, false, err);
-        if (!rc)
-            rc = add_changed(request, changed, &test[i], err);
-    }
-    return rc;
-}
-
-/* Makes the agent a member of exactly those tests of the account group worked in; says which that changed. */
-static int assign_tests(struct request *request, uint64_t agent_id, const struct field_list *ids,
-                        struct field_list *ret_changed, struct error *err)
-{
-    struct field_list tests = {0};
-    int rc = object_list(request->server->store, &object_test_kind, request->aid, NULL, request->arena, &tests, err);
-    struct object_test *test = tests.items;
-    const uint64_t *wanted = ids ? ids->items : NULL;
-    size_t found = 0;
-    for (size_t i = 0; !rc && i < tests.count; i++) {
-        bool is_wanted = false;
-        for (size_t j = 0; ids && j < ids->count; j++)
-            is_wanted = is_wanted || wanted[j] == test[i].head.id;
-        found += is_wanted;
-        if (is_wanted == has_agent(&test[i], agent_id))
-            continue;
-        rc = set_member(request, &test[i], agent_id, is_wanted, err);
-        if (!rc)
-            rc = add_changed(request, ret_changed, &test[i], err);
-    }
-    if (!rc && ids && found != ids->count)
-        rc = error_set(err, E_INVALID, "tests", "One of the tests does not exist");
-    return rc;
-}
-
-static void tell_changes(struct request *request, const struct object_agent *agent, const struct field_list *changed)
-{
-    const struct object_head *tests = changed->items;
-    api_agent_changed(request->server, agent->head.aid, agent->head.id);
-    for (size_t i = 0; i < changed->count; i++)
-        api_test_changed(request->server, tests[i].aid, tests[i].id);
+    int rc = agents_find(request, &agent, err);
+    return rc ? rc : agents_answer(request, &agent, err);
 }
 
 static bool is_in(const struct field_list *aids, uint64_t aid)
@@ -460,7 +395,7 @@ static int leave_groups(struct request *request, const struct object_agent *agen
     int rc = 0;
     for (size_t i = 0; !rc && i < before->count; i++) {
         if (!object_agent_works_for(agent, old[i]))
-            rc = leave_tests(request, agent->head.id, old[i], changed, err);
+            rc = agents_leave_tests(request, agent->head.id, old[i], changed, err);
     }
     return rc;
 }
@@ -469,7 +404,7 @@ static int put_agent(struct request *request, struct error *err)
 {
     struct object_agent agent;
     struct field_list changed = {0};
-    int rc = find_own_agent(request, &agent, err);
+    int rc = agents_find_own(request, &agent, err);
     if (rc)
         return rc;
     const struct field_list groups_before = agent.shared_with;
@@ -481,7 +416,10 @@ static int put_agent(struct request *request, struct error *err)
     changes.ipv6_policy = agent.ipv6_policy;
     changes.target_for_tests = agent.target_for_tests;
     changes.local_resolution_prefixes = agent.local_resolution_prefixes;
+    changes.extra.proxy_id = agent.proxy_id;
     rc = field_from_json(&request_table, request->body, FIELD_MERGE, &changes, request->arena, err);
+    if (!rc)
+        rc = agents_check_proxy(request, changes.extra.proxy_id, err);
     if (!rc)
         rc = changes.account_groups.items ? share_agent(request, &agent, &changes.account_groups, err) : 0;
     if (rc)
@@ -492,13 +430,14 @@ static int put_agent(struct request *request, struct error *err)
     agent.ipv6_policy = changes.ipv6_policy;
     agent.target_for_tests = changes.target_for_tests;
     agent.local_resolution_prefixes = changes.local_resolution_prefixes;
+    agent.proxy_id = changes.extra.proxy_id;
     struct store *store = request->server->store;
     rc = store_begin(store, err);
     if (rc)
         return rc;
     rc = change_put(request, &object_agent_kind, &agent, err);
     if (!rc && changes.tests.items)
-        rc = assign_tests(request, agent.head.id, &changes.tests, &changed, err);
+        rc = agents_set_tests(request, agent.head.id, &changes.tests, &changed, err);
     if (!rc)
         rc = leave_groups(request, &agent, &groups_before, &changed, err);
     if (rc) {
@@ -508,15 +447,15 @@ static int put_agent(struct request *request, struct error *err)
     rc = store_commit(store, err);
     if (rc)
         return rc;
-    tell_changes(request, &agent, &changed);
-    return answer_agent(request, &agent, err);
+    agents_tell(request, &agent, &changed);
+    return agents_answer(request, &agent, err);
 }
 
 static int delete_agent(struct request *request, struct error *err)
 {
     struct object_agent agent;
-    struct field_list changed = {0};
-    int rc = find_own_agent(request, &agent, err);
+    struct field_list changed = {0}, members = {0};
+    int rc = agents_find_own(request, &agent, err);
     if (rc)
         return rc;
     const struct field_list no_tags = {"", 0};
@@ -524,11 +463,13 @@ static int delete_agent(struct request *request, struct error *err)
     rc = store_begin(store, err);
     if (rc)
         return rc;
-    rc = leave_tests(request, agent.head.id, 0, &changed, err);
+    rc = agents_leave_tests(request, agent.head.id, 0, &changed, err);
     if (!rc)
         rc = api_tags_set(request, API_TAGGED_AGENT, agent.head.id, &no_tags, err);
     if (!rc)
         rc = change_delete(request, &object_agent_kind, &agent, false, err);
+    if (!rc && agent.is_cluster)
+        rc = agents_delete_members(request, &agent, &members, err);
     if (rc) {
         store_rollback(store);
         return rc;
@@ -537,13 +478,16 @@ static int delete_agent(struct request *request, struct error *err)
     if (rc)
         return rc;
     presence_forget(request->server->presence, agent.head.id);
-    tell_changes(request, &agent, &changed);
+    reports_forget(request->server->reports, agent.head.id);
+    agents_tell(request, &agent, &changed);
+    agents_tell_gone(request, &members);
     request_answer_empty(request, 204);
     return 0;
 }
 
 static const char *const list_expand[] = {"cluster-member", "test", "test-ids", NULL};
-static const char *const list_queries[] = {"agentTypes", NULL};
+static const char *const detail_expand[] = {"cluster-member", "test", "test-ids", "notification-rule", NULL};
+static const char *const list_queries[] = {"agentTypes", "labels", "tagKeys", NULL};
 
 const struct route api_agent_routes[] = {
     ROUTE("GET", "/v7/agents", PERMISSION_VIEW_AGENTS, "getAgents", get_agents,
@@ -551,10 +495,10 @@ const struct route api_agent_routes[] = {
            .queries = list_queries),
           "List agents"),
     ROUTE("GET", "/v7/agents/{agentId}", PERMISSION_VIEW_AGENTS, "getAgent", get_agent,
-          (.response = &api_agent_table, .flags = ROUTE_V7, .expand = list_expand), "Get an agent"),
+          (.response = &api_agent_table, .flags = ROUTE_V7, .expand = detail_expand), "Get an agent"),
     ROUTE("PUT", "/v7/agents/{agentId}", PERMISSION_EDIT_AGENTS, "updateAgent", put_agent,
           (.request = &request_table, .response = &api_agent_table, .flags = ROUTE_V7 | ROUTE_PARTIAL,
-           .expand = list_expand),
+           .expand = detail_expand),
           "Change an agent"),
     ROUTE("DELETE", "/v7/agents/{agentId}", PERMISSION_EDIT_AGENTS, "deleteAgent", delete_agent,
           (.status = 204, .flags = ROUTE_V7), "Delete an agent"),

@@ -14,6 +14,7 @@
 #include "server/paths.h"
 #include "server/plan.h"
 #include "server/presence.h"
+#include "server/reports.h"
 #include "server/shares.h"
 #include "server/snapshots.h"
 #include "server/stream.h"
@@ -32,7 +33,11 @@ const struct route *const api_tables[] = {
     api_account_group_routes,
     api_token_routes,
     api_audit_routes,
+    api_local_problem_routes,
+    api_agent_proxy_routes,
     api_agent_routes,
+    api_agent_test_routes,
+    api_agent_cluster_routes,
     api_test_routes,
     api_test_history_routes,
     api_result_routes,
@@ -59,6 +64,8 @@ const struct object_kind *const api_kinds[] = {
     &object_test_kind,
     &object_run_kind,
     &object_audit_kind,
+    &object_local_problem_kind,
+    &api_proxy_kind,
     &api_tag_kind,
     &api_credential_kind,
     &api_device_kind,
@@ -101,6 +108,16 @@ static void on_plan_more(void *user)
     loop_timer_start(server->loop, &server->plan_timer, loop_now_ns(server->loop));
 }
 
+/* Members of clusters that fell silent. */
+static void on_members_due(void *user)
+{
+    struct server *server = user;
+    struct error err = {0};
+    if (server->plan)
+        warn_plan(plan_check_members(server->plan, &err), &err);
+    loop_timer_start(server->loop, &server->member_timer, loop_now_ns(server->loop) + CLOCK_S);
+}
+
 static void on_gathered(void *user)
 {
     api_stream_told(user);
@@ -129,9 +146,12 @@ int api_start(struct server *server, struct error *err)
     server->latest = latest_new();
     server->paths = paths_cache_new();
     server->presence = presence_new(server->store, server->stream, server->clock);
+    server->reports = reports_new(server->store, server->clock);
     server->stream_timer = (struct loop_timer){.fn = on_stream_due, .user = server};
     server->presence_timer = (struct loop_timer){.fn = on_presence_due, .user = server};
     server->plan_timer = (struct loop_timer){.fn = on_plan_due, .user = server};
+    server->member_timer = (struct loop_timer){.fn = on_members_due, .user = server};
+    on_members_due(server);
     on_stream_due(server);
     on_presence_due(server);
     int rc = open_about(server, err);
@@ -165,6 +185,7 @@ void api_stop(struct server *server)
     loop_timer_stop(server->loop, &server->stream_timer);
     loop_timer_stop(server->loop, &server->presence_timer);
     loop_timer_stop(server->loop, &server->plan_timer);
+    loop_timer_stop(server->loop, &server->member_timer);
     gather_close(server->gather);
     snapshots_close(server->snapshots);
     if (server->intake)
@@ -176,6 +197,7 @@ void api_stop(struct server *server)
     paths_cache_free(server->paths);
     about_close(server->about);
     sso_close(server->sso);
+    reports_free(server->reports);
     presence_free(server->presence);
     stream_free(server->stream);
 }

@@ -14,13 +14,28 @@ extern const struct route *const api_tables[]; /* for route_set_init */
 extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_second_factor_routes[], api_sso_routes[],
     api_user_routes[], api_role_routes[],
     api_account_group_routes[], api_token_routes[], api_audit_routes[],
-    api_agent_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
+    api_agent_routes[], api_agent_test_routes[], api_agent_proxy_routes[], api_agent_cluster_routes[],
+    api_local_problem_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
     api_view_routes[],
     api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[],
     api_interface_group_routes[], api_snapshot_routes[], api_usage_routes[],
     api_test_history_routes[];
 
 #define API_CREDENTIAL_PURPOSE "credential" /* of seal_text */
+#define API_PROXY_PURPOSE "agent-proxy"
+
+/* A proxy of the account group's list, for tests of agents (api/agent_proxies.c). */
+struct api_proxy {
+    struct object_head head;
+    const char *name, *location, *user;
+    const char *password; /* stored: sealed for API_PROXY_PURPOSE */
+    int type, auth;       /* of the words below; auth -1: none */
+    struct field_list bypass;
+    bool is_local;
+    int64_t modified_s;
+};
+extern const struct object_kind api_proxy_kind;
+extern const char *const api_proxy_type_words[], *const api_proxy_auth_words[];
 
 /* All kinds of objects that are kept, ended by NULL: what goes with an account group, what is sealed. */
 extern const struct object_kind *const api_kinds[];
@@ -32,9 +47,12 @@ void api_stop(struct server *server);
 void api_drop_sessions(struct server *server); /* removes expired ones */
 void api_drop_snapshots(struct server *server, int64_t now_s); /* removes those that expired */
 void api_drop_instant_tests(struct server *server, int64_t now_s); /* removes those whose results are past retention */
+void api_drop_local_problems(struct server *server, int64_t before_s); /* those that ended before */
 void api_drop_audit(struct server *server, int64_t now_s); /* entries past their retention */
 
 /* --- agents --------------------------------------------------------------------------------------------------------- */
+
+struct message_report;
 
 struct api_coordinates {
     double latitude, longitude;
@@ -57,9 +75,15 @@ struct api_agent {
     struct field_list account_groups; /* struct api_named_group */
     struct field_list test_ids;       /* int64_t; under expand=test-ids */
     struct field_list error_details, cluster_members;
+    int32_t utilization; /* FIELD_NO_I32: not known */
+    struct field_list interfaces;
     struct api_agent_extra {
         const char *version;
         double clock_offset_ms; /* NaN = not known */
+        const char *support;    /* of its version: reports_support_words */
+        struct field_list problems; /* those of errorDetails and others, for which v7 has no code */
+        uint64_t proxy_id;
+        const struct message_report *report; /* the last, while it is fresh; or NULL */
     } extra;
 };
 

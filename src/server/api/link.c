@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "server/api/api.h"
 #include "server/auth.h"
@@ -13,6 +14,9 @@
 #include "server/gather.h"
 #include "server/plan.h"
 #include "server/presence.h"
+#include "server/reports.h"
+#include "server/seal.h"
+#include "server/stream.h"
 #include "wire/message.h"
 
 /* --- registration ---------------------------------------------------------------------------------------------------------- */
@@ -92,6 +96,18 @@ static int register_agent(struct request *request, struct error *err)
     return 0;
 }
 
+/* It spoke: a member of a cluster is there again. */
+static void note_seen(struct request *request)
+{
+    struct server *server = request->server;
+    struct error err = {0};
+    char text[600];
+    presence_seen(server->presence, request->agent.head.aid, request->agent.head.id);
+    int rc = plan_member_seen(server->plan, request->agent.head.id, &err);
+    if (rc)
+        log_warning("plan", "a cluster is not dealt anew yet: %s", error_format(&err, text, sizeof text));
+}
+
 /* --- plan -------------------------------------------------------------------------------------------------------------------- */
 
 #define WAIT_MAX_S 55
@@ -103,6 +119,34 @@ struct waiting {
     struct request *request;
     int64_t version; /* what the agent has */
 };
+
+/* The password is opened for the agent that needs it, and nowhere else. */
+static int add_proxy(struct request *request, struct message_plan *plan, struct error *err)
+{
+    struct store *store = request->server->store;
+    struct object_agent agent;
+    struct api_proxy proxy;
+    int rc = object_get(store, &object_agent_kind, object_agent_shown_id(&request->agent), 0, request->arena, &agent, err);
+    if (rc || !agent.proxy_id)
+        return rc == -E_NOT_FOUND ? 0 : rc;
+    rc = object_get(store, &api_proxy_kind, agent.proxy_id, 0, request->arena, &proxy, err);
+    if (rc)
+        return rc == -E_NOT_FOUND ? 0 : rc;
+    struct message_proxy *message = arena_alloc(request->arena, sizeof *message);
+    if (!message)
+        return error_set(err, E_LIMIT, "plan", "the plan does not fit the memory of this request");
+    *message = (struct message_proxy){.proxy_id = proxy.head.id,
+                                      .name = proxy.name,
+                                      .type = api_proxy_type_words[proxy.type],
+                                      .location = proxy.location,
+                                      .auth = proxy.auth < 0 ? NULL : api_proxy_auth_words[proxy.auth],
+                                      .user = proxy.user,
+                                      .bypass = proxy.bypass.items ? proxy.bypass : (struct field_list){"", 0}};
+    if (proxy.password)
+        rc = seal_open(request->server->seal, API_PROXY_PURPOSE, proxy.password, request->arena, &message->password, err);
+    plan->proxy = message;
+    return rc;
+}
 
 static int answer_plan(struct request *request, int64_t known_version, bool is_asked_now, struct error *err)
 {
@@ -117,11 +161,22 @@ static int answer_plan(struct request *request, int64_t known_version, bool is_a
     }
     struct message_plan message;
     rc = plan_build(plan, request->agent.head.id, request->arena, &message, err);
+    if (!rc)
+        rc = add_proxy(request, &message, err);
     if (rc)
         return rc;
     message.server_ns = clock_wall_ns(request->server->clock);
     request_answer_cbor(request, 200, &message_plan_table, &message);
     return 0;
+}
+
+/* The machine is another agent since it asked, or none: it asks again and hears. */
+static bool has_moved(struct request *request)
+{
+    struct object_agent agent;
+    int rc = object_get(request->server->store, &object_agent_kind, request->agent.head.id, 0, request->arena, &agent, NULL);
+    return rc == -E_NOT_FOUND ||
+           (!rc && (!agent.secret_hash || strcmp(agent.secret_hash, request->agent.secret_hash) != 0));
 }
 
 static void on_plan_due(void *user)
@@ -130,7 +185,13 @@ static void on_plan_due(void *user)
     struct request *request = waiting->request;
     struct error err = {0};
     plan_unwait(&waiting->waiter);
+    /* No word of a cluster's member: it may be gone, and has some seconds to ask anew. */
     presence_seen(request->server->presence, request->agent.head.aid, request->agent.head.id);
+    if (has_moved(request)) {
+        request_answer_empty(request, 204);
+        http_resume(request->http);
+        return;
+    }
     int rc = answer_plan(request, waiting->version, false, &err);
     if (rc)
         request_answer_error(request, rc, &err);
@@ -148,6 +209,8 @@ static void on_plan_gone(struct request *request)
 {
     struct waiting *waiting = request->waiting;
     loop_timer_stop(request->server->loop, &waiting->timer);
+    if (waiting->waiter.agent) /* not answered: the connection was cut */
+        plan_member_gone(request->server->plan, request->agent.head.id);
     plan_unwait(&waiting->waiter);
 }
 
@@ -156,7 +219,13 @@ static int get_plan(struct request *request, struct error *err)
     struct server *server = request->server;
     uint64_t id = request->agent.head.id;
     int64_t known, seconds, version;
-    presence_seen(server->presence, request->agent.head.aid, id);
+    char why[200];
+    if (!reports_instance(server->reports, id, http_header(request->http, MESSAGE_INSTANCE_HEADER),
+                          http_peer(request->http), why, sizeof why)) {
+        request_answer_problem(request, 409, NULL, why);
+        return 0;
+    }
+    note_seen(request);
     api_stream_told(server);
     int rc = request_query_i64(request, "version", 0, INT64_MAX, 0, &known, err);
     if (!rc)
@@ -179,8 +248,9 @@ static int get_plan(struct request *request, struct error *err)
         return rc;
     request->waiting = waiting;
     request_wait(request, on_plan_gone);
-    if (seconds > WAIT_MAX_S)
-        seconds = WAIT_MAX_S;
+    int64_t most = plan_is_member(server->plan, id) ? PLAN_MEMBER_WAIT_S : WAIT_MAX_S;
+    if (seconds > most)
+        seconds = most;
     loop_timer_start(server->loop, &waiting->timer, loop_now_ns(server->loop) + seconds * CLOCK_S);
     return 0;
 }
@@ -198,7 +268,9 @@ static int read_upload(struct gather_batch *batch, struct arena *arena, struct m
     struct request *request = ((struct upload *)batch)->request;
     int rc = body_take(request, &message_batch_table, ret_batch, arena, err);
     if (!rc && ret_batch->clock_offset_ns != FIELD_NO_I64)
-        presence_set_clock(request->server->presence, batch->agent_id, ret_batch->clock_offset_ns / 1000);
+        presence_set_clock(request->server->presence, request->agent.head.id, ret_batch->clock_offset_ns / 1000);
+    if (!rc && ret_batch->agent_id == request->signed_in_as)
+        ret_batch->agent_id = batch->agent_id; /* whose results these are here */
     return rc;
 }
 
@@ -225,15 +297,39 @@ static int take_results(struct request *request, struct error *err)
     struct upload *upload = arena_alloc(request->arena, sizeof *upload);
     if (!upload)
         return error_set(err, E_LIMIT, "", "no memory to wait");
-    *upload = (struct upload){.batch = {.agent_id = request->agent.head.id,
+    *upload = (struct upload){.batch = {.agent_id = object_agent_shown_id(&request->agent),
                                         .aid = request->agent.head.aid,
                                         .read = read_upload,
                                         .ended = on_upload_ended},
                               .request = request};
-    presence_seen(server->presence, request->agent.head.aid, request->agent.head.id);
+    note_seen(request);
     request->waiting = &upload->batch;
     request_wait(request, on_upload_gone);
     gather_submit(server->gather, &upload->batch);
+    return 0;
+}
+
+/* --- reports ----------------------------------------------------------------------------------------------------------------- */
+
+static int take_report(struct request *request, struct error *err)
+{
+    struct server *server = request->server;
+    struct message_report report;
+    int rc = body_read(request, &message_report_table, &report, err);
+    if (!rc)
+        rc = field_check(&message_report_table, &report, err);
+    if (!rc)
+        rc = reports_take(server->reports, &request->agent, &report, err);
+    if (rc)
+        return rc;
+    note_seen(request);
+    if (report.clock_offset_ns != FIELD_NO_I64)
+        presence_set_clock(server->presence, request->agent.head.id, report.clock_offset_ns / 1000);
+    if (report.is_leaving)
+        plan_member_gone(server->plan, request->agent.head.id);
+    stream_agent(server->stream, request->agent.head.aid, object_agent_shown_id(&request->agent), "online");
+    api_stream_told(server);
+    request_answer_empty(request, 204);
     return 0;
 }
 
@@ -251,5 +347,9 @@ const struct route api_link_routes[] = {
           (.request = &message_batch_table, .response = &message_receipt_table,
            .flags = ROUTE_OCULI | ROUTE_CBOR | ROUTE_NO_AID | ROUTE_SILENT),
           "What an agent measured"),
+    ROUTE("POST", "/oculi/v1/agent/report", PERMISSION_AGENT, "takeReport", take_report,
+          (.request = &message_report_table, .status = 204,
+           .flags = ROUTE_OCULI | ROUTE_CBOR | ROUTE_NO_AID | ROUTE_SILENT),
+          "How an agent is"),
     {0},
 };

@@ -19,6 +19,7 @@ export interface PlanRun {
 }
 export interface Plan {
   version: number;
+  proxy?: Record<string, Value>;
   tests: PlanTest[];
   runs: PlanRun[];
 }
@@ -96,6 +97,16 @@ export class Agent {
     plan.tests ??= [];
     plan.runs ??= [];
     return { status: 200, plan };
+  }
+
+  /** Asks for its plan as one of several processes would. */
+  ask(instance: string): Promise<RawAnswer> {
+    return exchange(this.server, "GET", "/oculi/v1/agent/plan?version=0&wait=0", { Authorization: `Bearer ${this.bearer}`, "Oculi-Instance": instance });
+  }
+
+  report(more: Record<string, unknown> = {}): Promise<RawAnswer> {
+    return exchange(this.server, "POST", "/oculi/v1/agent/report", { "Content-Type": "application/cbor", Authorization: `Bearer ${this.bearer}` },
+      encode({ instance: "0123456789abcdef", version: "0.1.0", ...more }));
   }
 
   uploadRaw(body: Uint8Array, headers: Record<string, string> = {}): Promise<RawAnswer> {
