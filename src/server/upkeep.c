@@ -22,6 +22,7 @@ struct upkeep {
     struct upkeep_state state;
     int64_t looked_ns, told_s;
     enum upkeep_budget told;
+    uint64_t untold, over_told; /* rounds dropped since the last line of the log; of the budget's at that time */
 };
 
 struct store_policy upkeep_policy(const struct config *config)
@@ -118,9 +119,13 @@ static void on_turn(void *user)
     if (!rc && done.is_idle)
         state->idle_s = server_now_s(server);
     note_failure(upkeep, rc, &err);
-    if (done.dropped)
-        log_info("store", "dropped %llu rounds%s", (unsigned long long)done.dropped,
-                 done.over_budget ? " before their time: the store is over its budget" : " that were past their time");
+    upkeep->untold += done.dropped;
+    if (upkeep->untold && (rc || done.is_idle)) {
+        log_info("store", "dropped %llu rounds%s", (unsigned long long)upkeep->untold,
+                 state->over_budget > upkeep->over_told ? "; the store is over its budget" : "");
+        upkeep->untold = 0;
+        upkeep->over_told = state->over_budget;
+    }
     look(upkeep);
     int64_t pause_ns = rc ? FAILED_NS : done.is_idle ? IDLE_NS : PAUSE_NS;
     loop_timer_start(server->loop, &upkeep->timer, loop_now_ns(server->loop) + pause_ns);
