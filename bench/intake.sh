@@ -28,15 +28,20 @@ echo "-- with the times of 50 probes and 3 path traces of 15 hops"
 upload paths agents=16 samples=50 traces=3
 # Debian's VictoriaMetrics keeps numbers too. It takes the five metrics of a round as five values, over plain HTTP, and answers
 # before they are on the disk: what it is spared is TLS, the flush, the check that the agent may report, and the round's body.
+# Its package is unpacked, not installed, because it would start a service.
 peer=
-if command -v victoria-metrics >/dev/null 2>&1; then
+metrics_server=$(command -v victoria-metrics || true)
+if [ -z "$metrics_server" ] && (cd "$disk" && apt-get download victoria-metrics && dpkg-deb -x victoria-metrics_*.deb vm) >/dev/null 2>&1; then
+    metrics_server=$disk/vm/usr/bin/victoria-metrics
+fi
+if [ -n "$metrics_server" ]; then
     echo "-- VictoriaMetrics, five values a round, plain HTTP, not durable"
     now=$(date +%s)
     awk -v now="$now" 'BEGIN { srand(1); for (slot = 0; slot < 1000; slot++) for (series = 0; series < 200; series++) {
         at = (now - 86400 + slot * 60) "000"; of = "{test=\"" series % 10 "\",agent=\"" int(series / 10) "\"} "
         printf "loss%s0 %s\navg%s%.3f %s\nmin%s%.3f %s\nmax%s%.3f %s\njitter%s%.3f %s\n", of, at, of, 20 + rand() * 3, at,
             of, 20 + rand(), at, of, 22 + rand(), at, of, rand(), at } }' >"$disk/rows"
-    first taskset -c 0 victoria-metrics -storageDataPath "$disk/peer" -httpListenAddr 127.0.0.1:18428 -loggerLevel ERROR &
+    first taskset -c 0 "$metrics_server" -storageDataPath "$disk/peer" -httpListenAddr 127.0.0.1:18428 -loggerLevel ERROR &
     other=$!
     until curl -s -o "$work/said" http://127.0.0.1:18428/health; do sleep 0.2; done
     split -n l/40 "$disk/rows" "$disk/rows."
