@@ -126,7 +126,7 @@ bool auth_is_session_alive(const struct server *server, const struct object_toke
 
 /* Somebody uses the session: it lives on. What a page asks for by itself does not count unless the role says so. It is
  * written down at a tenth of the limit, so that not every request waits for the disk. */
-static int touch_session(struct request *request, struct error *err)
+static void touch_session(struct request *request)
 {
     struct server *server = request->server;
     struct object_token *session = &request->session;
@@ -134,10 +134,10 @@ static int touch_session(struct request *request, struct error *err)
     bool is_auto = http_header(request->http, "X-Oculi-Auto") || request->route->flags & ROUTE_AUTO;
     if (request->who != REQUEST_SESSION || limit == 0 || now - session->seen_s < limit / 10 ||
         (is_auto && !request_may(request, PERMISSION_KEEP_SESSION_ALIVE_ON_AUTO_UPDATE)))
-        return 0;
+        return;
     session->seen_s = now;
-    int rc = object_put(server->store, &object_session_kind, session, now, err);
-    return rc == -E_CONFLICT || rc == -E_NOT_FOUND ? 0 : rc; /* another request did, or it was just ended */
+    /* A full disk must not keep people from looking: who asked is answered, whether this is written down or not. */
+    (void)object_put(server->store, &object_session_kind, session, now, NULL);
 }
 
 /* The token or session with this secret, if it still works. */
@@ -272,7 +272,8 @@ int auth_authorize(struct request *request, struct error *err)
     if (!request_may(request, route->permission) && !request_may(request, route->or_permission))
         return error_set(err, E_PERMISSION, "", "this needs the permission \"%s\"",
                          permission_infos[route->permission].label);
-    return touch_session(request, err);
+    touch_session(request);
+    return 0;
 }
 
 bool auth_may_go_on(struct request *request)

@@ -134,6 +134,10 @@ static void ask(struct visit *visit, const struct fetch_request *request, fetch_
 /* Addresses the provider names must be as safe as its own. */
 static bool is_safe_url(const char *url)
 {
+    for (const char *c = url; c && *c; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return false;
+    }
     return url && (str_starts(url, "https://") || str_starts(url, "http://127.") || str_starts(url, "http://localhost:") ||
                    str_starts(url, "http://[::1]"));
 }
@@ -488,7 +492,7 @@ static int come_back(struct request *request, struct error *err)
     visit->code = request_query(request, "code");
     if (!rc && (!visit->code || !*visit->code))
         rc = error_set(&why, E_AUTH, "", "the provider gave no code: %.60s",
-                       request_query(request, "error") ? request_query(request, "error") : "");
+                       escaped(request->arena, request_query(request, "error") ? request_query(request, "error") : ""));
     set_cookie(request, "", 0);
     if (rc) {
         fail(visit, NULL, &why);
