@@ -1,5 +1,6 @@
 /* The UI on the real server, from the first start: signing in, the first run, a real agent, a real measurement. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,15 @@ async function until<T>(what: string, seconds: number, look: () => T | undefined
     await new Promise((done) => setTimeout(done, 50));
   }
   throw new Error(`${what}: not within ${seconds} s`);
+}
+
+/* RFC 6238, so many steps from now. */
+function totp(key: string, steps: number): string {
+  const bits = [...key].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
+  const mac = createHmac('sha1', Buffer.from(bits.match(/.{8}/g)!.map((byte) => parseInt(byte, 2)))).update(counter).digest();
+  return String((mac.readUInt32BE(mac[19]! & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0');
 }
 
 class RealServer {
@@ -104,6 +114,35 @@ export function serverChecks(session: Session, build: string, dist: string): () 
     await page.getByRole('button', { name: 'Change the password' }).click();
     await page.getByText('The server is running').waitFor();
     await page.getByText('Waiting for an agent').waitFor();
+    session.expectQuiet();
+  });
+
+  check('oculid: signing in with a second factor', async () => {
+    session.expected.push(/status of 401/);
+    const page = await open('/start');
+    await page.getByText('The server is running').waitFor();
+    const ask = (method: string, path: string, body?: unknown): Promise<Record<string, string>> =>
+      page.evaluate(async ([method, path, body]) => {
+        const answer = await fetch(`/oculi/v1/session${path}`, { method: method!, headers: { 'x-oculi-request': '1', 'content-type': 'application/json' }, body: body || undefined });
+        return answer.status === 204 ? {} : ((await answer.json()) as Record<string, string>);
+      }, [method, path, body ? JSON.stringify(body) : '']);
+    const { key } = await ask('POST', '/second-factor', { password: PASSWORD });
+    await ask('PUT', '/second-factor', { code: totp(key!, -1) });
+    await ask('DELETE', '');
+    await page.goto(`${server.url}/login`);
+    await page.getByLabel('E-mail').fill(server.email);
+    await page.getByLabel('Password').fill(PASSWORD);
+    equal(await page.getByLabel('Code of your second factor').count(), 0, 'fields for a code before one is asked for');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByLabel('Code of your second factor').fill('000000');
+    await session.expectAccessible(page);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('That code is wrong or was used').waitFor();
+    await page.getByLabel('Password').fill(PASSWORD);
+    await page.getByLabel('Code of your second factor').fill(totp(key!, 0));
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('The server is running').or(page.getByRole('heading', { name: 'Tests' })).first().waitFor();
+    await ask('DELETE', '/second-factor', { password: PASSWORD, code: totp(key!, 1) });
     session.expectQuiet();
   });
 
