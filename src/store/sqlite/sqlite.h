@@ -114,6 +114,13 @@ struct sqlite_folding {
     int64_t hour, last_body, test_id, agent_id;
 };
 
+/* The last look at which parts are too old or too many. */
+struct sqlite_looked {
+    int64_t at_s;
+    bool found; /* something to do */
+    struct store_policy policy;
+};
+
 /* How far a fold is ahead of what is noted: folded into parts that are not all flushed. */
 #define SQLITE_AHEAD_TESTS 32u
 struct sqlite_ahead {
@@ -163,6 +170,7 @@ struct sqlite_store {
     bool has_legacy; /* bodies whose ids do not tell their hour */
     int64_t stuck_hour; /* behind the one that did not fold in this pass */
     int64_t upkeep_s; /* the time of the last upkeep */
+    struct sqlite_looked looked;
     bool was_full; /* the disk was, in the last upkeep */
     ZSTD_CCtx *compressor, *folder; /* of appended bodies; of chunks */
     ZSTD_DCtx *decompressor;

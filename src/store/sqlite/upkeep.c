@@ -9,6 +9,7 @@
 
 #define CHUNKS_AT_ONCE 100 /* dropped in one transaction */
 #define KEPT_DAYS 2        /* that no budget takes */
+#define LOOK_S 20          /* between two looks at what is too old, as long as there is nothing */
 
 struct upkeep {
     struct sqlite_store *s;
@@ -173,12 +174,24 @@ static const struct part_entry *choose_early(const struct upkeep *u, const struc
     return NULL;
 }
 
+/* Looking at every file takes longer than most slices. */
+static bool is_due(const struct upkeep *u)
+{
+    const struct sqlite_looked *looked = &u->s->looked;
+    const struct store_policy *policy = u->policy, *before = &looked->policy;
+    bool is_same = policy->results_s == before->results_s && policy->details_s == before->details_s &&
+                   policy->summaries_s == before->summaries_s && policy->budget_bytes == before->budget_bytes;
+    return !is_same || looked->found || u->now_s < looked->at_s || u->now_s - looked->at_s >= LOOK_S;
+}
+
 static int drop_old(struct upkeep *u, struct error *err)
 {
     struct part_list list;
     int rc = part_list(u->s, &list, err);
     const struct part_entry *chosen = NULL;
     bool is_early = false, is_gone = true;
+    if (!rc)
+        u->s->looked = (struct sqlite_looked){.at_s = u->now_s, .policy = *u->policy};
     for (size_t i = 0; !rc && i < list.count && !chosen; i++) {
         if (list.items[i].is_going || is_too_old(u, &list.items[i]))
             chosen = &list.items[i];
@@ -188,6 +201,7 @@ static int drop_old(struct upkeep *u, struct error *err)
         is_early = chosen != NULL;
     }
     if (chosen) {
+        u->s->looked.found = true;
         u->result->is_idle = false;
         rc = chosen->is_going ? 0 : begin_removal(u, chosen, is_early, err);
         do {
@@ -224,7 +238,7 @@ int sqlite_upkeep(struct store *store, const struct store_policy *policy, int64_
                        .result = ret_upkeep};
     s->upkeep_s = now_s;
     int rc = free_dropped(&u, err);
-    if (!rc && !is_over(&u))
+    if (!rc && !is_over(&u) && is_due(&u))
         rc = drop_old(&u, err);
     bool is_found = true;
     int64_t oldest_s = policy->results_s ? now_s - policy->results_s : INT64_MIN;
