@@ -63,7 +63,7 @@ static void on_request(void *user, struct http_request *request)
     }
     check->waiting = request;
     http_suspend(request);
-    loop_timer_start(check->loop, &check->timer, loop_now_ns(check->loop) + 4 * SHORT_NS);
+    loop_timer_start(check->loop, &check->timer, loop_now_ns(check->loop) + 15 * SHORT_NS);
 }
 
 static void on_sent(void *user, struct http_request *request)
@@ -72,12 +72,12 @@ static void on_sent(void *user, struct http_request *request)
     (void)request;
 }
 
-static int setup(void **state)
+static int start(void **state, int64_t patience_ns)
 {
     static struct check check;
     check = (struct check){.timer = {.fn = on_due, .user = &check}};
     struct http_options options = {.listen = "127.0.0.1:0",
-                                   .patience = {.head_ns = SHORT_NS, .body_ns = SHORT_NS, .bytes_per_s = 1u << 30},
+                                   .patience = {.head_ns = patience_ns, .body_ns = patience_ns, .bytes_per_s = 1u << 30},
                                    .on_headers = on_headers,
                                    .on_request = on_request,
                                    .on_sent = on_sent,
@@ -91,6 +91,21 @@ static int setup(void **state)
     assert_int_equal(connect(check.fd, (struct sockaddr *)&to, sizeof to), 0);
     *state = &check;
     return 0;
+}
+
+static int setup_hasty(void **state)
+{
+    return start(state, SHORT_NS);
+}
+
+static int setup_patient(void **state)
+{
+    return start(state, 10 * SHORT_NS);
+}
+
+static int setup_default(void **state)
+{
+    return start(state, 0);
 }
 
 static int teardown(void **state)
@@ -208,18 +223,18 @@ static void codings_are_chosen_by_weight(void **state)
     assert_int_equal(pack_choose("br, xgzip, zstdx"), PACK_IDENTITY);
 }
 
-#define HTTP_CHECK(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define HTTP_CHECK(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest checks[] = {
-        HTTP_CHECK(a_head_that_does_not_end_is_cut),
-        HTTP_CHECK(who_says_nothing_is_cut),
-        HTTP_CHECK(a_body_that_does_not_end_is_cut),
-        HTTP_CHECK(who_does_not_take_the_answer_is_cut),
-        HTTP_CHECK(who_waits_for_an_answer_is_not_cut),
-        HTTP_CHECK(a_body_announced_too_large_takes_no_room),
-        HTTP_CHECK(answers_are_compressed_but_for_secrets),
+        HTTP_CHECK(a_head_that_does_not_end_is_cut, setup_hasty),
+        HTTP_CHECK(who_says_nothing_is_cut, setup_hasty),
+        HTTP_CHECK(a_body_that_does_not_end_is_cut, setup_hasty),
+        HTTP_CHECK(who_does_not_take_the_answer_is_cut, setup_patient),
+        HTTP_CHECK(who_waits_for_an_answer_is_not_cut, setup_patient),
+        HTTP_CHECK(a_body_announced_too_large_takes_no_room, setup_default),
+        HTTP_CHECK(answers_are_compressed_but_for_secrets, setup_default),
         cmocka_unit_test(codings_are_chosen_by_weight),
     };
     return cmocka_run_group_tests(checks, NULL, NULL);
