@@ -3,6 +3,9 @@
 #include "base/rng.h"
 #include "base/str.h"
 
+#define PORTS_AHEAD 64u /* that a flow with a port for each probe is given at once: a round's */
+#define PORT_TRIES 16u
+
 void flows_init(struct flows *flows, const struct probe_io *io, struct rng *rng)
 {
     *flows = (struct flows){.io = io,
@@ -121,9 +124,23 @@ static uint16_t free_quiet_port(struct flows *flows, const union sock_addr *dst)
     return 0;
 }
 
+/* A port from which on none is taken by another flow to the target, if one is found: two SYNs of one port that are under
+ * way at once draw no answers of their own. */
+static uint16_t free_probe_port(struct flows *flows, const struct match_flow *match)
+{
+    uint16_t port = 0;
+    for (unsigned tries = 0; tries < PORT_TRIES; tries++) {
+        struct match_flow from = *match;
+        from.id = port = (uint16_t)(MATCH_PROBE_PORT_LOW | rng_below(flows->rng, MATCH_PROBE_PORTS));
+        if (!map_get(&flows->by_port, port_key(PROBE_TCP, port, &match->dst)) &&
+            !map_get(&flows->by_port, port_key(PROBE_TCP, match_sport(&from, PORTS_AHEAD - 1), &match->dst)))
+            break;
+    }
+    return port;
+}
+
 static int give_port(struct flows *flows, struct match_flow *match, uint64_t seed, struct error *err)
 {
-    uint32_t random = (uint32_t)rng_below(flows->rng, MATCH_PORTS);
     if (match->protocol == PROBE_ICMP)
         match->id = (uint16_t)match->key;
     else if (match->protocol == PROBE_UDP)
@@ -131,9 +148,9 @@ static int give_port(struct flows *flows, struct match_flow *match, uint64_t see
     else if (match->is_session)
         match->id = free_quiet_port(flows, &match->dst);
     else if (match->has_port_per_probe)
-        match->id = (uint16_t)(MATCH_PORT_LOW | random);
+        match->id = free_probe_port(flows, match);
     else
-        match->id = (uint16_t)(MATCH_PORT_LOW | (seed ? (uint32_t)seed : match->key) % MATCH_PORTS);
+        match->id = (uint16_t)(MATCH_PORT_LOW + (seed ? (uint32_t)seed : match->key) % (MATCH_PORTS - MATCH_PROBE_PORTS));
     if (match->id == 0 && match->is_session)
         return error_set(err, E_LIMIT, "", "no quiet TCP port is left for another session with this target");
     return 0;
@@ -154,6 +171,8 @@ int flows_add(struct flows *flows, struct probe_flow *flow, uint64_t seed, struc
     map_put(&flows->by_key, key_of(flow), flow);
     if (match->protocol != PROBE_ICMP && !match->has_port_per_probe)
         flows_list_port(flows, flow, 0);
+    for (uint32_t offset = 0; match->has_port_per_probe && offset < PORTS_AHEAD; offset++)
+        flows_list_port(flows, flow, offset);
     return 0;
 }
 

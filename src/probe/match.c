@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 
 #define SYN_WINDOW 64240u
+#define SYN_MARKS 32u /* so many differ */
 #define SYN_MSS4 1460u
 #define SYN_MSS6 1440u
 #define SYN_SCALE 7u
@@ -65,7 +66,7 @@ uint16_t match_sport(const struct match_flow *flow, uint32_t offset)
 {
     if (!flow->has_port_per_probe)
         return flow->id;
-    return (uint16_t)(MATCH_PORT_LOW | ((flow->id + offset) & (MATCH_PORTS - 1)));
+    return (uint16_t)(MATCH_PROBE_PORT_LOW | ((flow->id + offset) & (MATCH_PROBE_PORTS - 1)));
 }
 
 uint16_t match_ip_id(const struct match_flow *flow, uint32_t offset)
@@ -76,6 +77,13 @@ uint16_t match_ip_id(const struct match_flow *flow, uint32_t offset)
 uint16_t match_window(uint32_t offset)
 {
     return (uint16_t)(SYN_WINDOW - offset);
+}
+
+/* Of other SYNs: the offset, and some bits of a number that other programs do not have, whose SYNs may leave from the
+ * same port. */
+static uint16_t syn_window(const struct match_flow *flow, uint32_t offset)
+{
+    return (uint16_t)(match_window(offset) - flow->base / MATCH_FLOW_PROBES % SYN_MARKS * MATCH_FLOW_PROBES);
 }
 
 /* --- building ----------------------------------------------------------------------------------------------------- */
@@ -113,7 +121,7 @@ static size_t build_syn(const struct match_flow *flow, uint32_t offset, size_t s
                              .dport = sock_port(&flow->dst),
                              .seq = flow->base + offset,
                              .flags = PACKET_SYN,
-                             .window = match_window(offset),
+                             .window = syn_window(flow, offset),
                              .mss = is_ip6(flow) ? SYN_MSS6 : SYN_MSS4,
                              .has_sack_permitted = true,
                              .has_scale = true,
@@ -289,9 +297,9 @@ static bool syn_offset(const struct match_flow *flow, const struct match_reply *
         return false;
     const struct packet_ip *quote = &reply->icmp->quote;
     if (flow->has_port_per_probe && packet_quoted_tcp(quote, &sport, &dport, &seq, &checksum))
-        *ret_offset = (uint16_t)(sport - flow->id) & (MATCH_PORTS - 1);
+        *ret_offset = (uint16_t)(sport - flow->id) & (MATCH_PROBE_PORTS - 1);
     else if (packet_quoted_window(quote, &window))
-        *ret_offset = (uint16_t)(match_window(0) - window);
+        *ret_offset = (uint16_t)(syn_window(flow, 0) - window);
     else
         return false;
     return *ret_offset < MATCH_FLOW_PROBES;
@@ -309,7 +317,7 @@ bool match_offset(const struct match_flow *flow, const struct match_reply *reply
         return true;
     }
     if (flow->has_port_per_probe && reply->tcp) {
-        offset = (uint16_t)(reply->tcp->dport - flow->id) & (MATCH_PORTS - 1);
+        offset = (uint16_t)(reply->tcp->dport - flow->id) & (MATCH_PROBE_PORTS - 1);
     } else if (reply->udp && reply->udp->payload_size >= MATCH_ECHO_BYTES && flow->payload_size >= MATCH_ECHO_BYTES) {
         const uint8_t *tail = reply->udp->payload + MATCH_TAG_BYTES;
         uint32_t plain = MATCH_TAG_BYTES << 8 | (MATCH_TAG_BYTES + 1); /* the pattern that the offset was added to */
@@ -430,9 +438,13 @@ static enum match_quality match_quoted_echo(const struct match_flow *flow, uint3
     return is_same || payload == AGREES ? MATCH_LOOSE : MATCH_NONE; /* the target was translated */
 }
 
-/* What is quoted of the payload of a datagram is not the flow's. */
-static bool is_foreign(const struct match_flow *flow, const struct packet_ip *quote)
+/* What is quoted of the payload of a datagram is not the flow's, or the window of a SYN; a SYN with neither port nor sequence
+ * number nor a window is anybody's. */
+static bool is_foreign(const struct match_flow *flow, uint32_t offset, const struct packet_ip *quote, unsigned rewritten)
 {
+    uint16_t window;
+    if (flow->protocol == PROBE_TCP && !flow->is_session)
+        return packet_quoted_window(quote, &window) ? window != syn_window(flow, offset) : (rewritten & MATCH_SPORT) != 0;
     size_t start = PACKET_UDP_HEADER_BYTES + 2;
     return flow->protocol == PROBE_UDP && flow->payload_size >= MATCH_TAG_BYTES &&
            quote->payload_size >= start + sizeof flow->nonce &&
@@ -466,7 +478,7 @@ static enum match_quality match_quoted_ports(const struct match_flow *flow, uint
                         (flow->protocol == PROBE_UDP && checksum != udp_checksum(flow, offset));
     bool is_end_wrong = (*rewritten & (MATCH_DST | MATCH_DPORT)) != 0;
     bool has_id = !is_ip6(flow) && !(*rewritten & MATCH_IP_ID);
-    if (is_key_wrong && (is_end_wrong || (*rewritten & MATCH_SPORT && !has_id) || is_foreign(flow, quote)))
+    if (is_key_wrong && (is_end_wrong || (*rewritten & MATCH_SPORT && !has_id) || is_foreign(flow, offset, quote, *rewritten)))
         return MATCH_NONE;
     if (is_end_wrong && (*rewritten & (MATCH_SPORT | MATCH_SRC)) == (MATCH_SPORT | MATCH_SRC) && (*rewritten & MATCH_IP_ID))
         return MATCH_NONE;

@@ -35,6 +35,8 @@
 #define MATCH_UDP_KEYS (63u << 12)
 #define MATCH_PORT_LOW 0xf000u   /* local ports of TCP and UDP flows: from here to 65535 */
 #define MATCH_PORTS 0x1000u
+#define MATCH_PROBE_PORTS 0x400u /* the last of them: of TCP flows with a port for each probe; the others have the rest */
+#define MATCH_PROBE_PORT_LOW (MATCH_PORT_LOW + MATCH_PORTS - MATCH_PROBE_PORTS)
 
 struct match_flow {
     /* The caller's. */
@@ -85,7 +87,7 @@ void match_flow_init(struct match_flow *flow, uint16_t sum);
 
 uint16_t match_sport(const struct match_flow *flow, uint32_t offset); /* TCP, UDP */
 uint16_t match_ip_id(const struct match_flow *flow, uint32_t offset);
-/* The window of a SYN, or of another segment when no scale was agreed. */
+/* The window of a session's SYN, or of another segment when no scale was agreed. */
 uint16_t match_window(uint32_t offset);
 
 /* Writes the offset-th probe, padded with zeros to `size` bytes of transport header and payload (0 = unpadded); returns its

@@ -460,6 +460,42 @@ static void translation_is_named(void **state)
     }
 }
 
+/* Another program that traces to the same target may use the same ports, or the same identifications. */
+static void syns_of_other_programs_are_refused(void **state)
+{
+    (void)state;
+    union sock_addr from = ip("10.9.9.9");
+    struct match_flow flow = flow_of(PROBE_TCP, "192.0.2.1", 0);
+    for (unsigned i = 0; i < 3 * 31; i++) {
+        struct match_flow other = flow;
+        bool has_other_port = i % 3 == 1, is_short = i % 3 == 2;
+        other.base += (1 + i / 3) * MATCH_FLOW_PROBES + 7777 * 32 * MATCH_FLOW_PROBES;
+        other.id = (uint16_t)(flow.id ^ (has_other_port || is_short ? 5 : 0));
+        uint8_t probe[PACKET_MAX_BYTES], bytes[300], rewritten;
+        size_t size = match_build(&other, 3, 0, probe);
+        size = put_error4(bytes, 11, 0, "192.0.2.1", probe, is_short ? 8 : size);
+        bytes[8 + 9] = IPPROTO_TCP;
+        bytes_put16(bytes + 8 + 4, match_ip_id(&flow, 3));
+        struct packet_icmp icmp;
+        assert_int_equal(packet_parse_icmp(AF_INET, bytes, size, &icmp), 0);
+        struct match_reply reply = {.kind = icmp.kind, .from = &from, .icmp = &icmp};
+        assert_int_equal(match_answer(&flow, 3, &reply, &rewritten), MATCH_NONE);
+    }
+}
+
+/* The SYNs of a stream and those of a trace to the same target must not meet there. */
+static void streams_and_traces_share_no_port(void **state)
+{
+    (void)state;
+    struct match_flow flow = flow_of(PROBE_TCP, "192.0.2.1", 0);
+    flow.has_port_per_probe = true;
+    for (uint32_t id = MATCH_PROBE_PORT_LOW; id < MATCH_PORT_LOW + MATCH_PORTS; id += 61) {
+        flow.id = (uint16_t)id;
+        for (uint32_t offset = 0; offset < MATCH_FLOW_PROBES; offset++)
+            assert_in_range(match_sport(&flow, offset), MATCH_PROBE_PORT_LOW, MATCH_PORT_LOW + MATCH_PORTS - 1);
+    }
+}
+
 static void segments_are_read_as_they_were_built(void **state)
 {
     (void)state;
@@ -561,6 +597,8 @@ int main(void)
         cmocka_unit_test(answers_to_syns_are_found_and_forgeries_refused),
         cmocka_unit_test(an_echoed_datagram_tells_its_offset),
         cmocka_unit_test(translation_is_named),
+        cmocka_unit_test(syns_of_other_programs_are_refused),
+        cmocka_unit_test(streams_and_traces_share_no_port),
         cmocka_unit_test(segments_are_read_as_they_were_built),
         cmocka_unit_test(kinds_and_prohibitions),
         cmocka_unit_test(stamps_survive_steps_of_the_wall_clock),

@@ -383,6 +383,12 @@ static uint8_t distance_of_refusal(const struct packet_icmp *icmp)
     return distance > MAX_ESTIMATE ? 0 : (uint8_t)distance;
 }
 
+static void note_target(struct probe_trace *trace, int64_t rtt_ns)
+{
+    if (trace->target_rtt_ns == 0 || rtt_ns < trace->target_rtt_ns)
+        trace->target_rtt_ns = rtt_ns > 0 ? rtt_ns : 1;
+}
+
 static void step_estimate(struct probe_trace *trace, const struct probe_answer *answer)
 {
     trace->has_answered = is_reply(trace, answer);
@@ -394,6 +400,8 @@ static void step_estimate(struct probe_trace *trace, const struct probe_answer *
         int64_t rtt = answer->packet->rx_ns - trace->estimate_tx_ns;
         if (trace->estimate_tx_ns && rtt > trace->max_rtt_ns)
             trace->max_rtt_ns = rtt;
+        if (trace->estimate_tx_ns && trace->has_answered)
+            note_target(trace, rtt);
         if (trace->estimate_tx_ns && 2 * rtt > trace->wait_ns && 2 * rtt <= 10 * CLOCK_S)
             trace->wait_ns = 2 * rtt; /* a path longer than the wait */
     }
@@ -470,8 +478,8 @@ static void step_origin(struct probe_trace *trace, const struct probe_answer *an
 static bool is_too_late(const struct probe_trace *trace, const struct trace_flow *flow, const struct probe_answer *answer,
                         int64_t rtt_ns)
 {
-    bool is_second = answer->kind == PACKET_SYN_ACK && !flow->session && trace->max_rtt_ns > 0 &&
-                     rtt_ns > trace->max_rtt_ns + SYN_RETRY_NS;
+    int64_t usual = trace->target_rtt_ns ? trace->target_rtt_ns : trace->max_rtt_ns;
+    bool is_second = answer->kind == PACKET_SYN_ACK && !flow->session && usual > 0 && rtt_ns > usual + SYN_RETRY_NS;
     return is_second || (trace->settings.is_patient && rtt_ns > trace->wait_ns);
 }
 
@@ -503,6 +511,8 @@ static void step_answer(struct probe_trace *trace, const struct probe_answer *an
     int64_t rtt = answer->packet->rx_ns - slot->tx_ns[attempt];
     if (is_too_late(trace, flow, answer, rtt))
         return;
+    if (is_reply(trace, answer))
+        note_target(trace, rtt);
     slot->rx_ns[attempt] = answer->packet->rx_ns;
     slot->asked_ns = 0;
     trace->max_rtt_ns = rtt > trace->max_rtt_ns ? rtt : trace->max_rtt_ns;

@@ -51,6 +51,7 @@ struct probe_trace {
     int64_t estimate_tx_ns;
     int64_t wait_ns;
     int64_t max_rtt_ns;        /* of all answers */
+    int64_t target_rtt_ns;     /* the least of the target's; 0 = it has not answered */
     struct probe_flow aside; /* another than those of the result: a SYN that has arrived changes what later ones draw */
     enum origin origin;
     int64_t origin_asked_ns;

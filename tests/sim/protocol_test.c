@@ -226,6 +226,27 @@ static void translation_is_named_where_it_is(void **state)
     }
 }
 
+/* A target whose SYN+ACK was lost sends another a second later, which is no path of a second. */
+static void second_tries_of_the_target_are_no_delay(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, CHAIN "after 0s { link r3 app loss 40% from app }\n", PROBE_TCP);
+    unsigned told = 0;
+    for (int i = 0; i < 60; i++) {
+        const struct probe_trace_result *result = world_trace(&world, targets[i % 2]);
+        for (uint32_t f = 0; f < 3; f++) {
+            const struct probe_trace_flow *flow = &result->flows[f];
+            if (flow->end != PROBE_TRACE_REACHED || flow->hop_count != 4)
+                continue; /* all of its answers were lost */
+            told++;
+            assert_int_equal(flow->hops[3].rtt_ns, 20 * CLOCK_MS);
+        }
+    }
+    assert_in_range(told, 100, 180);
+    world_close(&world);
+}
+
 /* Many traces to one target at once: no answer is taken for another's. */
 static void concurrent_traces_do_not_mix(void **state)
 {
@@ -273,6 +294,7 @@ int main(void)
         cmocka_unit_test(in_session_traces_are_exact),
         cmocka_unit_test(in_session_traces_pass_where_syns_do_not),
         cmocka_unit_test(translation_is_named_where_it_is),
+        cmocka_unit_test(second_tries_of_the_target_are_no_delay),
         cmocka_unit_test(concurrent_traces_do_not_mix),
     };
     return cmocka_run_group_tests_name("simulated TCP and UDP traces", tests, NULL, NULL);
