@@ -47,6 +47,7 @@
 #define LIMIT_SSE_QUEUE 256u                 /* events waiting for one slow reader */
 #define LIMIT_SSE_HISTORY 4096u              /* events kept for readers that come back */
 #define LIMIT_FETCH_BYTES (1u << 20)          /* an answer of an identity provider */
+#define LIMIT_HASHES_WAITING 64u             /* passwords that wait to be checked */
 #define LIMIT_SESSIONS 10000u                /* signed-in browsers */
 #define LIMIT_TIMELINE_POINTS 5000u          /* points of one timeline answer */
 #define LIMIT_KNOWN_PATHS 40000u            /* (test, agent) pairs whose paths the server remembers, some kB each */

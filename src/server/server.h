@@ -26,6 +26,7 @@ struct presence;
 struct reports;
 struct shares;
 struct snapshots;
+struct hasher;
 struct seal;
 struct sso;
 struct stream;
@@ -40,11 +41,12 @@ struct server {
     struct http *http;
     struct route_set routes;
     unsigned char key[32]; /* seals cursors; new at each start of the data directory, kept in it */
+    struct hasher *hasher;     /* checks passwords */
     struct sso *sso;           /* the identity provider; NULL = none */
     struct seal *seal;         /* of secrets that are kept */
     struct rate_orgs rates;
     struct rate_by_key login_rate;
-    struct rate password_rate; /* of all together: hashing takes the loop's time */
+    struct rate password_rate; /* of all together: hashing takes time */
     struct tally tally;
     struct stream *stream;     /* event hub */
     struct plan *plan;

@@ -248,3 +248,26 @@ describe("headers and secrets", () => {
     expect(() => server.secrets.check("a log", `the password is ${PASSWORD}`)).toThrow(/tells the secret/);
   });
 });
+
+test("many passwords at once hold up nobody, and who leaves is not waited for", async () => {
+  const own = await new Server().start();
+  const tries = Array.from({ length: 12 }, (_, i) => own.post("/oculi/v1/session", { email: `nobody${i}@example.com`, password: "wrong, all of them" }, { token: null }));
+  const began = performance.now();
+  const left = new AbortController();
+  const gone = own.post("/oculi/v1/session", { email: "admin@oculi.local", password: own.firstPassword() }, { token: null, signal: left.signal }).catch(() => undefined);
+  let slowest = 0;
+  for (let i = 0; i < 20; i++) {
+    const start = performance.now();
+    expect((await own.get("/v7/tests")).status).toBe(200);
+    slowest = Math.max(slowest, performance.now() - start);
+  }
+  left.abort();
+  await gone;
+  expect((await Promise.all(tries)).map((answer) => answer.status)).toEqual(Array(12).fill(401));
+  expect(slowest).toBeLessThan((performance.now() - began) / 2);
+  const many = await Promise.all(Array.from({ length: 80 }, () => own.post("/oculi/v1/session", { email: "x@example.com", password: "wrong, all of them" }, { token: null })));
+  const statuses = new Set(many.map((answer) => answer.status));
+  expect([...statuses].sort()).toEqual([401, 503]);
+  expect(await own.stop()).toBe(0);
+  await own.close();
+}, 60_000);

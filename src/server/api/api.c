@@ -9,6 +9,7 @@
 #include "server/about.h"
 #include "server/api/sso.h"
 #include "server/gather.h"
+#include "server/hasher.h"
 #include "server/intake.h"
 #include "server/latest.h"
 #include "server/paths.h"
@@ -162,6 +163,8 @@ int api_start(struct server *server, struct error *err)
     if (!rc)
         rc = sso_open(server, &server->sso, err);
     if (!rc)
+        rc = hasher_open(server->loop, &server->hasher, err);
+    if (!rc)
         rc = plan_open(server->store, server->clock, &server->plan, err);
     if (!rc)
         plan_on_more(server->plan, on_plan_more, server);
@@ -197,6 +200,7 @@ void api_stop(struct server *server)
     paths_cache_free(server->paths);
     about_close(server->about);
     sso_close(server->sso);
+    hasher_close(server->hasher);
     reports_free(server->reports);
     presence_free(server->presence);
     stream_free(server->stream);

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/limit.h"
+#include "base/str.h"
 #include "server/api/people.h"
 #include "server/auth.h"
 #include "server/change.h"
 #include "server/first.h"
+#include "server/hasher.h"
 #include "server/second_factor.h"
 
 struct login {
@@ -94,16 +96,13 @@ bool people_may_try(struct request *request, const char *email)
            rate_take(&server->password_rate, now);
 }
 
-/* Takes as long for an unknown user as for a wrong password. */
-static bool check_login(struct request *request, const struct login *login, struct object_user *ret_user)
-{
-    static const char nobody[] = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$"
-                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    int rc = object_find(request->server->store, &object_user_kind, 0, auth_login_name(request->arena, login->email), request->arena,
-                         ret_user, NULL);
-    const char *hash = rc == 0 ? ret_user->password_hash : NULL; /* who signs in elsewhere has none either */
-    return auth_check_password(hash ? hash : nobody, login->password) && hash;
-}
+/* A password being checked. */
+struct attempt {
+    struct request *request;
+    struct hasher_job *job;
+    struct object_user user; /* id 0: there is no such user */
+};
+
 
 int people_begin_session(struct request *request, struct object_user *user, const char *event, struct error *err)
 {
@@ -145,29 +144,80 @@ static int refuse_login(struct request *request, const struct object_user *user,
     return rc ? rc : error_set(err, E_AUTH, "", "The e-mail address or the password is wrong");
 }
 
-static int sign_in(struct request *request, struct error *err)
+/* The password was right, and the user is still the one it was right for. */
+static int let_in(struct request *request, struct object_user *user, struct error *err)
 {
     const struct login *login = request->record;
-    struct object_user user = {0};
-    if (!people_may_try(request, auth_login_name(request->arena, login->email))) {
-        request_answer_problem(request, 429, NULL, "Too many tries; wait a minute.");
-        return 0;
-    }
-    if (!check_login(request, login, &user))
-        return refuse_login(request, &user, login->email, err);
-    int rc = people_check_way_in(request, &user, PERMISSION_LOGIN_VIA_PASSWORD, err);
+    int rc = people_check_way_in(request, user, PERMISSION_LOGIN_VIA_PASSWORD, err);
     if (rc)
         return rc;
-    if (user.totp_key) {
+    if (user->totp_key) {
         enum second_factor result;
-        rc = second_factor_check(request, &user, login->code, &result, err);
+        rc = second_factor_check(request, user, login->code, &result, err);
         if (rc || result == SECOND_FACTOR_ANSWERED)
             return rc;
         if (result == SECOND_FACTOR_WRONG)
-            return refuse_login(request, &user, login->email, err);
+            return refuse_login(request, user, login->email, err);
     }
-    rc = people_begin_session(request, &user, "Login successful", err);
-    return rc ? rc : answer_session(request, &user, err);
+    rc = people_begin_session(request, user, "Login successful", err);
+    return rc ? rc : answer_session(request, user, err);
+}
+
+static int go_on(struct attempt *attempt, bool is_right, struct error *err)
+{
+    struct request *request = attempt->request;
+    const struct login *login = request->record;
+    struct object_user user = {0};
+    int rc = is_right ? object_get(request->server->store, &object_user_kind, attempt->user.head.id, 0, request->arena, &user, err)
+                      : -E_NOT_FOUND;
+    if (rc == -E_NOT_FOUND || (!rc && !str_equal(user.password_hash, attempt->user.password_hash)))
+        return refuse_login(request, &attempt->user, login->email, err);
+    return rc ? rc : let_in(request, &user, err);
+}
+
+static void on_checked(void *user, bool is_right)
+{
+    struct attempt *attempt = user;
+    struct request *request = attempt->request;
+    struct error err = {0};
+    request->gone = NULL;
+    int rc = go_on(attempt, is_right && attempt->user.password_hash, &err);
+    if (rc)
+        request_answer_error(request, rc, &err);
+    request_resume(request);
+}
+
+static void on_gone(struct request *request)
+{
+    hasher_cancel(((struct attempt *)request->waiting)->job);
+}
+
+/* Takes as long for an unknown user, and for one who signs in elsewhere only, as for a wrong password. */
+static int sign_in(struct request *request, struct error *err)
+{
+    static const char nobody[] = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$"
+                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const struct login *login = request->record;
+    struct server *server = request->server;
+    const char *name = auth_login_name(request->arena, login->email);
+    struct attempt *attempt = arena_alloc(request->arena, sizeof *attempt);
+    if (!people_may_try(request, name)) {
+        request_answer_problem(request, 429, NULL, "Too many tries; wait a minute.");
+        return 0;
+    }
+    if (!attempt)
+        return error_set(err, E_LIMIT, "", "no memory");
+    attempt->request = request;
+    int rc = object_find(server->store, &object_user_kind, 0, name, request->arena, &attempt->user, err);
+    if (rc && rc != -E_NOT_FOUND)
+        return rc;
+    const char *hash = rc ? NULL : attempt->user.password_hash;
+    attempt->job = hasher_check(server->hasher, hash ? hash : nobody, login->password, on_checked, attempt);
+    if (!attempt->job)
+        return error_set(err, E_AGAIN, "", "too many people sign in at once; try again");
+    request->waiting = attempt;
+    request_wait(request, on_gone);
+    return 0;
 }
 
 static int get_session(struct request *request, struct error *err)

@@ -95,7 +95,7 @@ static void done(struct visit *visit)
 {
     visit->request->gone = NULL;
     if (visit->is_waiting)
-        http_resume(visit->request->http);
+        request_resume(visit->request);
 }
 
 /* --- asking the provider ------------------------------------------------------------------------------------------------- */
