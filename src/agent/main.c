@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "wire/completion.h"
 
 #define MAIN_ARENA_BYTES (1u << 20)
 
@@ -20,6 +21,22 @@ static int work(void *user)
 {
     return agent_run(user);
 }
+
+static const char *const shells[] = {"bash", "fish", NULL};
+static const char *const ca_words[] = {"add", "list", "remove", "--json", NULL};
+static const char *const proxy_words[] = {"show", "test", "set", "unset", "--json", NULL};
+static const char *const status_words[] = {"--json", NULL};
+static const char *const reset_words[] = {"--yes", NULL};
+static const char *const general[] = {"--version", "--print-config", NULL};
+
+static const struct completion_command completed[] = {
+    {.words = "", .tables = {&agent_options_table}, .more = general},
+    {"status", "what the agent does", {&agent_options_table}, status_words, false},
+    {"ca", "certificates to trust", {&agent_options_table}, ca_words, false},
+    {"proxy", "the way to the server", {&agent_options_table}, proxy_words, false},
+    {"reset", "forget the identity and the plan", {&agent_options_table}, reset_words, false},
+    {.words = "completion", .help = "print the completion of a shell", .more = shells},
+};
 
 static int fail(const struct error *err)
 {
@@ -37,7 +54,8 @@ static void print_help(void)
                  "       oculi-agent [--state-dir DIR] status [--json]\n"
                  "       oculi-agent [--state-dir DIR] ca add FILE | list [--json] | remove FINGERPRINT\n"
                  "       oculi-agent [OPTION...] proxy show [--json] | test | set | unset\n"
-                 "       oculi-agent [--state-dir DIR] reset [--yes]\n\n"
+                 "       oculi-agent [--state-dir DIR] reset [--yes]\n"
+                 "       oculi-agent completion bash | fish\n\n"
                  "Measures what an Oculi server plans for it, keeps every round until the server has it.\n\n%s\n"
                  "  --help  This text\n  --print-config  A configuration file with every option and its default\n"
                  "  --version  The version\n\nSee oculi-agent(8).\n",
@@ -129,6 +147,9 @@ int main(int argc, char **argv)
 {
     if (answer_words(argc, argv))
         return 0;
+    if (argc > 1 && str_equal(argv[1], "completion"))
+        return completion_print(&(struct completion_program){"oculi-agent", completed, sizeof completed / sizeof completed[0]},
+                                argc > 2 ? argv[2] : NULL);
     struct arena arena;
     struct agent_options options;
     struct error err = {0};

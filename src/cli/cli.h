@@ -25,6 +25,11 @@ int cli_trace(int argc, char **argv);
 int cli_mtr(int argc, char **argv);
 int cli_paths(int argc, char **argv);
 int cli_admin(int argc, char **argv);
+int cli_completion(int argc, char **argv); /* prints the completion script of the shell that is named */
+
+/* Their own options, beside the common ones (probing.h). */
+extern const struct field_table ping_option_table, trace_option_table, mtr_option_table, paths_option_table,
+    measure_option_table;
 
 /* "oculi: where: text" on standard error. */
 void cli_complain(const struct error *err);

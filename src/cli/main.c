@@ -17,6 +17,7 @@ static const struct command {
     {"paths", cli_paths, "[OPTION...] HOST", "all paths of load balancers to a host, with loss and latency of each"},
     {"measure", cli_measure, "TYPE [OPTION...]", "measure something from here and now"},
     {"admin", cli_admin, "[OPTION...] COMMAND [DIR]", "back up, restore, check and compact a server's data"},
+    {"completion", cli_completion, "bash|fish", "print what completes these commands in a shell"},
     {"help", help, "[COMMAND [TYPE]]", "this text, or that of a command"},
     {"version", version, "", "print the version"},
 };
@@ -26,7 +27,7 @@ static void print_usage(FILE *file)
 {
     fputs("Usage: oculi COMMAND ...\n\n", file);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(file, "  %-8s %-25s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+        fprintf(file, "  %-10s %-25s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     fputs("\nA first measurement:  oculi ping example.net\n"
           "The manual page is oculi(1).\n",
           file);
@@ -53,7 +54,7 @@ static int help(int argc, char **argv)
         fprintf(stderr, "oculi: there is no command \"%s\"; oculi help lists them\n", argv[0]);
         return CLI_USAGE;
     }
-    if (command->run == help || command->run == version) {
+    if (command->run == help || command->run == version || command->run == cli_completion) {
         print_usage(stdout);
         return CLI_DONE;
     }

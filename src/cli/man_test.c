@@ -14,8 +14,6 @@
 #include "cli/probing.h"
 #include "measure/type.h"
 
-extern const struct field_table ping_option_table, trace_option_table, mtr_option_table, paths_option_table;
-
 static const struct {
     const char *title;
     const struct field_table *table;

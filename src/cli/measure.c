@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/geo_hops.h"
 #include "cli/place.h"
+#include "cli/shared_options.h"
 #include "cli/show.h"
 #include "facts/names.h"
 #include "measure/hops.h"
@@ -34,14 +35,13 @@ static const struct field option_fields[] = {
     FIELD_BOOL(struct options, is_json, "json", (.preset = "false"), "Print the result as one JSON object"),
     FIELD_BOOL(struct options, has_names, "names", (.preset = "false"),
                "Look up the names of the hops, for at most two seconds at the end"),
-    FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
-              "Directory of databases (*.mmdb) of networks and places to show"),
-    FIELD_STR(struct options, source_ip, "sourceIp", (.max = 63), "Address of this host to measure from"),
-    FIELD_STR(struct options, netns, "netns", (.max = 200), "Network namespace to measure from, by name or path"),
+    OPTION_GEO_DIR(struct options, geo_dir),
+    OPTION_SOURCE_IP(struct options, source_ip, 0),
+    OPTION_NETNS(struct options, netns),
     FIELD_I32(struct options, timeout_s, "timeout", (.min = 1, .max = 600, .unit = "s"),
               "The measurement ends after this time with what it has: 30 s when not given, 90 s in continuous mode"),
 };
-static const struct field_table option_table =
+const struct field_table measure_option_table =
     FIELD_TABLE("MeasureOptions", struct options, option_fields, NULL, "How the command line measures");
 
 /* --- one measurement ---------------------------------------------------------------------------------------------- */
@@ -257,7 +257,7 @@ static int print_help(const struct measure_type *type)
     buf_printf(&text, "Usage: oculi measure %s [OPTION...]\n\n%s.\n\nSettings:\n", type->name, type->help);
     field_help(type->settings, &text);
     buf_puts(&text, "\nOptions:\n");
-    field_help(&option_table, &text);
+    field_help(&measure_option_table, &text);
     buf_puts(&text, "\nExit status: 0 measured (also when everything was lost), 1 could not measure, 2 usage.\n");
     fputs(buf_str(&text), stdout);
     buf_done(&text);
@@ -283,8 +283,8 @@ int cli_measure(int argc, char **argv)
     arena_init(&arena, LIMIT_REQUEST_ARENA);
     void *settings = arena_alloc(&arena, type->settings->size);
     field_defaults(type->settings, settings);
-    field_defaults(&option_table, &session.options);
-    const struct cli_record records[] = {{&option_table, &session.options}, {type->settings, settings}};
+    field_defaults(&measure_option_table, &session.options);
+    const struct cli_record records[] = {{&measure_option_table, &session.options}, {type->settings, settings}};
     if (cli_options(argc - 1, argv + 1, records, 2, &arena, &is_help, &err) != 0)
         cli_complain(&err);
     else if (is_help)

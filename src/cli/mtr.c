@@ -10,8 +10,10 @@
 #include "cli/cli.h"
 #include "cli/csv.h"
 #include "cli/geo_hops.h"
+#include "cli/look.h"
 #include "cli/mtr_show.h"
 #include "cli/probing.h"
+#include "cli/shared_options.h"
 #include "cli/show.h"
 #include "cli/term.h"
 #include "cli/watch.h"
@@ -26,7 +28,7 @@
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
 struct options {
-    bool is_report;
+    bool is_report, is_in_session, is_looking, is_revealing;
     int32_t count, flows, max_ttl, gap_limit;
     double interval_s, wait_s;
     const char *geo_dir;
@@ -41,14 +43,14 @@ static const struct field option_fields[] = {
               (.min = 0.1, .max = 3600, .preset = "1", .unit = "s", .letter = 'i'), "Time between two rounds"),
     FIELD_I32(struct options, flows, "flows", (.min = 1, .max = LIMIT_PATH_TRACES, .preset = "3", .letter = 'f'),
               "Flows, the same in every round, each of which finds one of the paths of load balancers"),
-    FIELD_I32(struct options, max_ttl, "maxTtl", (.min = 1, .max = LIMIT_HOPS, .preset = "64", .letter = 'm'),
-              "Hops to walk at most"),
-    FIELD_I32(struct options, gap_limit, "gapLimit", (.min = 1, .max = LIMIT_HOPS, .preset = "6", .letter = 'g'),
-              "Silent hops after which the walk ends"),
+    OPTION_MAX_TTL(struct options, max_ttl),
+    OPTION_GAP_LIMIT(struct options, gap_limit, "the walk ends"),
     FIELD_F64(struct options, wait_s, "wait", (.min = 0.05, .max = 5, .preset = "1", .unit = "s", .letter = 'w'),
               "How long an answer is waited for"),
-    FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
-              "Directory of databases (*.mmdb) of networks and places to show"),
+    OPTION_IN_SESSION(struct options, is_in_session),
+    OPTION_TUNNELS(struct options, is_looking),
+    OPTION_REVEAL(struct options, is_revealing, 0),
+    OPTION_GEO_DIR(struct options, geo_dir),
 };
 
 const struct field_table mtr_option_table =
@@ -78,6 +80,8 @@ struct session {
     uint64_t flow_seed;
     int64_t due_ns;       /* of the next round */
     struct loop_timer round_timer, draw_timer;
+    struct round *looked;      /* whose tunnels are looked at; NULL = none */
+    uint32_t looked_hosts;     /* that the watch knew when it was looked last */
     struct names_wait *naming;
     struct geo *geo; /* NULL = no databases */
     const char *source_ip;
@@ -90,6 +94,8 @@ struct round {
     struct session *session;
     struct round *next;
     struct probe_trace *trace;
+    struct measure_path_vis paths; /* when it is over */
+    struct look *look;
     struct arena arena;
 };
 
@@ -189,6 +195,12 @@ static void plan_draw(struct session *session)
 
 static void begin_round(struct session *session);
 
+static void free_round(struct round *round)
+{
+    arena_done(&round->arena);
+    mem_free(round);
+}
+
 static void stop_rounds(struct session *session)
 {
     loop_timer_stop(session->probing.place.loop, &session->round_timer);
@@ -196,9 +208,10 @@ static void stop_rounds(struct session *session)
         struct round *round = session->rounds;
         session->rounds = round->next;
         probe_trace_stop(round->trace);
-        arena_done(&round->arena);
-        mem_free(round);
+        free_round(round);
     }
+    if (session->looked)
+        look_finish(session->looked->look); /* calls on_looked */
 }
 
 static void leave(struct session *session)
@@ -234,22 +247,78 @@ static void end(struct session *session)
 }
 
 /* Tells how those flows end that have never reached the target. */
-static void note_ends(struct session *session, const struct probe_trace_result *result)
+static void note_ends(struct session *session, const struct measure_path_vis *paths)
 {
-    struct measure_path_vis paths = {0};
-    struct arena arena;
-    arena_init(&arena, LIMIT_ROUND_ARENA);
-    measure_paths_fill(result, &session->host.addr, &paths, &arena);
-    struct measure_route *routes = paths.path_traces.items;
-    size_t kept = 0;
-    for (size_t i = 0; i < paths.path_traces.count; i++) {
+    struct measure_path_vis left = {0};
+    struct measure_route routes[LIMIT_PATH_TRACES];
+    const struct measure_route *all = paths->path_traces.items;
+    for (size_t i = 0; i < paths->path_traces.count && i < LIMIT_PATH_TRACES; i++) {
         if (!session->watch->flows[i].target_at)
-            routes[kept++] = routes[i];
+            routes[left.path_traces.count++] = all[i];
     }
-    paths.path_traces.count = kept;
+    left.path_traces.items = routes;
     buf_reset(&session->ends);
-    show_ends(&paths, &session->ends);
-    arena_done(&arena);
+    show_ends(&left, &session->ends);
+}
+
+/* Which tunnels the hops are in. What a closer look has told stays: a round alone tells less. */
+static void note_tunnels(struct session *session, const struct measure_path_vis *paths, bool has_looked)
+{
+    const struct measure_route *routes = paths->path_traces.items;
+    for (size_t i = 0; i < paths->path_traces.count; i++) {
+        const struct measure_hop *hops = routes[i].hops.items;
+        for (size_t h = 0; h < routes[i].hops.count; h++) {
+            union sock_addr addr;
+            if (sock_parse_ip(hops[h].ip_address, &addr) == 0)
+                watch_note_tunnel(session->watch, (uint32_t)hops[h].hop, &addr, hops[h].oculi.tunnel, has_looked);
+        }
+    }
+}
+
+static bool is_complete(const struct session *session)
+{
+    return session->count && session->begun >= session->count && !session->rounds && !session->looked;
+}
+
+static void on_looked(void *user)
+{
+    struct round *round = user;
+    struct session *session = round->session;
+    struct measure_route *routes = round->paths.path_traces.items;
+    session->looked = NULL;
+    for (size_t i = 0; i < round->paths.path_traces.count; i++) {
+        const struct tunnel_list *tunnels = look_tunnels(round->look, (uint32_t)i);
+        if (tunnels)
+            measure_paths_set_tunnels(&routes[i], tunnels, &round->arena);
+    }
+    note_tunnels(session, &round->paths, true);
+    free_round(round);
+    plan_draw(session);
+    if (!session->is_over && is_complete(session))
+        end(session);
+}
+
+/* A closer look at a round, when there are hosts that the last one has not seen. True when it begins: then the round is
+ * the look's. */
+static bool look_closer(struct session *session, struct round *round, const struct probe_trace_result *result)
+{
+    const struct options *options = &session->options;
+    struct probe_tunnel_settings settings;
+    uint32_t hosts = watch_hosts(session->watch);
+    if (!(options->is_looking || options->is_revealing) || session->looked || hosts == session->looked_hosts)
+        return false;
+    probe_tunnel_defaults(&settings);
+    settings.src = session->probing.place.source;
+    settings.is_revealing = options->is_revealing;
+    settings.wait_ns = (int64_t)(options->wait_s * 1e9 + 0.5);
+    settings.dscp = (uint8_t)session->probing.options.dscp;
+    round->look =
+        look_start(session->probing.place.engine, result, &settings, &round->arena, on_looked, round);
+    if (!round->look)
+        return false;
+    session->looked_hosts = hosts;
+    session->looked = round;
+    return true;
 }
 
 static void on_round_done(void *user, const struct probe_trace_result *result)
@@ -261,16 +330,18 @@ static void on_round_done(void *user, const struct probe_trace_result *result)
         at = &(*at)->next;
     *at = round->next;
     watch_add(session->watch, result);
-    note_ends(session, result);
+    measure_paths_fill(result, &session->host.addr, &round->paths, &round->arena);
+    note_ends(session, &round->paths);
+    note_tunnels(session, &round->paths, false);
     if (result->error_text && result->received == 0)
         session->host.error = arena_printf(&session->probing.arena, "Could not send: %s", result->error_text);
     else
         session->host.error = NULL;
-    arena_done(&round->arena);
-    mem_free(round);
+    if (!look_closer(session, round, result))
+        free_round(round);
     plan_draw(session);
     bool is_hopeless = session->host.error && session->watch->length == 0 && !session->is_screen;
-    if (is_hopeless || (session->count && session->begun >= session->count && !session->rounds))
+    if (is_hopeless || is_complete(session))
         end(session);
 }
 
@@ -278,6 +349,7 @@ static void aim(const struct session *session, struct probe_trace_settings *sett
 {
     const struct options *options = &session->options;
     settings->protocol = session->probing.protocol;
+    settings->is_in_session = options->is_in_session;
     settings->dst = session->host.addr;
     settings->src = session->probing.place.source;
     settings->dscp = (uint8_t)session->probing.options.dscp;
@@ -306,8 +378,7 @@ static void begin_round(struct session *session)
         session->begun++;
     } else {
         session->host.error = arena_strdup(&session->probing.arena, err.text);
-        arena_done(&round->arena);
-        mem_free(round);
+        free_round(round);
         if (!session->is_screen) {
             leave(session);
             return;
@@ -330,6 +401,7 @@ static void restart(struct session *session)
     struct loop *loop = session->probing.place.loop;
     stop_rounds(session);
     watch_free(session->watch);
+    session->looked_hosts = 0;
     session->watch = watch_new((uint32_t)session->options.flows);
     buf_reset(&session->ends);
     session->begun = 0;
@@ -452,6 +524,8 @@ static int set_up(struct session *session, struct error *err)
     session->flow_seed |= 1; /* 0 would mean other flows each time */
     session->round_timer = (struct loop_timer){.fn = on_round, .user = session};
     session->draw_timer = (struct loop_timer){.fn = on_draw, .user = session};
+    if (options->is_in_session && probing->protocol != PROBE_TCP)
+        return error_set(err, E_INVALID, "--in-session", "needs --tcp");
     int rc = probing_on_interrupt(probing, on_interrupt, session, err);
     if (rc == 0)
         rc = loop_signal(loop, SIGHUP, on_signal, session, err);

@@ -27,6 +27,7 @@ static const struct field row_fields[] = {
               "Mean absolute deviation of the round-trip times from their mean"),
     FIELD_F64(struct mtr_row, median_latency, "medianLatency", (.unit = "ms"), "Median of the round-trip times"),
     FIELD_STR(struct mtr_row, mpls, "mpls", (), "MPLS label stack, as L=399088,E=0,S=1,T=1"),
+    FIELD_STR(struct mtr_row, tunnel, "tunnel", (), "The MPLS tunnel it is in or that ends there, in words"),
     FIELD_STR(struct mtr_row, prefix, "prefix", (), "Block of addresses it is of"),
     FIELD_STR(struct mtr_row, network, "network", (), "Network it is of"),
     FIELD_STR(struct mtr_row, location, "location", (), "Place of that"),
@@ -97,6 +98,7 @@ static void fill_host(const struct watch_host *host, struct names *names, struct
     row->is_limited = host->is_limited;
     row->is_target = host->is_target;
     row->mpls = host->mpls;
+    row->tunnel = host->tunnel;
     if (tally->count == 0)
         return;
     row->last_latency = ms_of((double)tally->last_ns);
@@ -287,6 +289,8 @@ static void put_line(const struct layout *layout, const struct mtr_row *row, boo
         buf_puts(buf, "  target");
     if (row->mpls)
         buf_printf(buf, "  MPLS %s", row->mpls);
+    if (row->tunnel && !(row->mpls && str_starts(row->tunnel, "Hop "))) /* labels say so themselves */
+        buf_printf(buf, "  %s", row->tunnel);
     if (row->network)
         buf_printf(buf, "  %s", row->network);
     if (row->location)

@@ -17,7 +17,7 @@ struct mtr_row {
     double unanswered, loss; /* % */
     bool is_limited, is_target;
     double last_latency, avg_latency, min_latency, max_latency, jitter, median_latency; /* ms */
-    const char *mpls;
+    const char *mpls, *tunnel;
     const char *prefix, *network, *location; /* from databases, NULL = not known */
 };
 extern const struct field_table mtr_row_table;

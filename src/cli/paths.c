@@ -8,6 +8,7 @@
 #include "cli/geo_hops.h"
 #include "cli/paths_show.h"
 #include "cli/probing.h"
+#include "cli/shared_options.h"
 #include "cli/show.h"
 #include "wire/json.h"
 
@@ -39,18 +40,14 @@ static const struct field option_fields[] = {
     FIELD_I32(struct options, path_probes, "pathProbes",
               (.min = 0, .max = LIMIT_EXHAUSTIVE_PATH_PROBES, .preset = "10", .letter = 'k'),
               "Probes along each path, for its loss and round-trip time"),
-    FIELD_I32(struct options, max_ttl, "maxTtl", (.min = 1, .max = LIMIT_HOPS, .preset = "64", .letter = 'm'),
-              "Hops to walk at most"),
-    FIELD_I32(struct options, gap_limit, "gapLimit", (.min = 1, .max = LIMIT_HOPS, .preset = "6", .letter = 'g'),
-              "Silent hops after which a path is given up"),
+    OPTION_MAX_TTL(struct options, max_ttl),
+    OPTION_GAP_LIMIT(struct options, gap_limit, "a path is given up"),
     FIELD_F64(struct options, wait_s, "wait", (.min = 0.001, .max = 10, .preset = "1", .unit = "s", .letter = 'w'),
               "How long an answer is waited for while no round-trip time is known"),
     FIELD_I32(struct options, time_limit_s, "timeLimit", (.min = 1, .max = 3600, .preset = "15", .unit = "s"),
               "End the search after this time with what it has"),
-    FIELD_BOOL(struct options, is_verbose, "verbose", (.preset = "false", .letter = 'v'),
-               "Show ICMP types, quoted TTLs and TTLs of replies"),
-    FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
-              "Directory of databases (*.mmdb) of networks and places to show"),
+    OPTION_VERBOSE(struct options, is_verbose),
+    OPTION_GEO_DIR(struct options, geo_dir),
 };
 
 const struct field_table paths_option_table =

@@ -8,6 +8,7 @@
 #include "base/limit.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/shared_options.h"
 #include "probe/trace.h"
 
 #define TCP_PORT 80
@@ -17,10 +18,8 @@ const char *const probing_protocol_words[] = {"icmp", "tcp", "udp", NULL};
 static const struct field option_fields[] = {
     FIELD_BOOL(struct probing_options, is_ipv4, "ipv4", (.preset = "false", .letter = '4'), "Use IPv4"),
     FIELD_BOOL(struct probing_options, is_ipv6, "ipv6", (.preset = "false", .letter = '6'), "Use IPv6"),
-    FIELD_STR(struct probing_options, source_ip, "sourceIp", (.max = 63, .letter = 'S'),
-              "Address of this machine to measure from"),
-    FIELD_STR(struct probing_options, netns, "netns", (.max = 200),
-              "Network namespace to measure from, by name or path"),
+    OPTION_SOURCE_IP(struct probing_options, source_ip, 'S'),
+    OPTION_NETNS(struct probing_options, netns),
     FIELD_I32(struct probing_options, dscp, "dscp", (.min = 0, .max = 63, .preset = "0", .letter = 'Q'),
               "Differentiated services code point of the probes"),
     FIELD_I32(struct probing_options, tcp, "tcp", (.min = 0, .max = 65535, .alone = "0", .letter = 'T'),

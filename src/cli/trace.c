@@ -9,6 +9,7 @@
 #include "cli/geo_hops.h"
 #include "cli/look.h"
 #include "cli/probing.h"
+#include "cli/shared_options.h"
 #include "cli/show.h"
 #include "cli/trace_show.h"
 #include "measure/paths.h"
@@ -31,27 +32,20 @@ struct options {
 static const struct field option_fields[] = {
     FIELD_I32(struct options, flows, "flows", (.min = 1, .max = LIMIT_PATH_TRACES, .preset = "3", .letter = 'f'),
               "Traces, each with a flow of its own: each finds one of the paths of load balancers"),
-    FIELD_I32(struct options, max_ttl, "maxTtl", (.min = 1, .max = LIMIT_HOPS, .preset = "64", .letter = 'm'),
-              "Hops to walk at most"),
-    FIELD_I32(struct options, gap_limit, "gapLimit", (.min = 1, .max = LIMIT_HOPS, .preset = "6", .letter = 'g'),
-              "Silent hops after which a trace gives up"),
+    OPTION_MAX_TTL(struct options, max_ttl),
+    OPTION_GAP_LIMIT(struct options, gap_limit, "a trace gives up"),
     FIELD_I32(struct options, attempts, "attempts",
               (.min = 1, .max = PROBE_TRACE_MAX_ATTEMPTS, .preset = "3", .letter = 'a'),
               "Probes to a hop that stays silent"),
     FIELD_F64(struct options, wait_s, "wait", (.min = 0.001, .max = 10, .preset = "1", .unit = "s", .letter = 'w'),
               "How long an answer is waited for"),
-    FIELD_BOOL(struct options, is_in_session, "inSession", (.preset = "false", .letter = 's'),
-               "With --tcp: probe within a TCP session, which firewalls let pass that drop odd SYNs"),
-    FIELD_BOOL(struct options, is_looking, "tunnels", (.preset = "false", .letter = 't'),
-               "Look closer at MPLS tunnels: echo requests to the hops compare the ways back"),
-    FIELD_BOOL(struct options, is_revealing, "reveal", (.preset = "false", .letter = 'r'),
-               "The same, and trace to the hops themselves, which may show routers that tunnels hide"),
+    OPTION_IN_SESSION(struct options, is_in_session),
+    OPTION_TUNNELS(struct options, is_looking),
+    OPTION_REVEAL(struct options, is_revealing, 'r'),
     FIELD_BOOL(struct options, is_exhaustive, "exhaustive", (.preset = "false", .letter = 'e'),
                "All paths of load balancers to one host: what oculi paths does, with its options instead of these"),
-    FIELD_BOOL(struct options, is_verbose, "verbose", (.preset = "false", .letter = 'v'),
-               "Show ICMP types, quoted TTLs and TTLs of replies"),
-    FIELD_STR(struct options, geo_dir, "geoDir", (.min = 1, .max = 3000),
-              "Directory of databases (*.mmdb) of networks and places to show"),
+    OPTION_VERBOSE(struct options, is_verbose),
+    OPTION_GEO_DIR(struct options, geo_dir),
 };
 
 const struct field_table trace_option_table =

@@ -142,6 +142,29 @@ void watch_add(struct watch *watch, const struct probe_trace_result *result)
     }
 }
 
+void watch_note_tunnel(struct watch *watch, uint32_t ttl, const union sock_addr *addr, const char *tunnel, bool has_looked)
+{
+    if (ttl < 1 || ttl > LIMIT_HOPS)
+        return;
+    const struct watch_hop *hop = &watch->hops[ttl - 1];
+    for (uint32_t i = 0; i < hop->count; i++) {
+        struct watch_host *host = hop->hosts[i];
+        if (!sock_same_ip(&host->addr, addr) || (host->has_looked && !has_looked))
+            continue;
+        host->has_looked = has_looked;
+        if (!str_equal(host->tunnel, tunnel))
+            host->tunnel = tunnel ? arena_strdup(&watch->arena, tunnel) : NULL;
+    }
+}
+
+uint32_t watch_hosts(const struct watch *watch)
+{
+    uint32_t count = 0;
+    for (uint32_t ttl = 0; ttl < watch->length; ttl++)
+        count += watch->hops[ttl].count;
+    return count;
+}
+
 /* --- judging ------------------------------------------------------------------------------------------------------ */
 
 struct counts {

@@ -28,6 +28,8 @@ struct watch_host {
     struct tally tally;
     uint8_t icmp_type, icmp_code;
     const char *mpls; /* NULL = no labels */
+    const char *tunnel; /* the MPLS tunnel it is in or that ends there, in words; NULL = none */
+    bool has_looked;    /* a closer look has told that */
     bool is_target;
     /* watch_judge: */
     double unanswered, loss; /* shares, 0..1; NaN = nothing sent */
@@ -69,6 +71,12 @@ void watch_free(struct watch *watch); /* NULL is fine */
 
 /* A round of traces, each hop of which was tried once. */
 void watch_add(struct watch *watch, const struct probe_trace_result *result);
+
+/* What is known of the tunnel that a host at this distance is in. What a closer look has told is changed by another only. */
+void watch_note_tunnel(struct watch *watch, uint32_t ttl, const union sock_addr *addr, const char *tunnel, bool has_looked);
+
+/* Addresses at the distances worth showing. */
+uint32_t watch_hosts(const struct watch *watch);
 
 /* Sets what is judged in every host, and the silent part of every hop. */
 void watch_judge(struct watch *watch);

@@ -340,9 +340,9 @@ static void rows_for_other_programs(void **state)
     csv_row(&mtr_row_table, &rows[4], &buf);
     assert_string_equal(buf_str(&buf),
                         "hop,ipAddress,rdns,flows,isTarget,sent,received,loss,unanswered,repliesLimited,lastLatency,"
-                        "avgLatency,minLatency,maxLatency,jitter,medianLatency,mpls,prefix,network,location\n"
-                        "3,10.0.0.3,,\"1,2\",false,20,16,0,20,true,3,3,3,3,0,3,,,,\n"
-                        "4,,,\"1,2\",false,20,0,,100,false,,,,,,,,,,\n");
+                        "avgLatency,minLatency,maxLatency,jitter,medianLatency,mpls,tunnel,prefix,network,location\n"
+                        "3,10.0.0.3,,\"1,2\",false,20,16,0,20,true,3,3,3,3,0,3,,,,,\n"
+                        "4,,,\"1,2\",false,20,0,,100,false,,,,,,,,,,,\n");
     json_t *json = field_to_json(&mtr_record_table, &record, NULL);
     assert_true(json_is_true(json_object_get(json, "reached")));
     assert_int_equal(json_integer_value(json_object_get(json, "rounds")), 10);

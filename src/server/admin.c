@@ -31,7 +31,7 @@ static const struct field admin_fields[] = {
               "Data directory of the server"),
     FIELD_BOOL(struct admin_options, is_quiet, "quiet", (.letter = 'q', .preset = "false"), "Tell no progress"),
 };
-static const struct field_table admin_option_table =
+const struct field_table admin_option_table =
     FIELD_TABLE("AdminOptions", struct admin_options, admin_fields, NULL, "Options of oculi admin");
 
 struct admin {
@@ -276,6 +276,7 @@ static const struct {
     {"compact", compact, false, "give unused space back to the file system"},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
+const char *const admin_words[] = {"backup", "restore", "check", "compact", NULL};
 
 static void print_help(void)
 {

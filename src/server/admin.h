@@ -5,7 +5,13 @@
 #ifndef OCULI_SERVER_ADMIN_H
 #define OCULI_SERVER_ADMIN_H
 
+#include "wire/field.h"
+
 /* The arguments behind "admin"; the exit status. */
 int admin_main(int argc, char **argv);
+
+/* Its options and its commands, NULL-terminated. */
+extern const struct field_table admin_option_table;
+extern const char *const admin_words[];
 
 #endif

@@ -27,12 +27,27 @@
 #include "server/server.h"
 #include "server/tls.h"
 #include "server/upkeep.h"
+#include "wire/completion.h"
 
 #define HOUSEKEEPING_S 3600
 #define WANTED_DESCRIPTORS 65536u
 #define OWN_DESCRIPTORS 256u /* the store's, the UI's files, connections out */
 #define CERTIFICATE_CHECK_NS (10 * CLOCK_S)
 #define SOON_S (14 * 86400)
+
+static const char *const shells[] = {"bash", "fish", NULL};
+static const char *const schemas[] = {"openapi", "typescript", "routes", "coverage", NULL};
+static const char *const general[] = {"--version", "--print-config", NULL};
+
+static const struct completion_command completed[] = {
+    {.words = "", .tables = {&config_table}, .more = general},
+    {"token", "print the local API token", {&config_table}, NULL, false},
+    {"reset-password", "print a one-time password for a user", {&config_table}, NULL, false},
+    {"rotate-keys", "seal what is kept secret with a new key", {&config_table}, NULL, false},
+    {"admin", "back up, restore, check and compact", {&admin_option_table}, admin_words, false},
+    {.words = "schema", .help = "print what the API is", .more = schemas},
+    {.words = "completion", .help = "print the completion of a shell", .more = shells},
+};
 
 static void print_help(void)
 {
@@ -47,7 +62,8 @@ static void print_help(void)
                     "       oculid schema openapi          print the OpenAPI document of this version\n"
                     "       oculid schema typescript       print the types of the API for TypeScript\n"
                     "       oculid schema routes           print every route with the permission it needs\n"
-                    "       oculid schema coverage         print which operations of API v7 are real\n\n"
+                    "       oculid schema coverage         print which operations of API v7 are real\n"
+                    "       oculid completion bash|fish    print what completes these options in a shell\n\n"
                     "The Oculi server: takes in what agents measure, keeps it, serves the API and the web UI.\n\n"
                     "Options (also NAME = VALUE lines of a file given with --config):\n");
     field_help(&config_table, &text);
@@ -308,6 +324,9 @@ int main(int argc, char **argv)
         return admin_main(argc - 2, argv + 2);
     if (command && strcmp(command, "schema") == 0)
         return print_schema(argc > 2 ? argv[2] : NULL);
+    if (command && strcmp(command, "completion") == 0)
+        return completion_print(&(struct completion_program){"oculid", completed, sizeof completed / sizeof completed[0]},
+                                argc > 2 ? argv[2] : NULL);
     struct arena arena;
     arena_init(&arena, 16u << 20);
     struct config config;

@@ -400,6 +400,51 @@ static void mtr_keeps_flows_apart(void **state)
     clear(&scene);
 }
 
+/* mtr says of each hop what trace says. */
+static size_t compare_tunnels(const char *scenario)
+{
+    struct scene traced = play(scenario, "trace -j -n -4 -f 1 --tunnels app.example.net", NULL);
+    struct scene watched = play(scenario, "mtr -j -n -4 -f 1 -c 2 -i 0.2 --tunnels app.example.net", NULL);
+    json_t *routes = json_object_get(traced.lines[0], "pathTraces"), *row, *hop;
+    json_t *hops = json_object_get(json_array_get(routes, 0), "hops"), *rows = json_object_get(watched.lines[0], "hops");
+    size_t i, k, told = 0;
+    json_array_foreach(rows, i, row) {
+        json_array_foreach(hops, k, hop) {
+            const char *tunnel = json_string_value(json_object_get(json_object_get(hop, "oculi"), "tunnel"));
+            if (json_integer_value(json_object_get(hop, "hop")) != json_integer_value(json_object_get(row, "hop")))
+                continue;
+            assert_true(str_equal(tunnel, json_string_value(json_object_get(row, "tunnel"))));
+            told += tunnel != NULL;
+        }
+    }
+    clear(&traced);
+    clear(&watched);
+    return told;
+}
+
+static void mtr_shows_tunnels(void **state)
+{
+    (void)state;
+    assert_int_equal(compare_tunnels("x/mpls-invisible.lab"), 0);
+    assert_true(compare_tunnels("x/mpls-implicit.lab") > 0);
+    assert_true(compare_tunnels("x/mpls-opaque.lab") > 0);
+}
+
+/* In sessions the probes are data; every round opens its own, from the same ports. */
+static void mtr_probes_in_sessions(void **state)
+{
+    (void)state;
+    struct scene scene = play("x/tcp.lab", "mtr -j -n -4 -T443 --in-session -f 2 -c 5 -i 0.2 linux", NULL);
+    json_t *rows = json_object_get(scene.lines[0], "hops"), *last = json_array_get(rows, json_array_size(rows) - 1);
+    assert_true(json_is_true(json_object_get(last, "isTarget")));
+    expect_count(last, "received", 10);
+    expect_count(last, "sent", 10);
+    clear(&scene);
+    scene = play("x/tcp.lab", "mtr -j -n -4 --in-session -c 1 linux", NULL);
+    assert_int_equal(scene.status, 2);
+    clear(&scene);
+}
+
 static void mtr_shows_silent_hops(void **state)
 {
     (void)state;
@@ -436,6 +481,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(paths_are_all_found),   cmocka_unit_test(mtr_knows_limited_replies),
         cmocka_unit_test(mtr_knows_loss),
         cmocka_unit_test(mtr_keeps_flows_apart), cmocka_unit_test(mtr_shows_silent_hops),
+        cmocka_unit_test(mtr_shows_tunnels),     cmocka_unit_test(mtr_probes_in_sessions),
     };
     const char *obstacle = harness_obstacle();
     if (obstacle || argc < 5)
