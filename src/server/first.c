@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/sock.h"
 #include "base/str.h"
+#include "server/api/api.h"
 #include "server/auth.h"
 #include "server/object.h"
 #include "server/seal.h"
@@ -55,6 +56,8 @@ static int make_account(struct server *server, struct arena *arena, struct error
         return rc;
     rc = object_put(server->store, &object_account_group_kind, &group, now, err);
     user.login_aid = group.head.id;
+    if (!rc)
+        rc = api_make_default_rule(server->store, group.head.id, now, err);
     if (!rc)
         rc = object_put(server->store, &object_user_kind, &user, now, err);
     if (!rc)
@@ -146,12 +149,28 @@ int first_open_store(const struct config *config, struct arena *arena, struct st
     return store_open(url, ret_store, err);
 }
 
+int first_tell_agent_token(const struct server *server, struct error *err)
+{
+    struct arena arena;
+    struct field_list groups = {0};
+    char line[AUTH_SECRET_BYTES + 1];
+    arena_init(&arena, 16u << 20);
+    int rc = object_list(server->store, &object_account_group_kind, 0, NULL, &arena, &groups, err);
+    const struct object_account_group *group = groups.items;
+    if (!rc && groups.count) {
+        (void)snprintf(line, sizeof line, "%s\n", group[0].agent_token);
+        rc = write_secret(server->config, "agent-token", line, err);
+    }
+    arena_done(&arena);
+    return rc;
+}
+
 int first_open(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
     struct arena arena;
     arena_init(&arena, 16u << 20);
-    char path[PATH_BYTES], line[AUTH_SECRET_BYTES + 1];
+    char path[PATH_BYTES];
     int rc = file_make_dir(config->data, 0700, err);
     if (!rc)
         rc = first_open_store(config, &arena, &server->store, err);
@@ -172,11 +191,8 @@ int first_open(struct server *server, struct error *err)
         if (!rc)
             rc = object_list(server->store, &object_account_group_kind, 0, NULL, &arena, &groups, err);
     }
-    if (!rc) {
-        const struct object_account_group *group = groups.items;
-        (void)snprintf(line, sizeof line, "%s\n", group[0].agent_token);
-        rc = write_secret(config, "agent-token", line, err);
-    }
+    if (!rc)
+        rc = first_tell_agent_token(server, err);
     if (!rc)
         rc = make_local_token(server, &arena, err);
     arena_done(&arena);

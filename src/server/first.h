@@ -21,6 +21,8 @@ int first_open_store(const struct config *config, struct arena *arena, struct st
 int first_open(struct server *server, struct error *err);
 /* Written when the server listens. */
 int first_tell(struct server *server, struct error *err);
+/* Writes DATA/agent-token: the first account group's. At the start, and when it was rotated. */
+int first_tell_agent_token(const struct server *server, struct error *err);
 /* The administrator chose a password. */
 void first_forget_password(const struct server *server);
 /* "oculid token": prints DATA/api-token. */

@@ -40,6 +40,9 @@ struct known {
     size_t former_next;
     char peer[64];
     int64_t instance_s, twins_s;
+    char notice[256];
+    uint64_t notice_hash;
+    bool is_notice_settled;
 };
 
 struct reports {
@@ -227,6 +230,29 @@ int64_t reports_twins_s(const struct reports *reports, uint64_t agent_id)
 {
     const struct known *known = map_get(&reports->known, agent_id);
     return known ? known->twins_s : 0;
+}
+
+/* --- notices ------------------------------------------------------------------------------------------------------ */
+
+bool reports_set_notice(struct reports *reports, uint64_t agent_id, const char *notice, uint64_t hash)
+{
+    struct known *known = know(reports, agent_id);
+    bool is_same = known->is_notice_settled && known->notice_hash == hash;
+    (void)str_copy(known->notice, sizeof known->notice, notice ? notice : "");
+    known->notice_hash = hash;
+    known->is_notice_settled = true;
+    return is_same;
+}
+
+void reports_unsettle_notice(struct reports *reports, uint64_t agent_id)
+{
+    know(reports, agent_id)->is_notice_settled = false;
+}
+
+const char *reports_notice(const struct reports *reports, uint64_t agent_id)
+{
+    const struct known *known = map_get(&reports->known, agent_id);
+    return known && *known->notice ? known->notice : NULL;
 }
 
 /* --- versions ----------------------------------------------------------------------------------------------------- */

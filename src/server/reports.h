@@ -42,6 +42,12 @@ bool reports_instance(struct reports *reports, uint64_t agent_id, const char *in
 /* When the last of two processes was refused; 0 = never. */
 int64_t reports_twins_s(const struct reports *reports, uint64_t agent_id);
 
+/* What notification rules tell of an agent: the first of those that hold (NULL: none), and a hash of all of them. true
+ * when it is what was set before; false too after reports_unsettle_notice, and at first. */
+bool reports_set_notice(struct reports *reports, uint64_t agent_id, const char *notice, uint64_t hash);
+void reports_unsettle_notice(struct reports *reports, uint64_t agent_id);
+const char *reports_notice(const struct reports *reports, uint64_t agent_id); /* NULL: none */
+
 /* How far a version lags behind the server's. */
 enum reports_support { REPORTS_SUPPORTED, REPORTS_OUTDATED, REPORTS_UNSUPPORTED };
 extern const char *const reports_support_words[]; /* "supported", "outdated", "unsupported" */

@@ -59,6 +59,7 @@ struct server {
     struct about *about;       /* what is known of addresses */
     struct presence *presence; /* which agents are there */
     struct reports *reports;   /* and how they are */
+    uint64_t rules_at;         /* the agent at which notification rules go on */
     struct loop_timer stream_timer, presence_timer, plan_timer, member_timer;
     int64_t started_s;
     struct tls *tls; /* NULL = plain HTTP */

@@ -1,6 +1,6 @@
-// Clusters of agents, how agents are, their proxies, and machines that take another's place.
+// Clusters of agents, how agents are, their proxies, notification rules and tokens, and machines that take another's place.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Agent } from "./support/agent.ts";
+import { Agent, registerRaw } from "./support/agent.ts";
 import { Float } from "./support/cbor.ts";
 import { expectProblem, expectV7 } from "./support/expect.ts";
 import type { Json } from "./support/schema.ts";
@@ -185,4 +185,65 @@ describe("replacing", () => {
     expectProblem(await server.get(`/v7/agents/${fresh.id}`), 404);
     expect(await fresh.upload([{ testId: Number(id), roundId: slot() }])).toMatchObject({ accepted: 1 });
   });
+});
+
+describe("tokens with which agents join", () => {
+  test("several with names, rotated and revoked", async () => {
+    const made = await server.post("/oculi/v1/agent-tokens", { name: "Site A" });
+    expect(made.status, made.text).toBe(201);
+    const token = made.json.agentToken as string;
+    expect(token).toMatch(/^oculi-agent_/);
+    const agent = await Agent.register(server, "Site A agent", { token });
+    expectProblem(await server.post("/oculi/v1/agent-tokens", { name: "Site A" }), 400, "name");
+    const listed = (await server.get("/oculi/v1/agent-tokens")).json.agentTokens;
+    expect(listed).toMatchObject([{ id: made.json.id, name: "Site A", lastUsed: expect.any(String) }]);
+    expect(JSON.stringify(listed)).not.toContain(token.slice(12));
+
+    const own = server.agentToken;
+    const rotated = await server.post("/oculi/v1/agent-tokens/rotate");
+    expect(rotated.status, rotated.text).toBe(200);
+    expect(rotated.json.agentToken).not.toBe(own);
+    expect((await server.get("/v7/account-groups/1")).json.accountToken).toBe(rotated.json.agentToken);
+    expect((await Agent.register(server, "With the new", { token: rotated.json.agentToken })).aid).toBe(1);
+    expect((await Agent.register(server, "With the old", { token: own })).aid).toBe(1); /* until it is revoked */
+    const old = (await server.get("/oculi/v1/agent-tokens")).json.agentTokens.find((each: Json) => each.name.startsWith("Replaced at"));
+    expect((await server.delete(`/oculi/v1/agent-tokens/${old.id}`)).status).toBe(204);
+    expect((await registerRaw(server, { token: own, agentName: "late", version: "0.1.0" })).status).toBe(401);
+    expect((await server.delete(`/oculi/v1/agent-tokens/${made.json.id}`)).status).toBe(204);
+    expect((await registerRaw(server, { token, agentName: "late", version: "0.1.0" })).status).toBe(401);
+    expect((await agent.plan()).status).toBe(200);
+    const events = (await server.get("/v7/audit-user-events?window=1h")).json.auditEvents.map((each: Json) => each.event);
+    for (const event of ["Agent token created", "Account group token rotated", "Agent token deleted"]) expect(events).toContain(event);
+  });
+});
+
+describe("notification rules", () => {
+  const V7 = "/v7/agents/notification-rules";
+  test("made here, shown by v7, told and cleared", async () => {
+    const list = expectV7(await server.get(V7), "GET", "/agents/notification-rules", 200);
+    expect(list.agentAlertRules).toMatchObject([{ ruleName: "Default Agent Offline Notification", expression: "((lastContact >= 30 min))", notifyOnClear: true, isDefault: true }]);
+    const agent = await Agent.register(server, "Quiet", { token: (await server.get("/v7/account-groups/1")).json.accountToken });
+    const made = await server.post("/oculi/v1/agent-notification-rules", { ruleName: "Soon", expression: "((lastContact >= 2 s) || (utilization >= 90 %))", agents: [String(agent.id)] });
+    expect(made.status, made.text).toBe(201);
+    const one = expectV7(await server.get(`${V7}/${made.json.ruleId}`), "GET", "/agents/notification-rules/{notificationRuleId}", 200);
+    expect(one).toMatchObject({ ruleName: "Soon", agents: [{ agentId: String(agent.id) }] });
+    const shown = expectV7(await server.get(`/v7/agents/${agent.id}?expand=notification-rule`), "GET", "/agents/{agentId}", 200);
+    expect(shown.notificationRules[0].agentAlertRules.map((rule: Json) => rule.ruleName)).toEqual(["Default Agent Offline Notification", "Soon"]);
+    const problems = async () => (await server.get(`/v7/agents/${agent.id}`)).json.oculi.problems.map((each: Json) => each.code) as string[];
+    const events = async () => ((await server.get("/v7/audit-user-events?window=1h")).json.auditEvents as Json[]).map((each) => each.event as string);
+    const until = async (done: () => Promise<boolean>) => {
+      for (let i = 0; i < 60 && !(await done()); i++) await new Promise((resolve) => setTimeout(resolve, 250));
+      expect(await done()).toBe(true);
+    };
+    await until(async () => (await problems()).includes("notification"));
+    expect(await events()).toContain("Agent notification raised");
+    await until(async () => {
+      await agent.plan();
+      return !(await problems()).includes("notification");
+    });
+    expect(await events()).toContain("Agent notification cleared");
+    for (const expression of ["", "never", "lastContact >= x", "lastContact >= 1 min && utilization >= 3 % || clockOffset >= 1 s", "lastContact >= 1 parsec"])
+      expectProblem(await server.put(`/oculi/v1/agent-notification-rules/${made.json.ruleId}`, { expression }), 400, "expression");
+    expect((await server.delete(`/oculi/v1/agent-notification-rules/${made.json.ruleId}`)).status).toBe(204);
+  }, 40_000);
 });

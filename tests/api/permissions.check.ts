@@ -54,6 +54,8 @@ const makers: Record<string, () => object> = {
   "/v7/credentials": () => ({ name: `${MARK} credential`, value: `${MARK} secret` }),
   "/v7/network/path-vis/interface-groups": () => ({ groupName: "a router", ipAddresses: ["192.0.2.1"] }),
   "/oculi/v1/agent-proxies": () => ({ name: "Way out", location: "proxy.example.com:3128" }),
+  "/oculi/v1/agent-tokens": () => ({ name: "A token" }),
+  "/oculi/v1/agent-notification-rules": () => ({ ruleName: "A rule", expression: "lastContact >= 5 min" }),
   "/v7/emulated-devices": () => ({ category: "phone", width: 411, height: 911 }),
 };
 const typed = (pattern: string) => /^\/v7\/tests\/[a-z-]+$/.exec(pattern);
@@ -155,11 +157,12 @@ beforeAll(async () => {
     if (!maker) throw new Error(`${route.pattern} makes something this check cannot make; teach "makers" how`);
     const answer = await server.post(`${route.pattern}${route.flags.has("no-aid") ? "" : `?aid=${other}`}`, maker());
     if (answer.status !== 201) throw new Error(`${route.pattern}: ${answer.status} ${answer.text}`);
-    const idName = Object.keys(answer.json).find((key) => /^(id|uid|roleId|aid|testId|proxyId)$/.test(key) && (key !== "aid" || route.pattern === "/v7/account-groups"));
+    const idName = Object.keys(answer.json).find((key) => /^(id|uid|roleId|aid|testId|proxyId|ruleId)$/.test(key) && (key !== "aid" || route.pattern === "/v7/account-groups"));
     made.set(route.pattern, String(answer.json[idName!]));
   }
   made.set("/v7/account-groups", other);
   made.set("/v7/agents", String(agent.id));
+  made.set("/v7/agents/notification-rules", made.get("/oculi/v1/agent-notification-rules")!);
   await agent.upload([{ testId: Number(made.get("/v7/tests/agent-to-server")), roundId: SLOT, path: ["10.77.0.1", "192.0.2.80"] }]);
 }, 60_000);
 afterAll(() => server.close());

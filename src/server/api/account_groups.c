@@ -297,6 +297,8 @@ static int create_group(struct request *request, struct error *err)
     rc = put_group(request, &group, err);
     if (!rc)
         rc = add_creator(request, group.head.id, err);
+    if (!rc)
+        rc = api_make_default_rule(store, group.head.id, group.created_s, err);
     if (!rc && wanted->agents.count)
         rc = share_agents(request, group.head.id, &wanted->agents, &agents, err);
     if (rc) {

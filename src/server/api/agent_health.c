@@ -153,6 +153,9 @@ static void find_problems(struct request *request, const struct object_agent *ag
             arena_printf(request->arena, "It had to drop %lld rounds since it was started, for lack of room or age.",
                          (long long)health->report->dropped_rounds),
             false);
+    const char *notice = reports_notice(request->server->reports, agent->head.id);
+    if (notice)
+        add(details, "notification", arena_printf(request->arena, "A notification rule holds: %s.", notice), false);
     if (details->v7)
         health->details = (struct field_list){details->items, details->v7};
     if (details->count)

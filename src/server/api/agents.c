@@ -317,6 +317,8 @@ static int add_details(struct request *request, const struct object_agent *agent
     }
     (void)json_object_set_new(json, "tags", tags);
     (void)json_object_set_new(json, "labels", labels);
+    if (!rc && request_expands(request, "notification-rule"))
+        rc = agents_add_rules(request, agent, json, err);
     return rc;
 }
 

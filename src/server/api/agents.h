@@ -46,6 +46,9 @@ int agents_delete_members(struct request *request, const struct object_agent *cl
                           struct error *err);
 void agents_tell_gone(struct request *request, const struct field_list *members);
 
+/* notificationRules of an answer. */
+int agents_add_rules(struct request *request, const struct object_agent *agent, json_t *json, struct error *err);
+
 /* -E_INVALID: there is no such proxy in the account group. 0 is none and fine. */
 int agents_check_proxy(struct request *request, uint64_t proxy_id, struct error *err);
 

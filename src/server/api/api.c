@@ -36,6 +36,8 @@ const struct route *const api_tables[] = {
     api_audit_routes,
     api_local_problem_routes,
     api_agent_proxy_routes,
+    api_agent_rule_routes,
+    api_agent_token_routes,
     api_agent_routes,
     api_agent_test_routes,
     api_agent_cluster_routes,
@@ -67,6 +69,9 @@ const struct object_kind *const api_kinds[] = {
     &object_audit_kind,
     &object_local_problem_kind,
     &api_proxy_kind,
+    &api_join_token_kind,
+    &api_agent_rule_kind,
+    &api_agent_notice_kind,
     &api_tag_kind,
     &api_credential_kind,
     &api_device_kind,
@@ -114,8 +119,10 @@ static void on_members_due(void *user)
 {
     struct server *server = user;
     struct error err = {0};
-    if (server->plan)
+    if (server->plan) {
         warn_plan(plan_check_members(server->plan, &err), &err);
+        api_check_agent_rules(server);
+    }
     loop_timer_start(server->loop, &server->member_timer, loop_now_ns(server->loop) + CLOCK_S);
 }
 

@@ -14,7 +14,7 @@ extern const struct route *const api_tables[]; /* for route_set_init */
 extern const struct route api_health_routes[], api_document_routes[], api_session_routes[], api_second_factor_routes[], api_sso_routes[],
     api_user_routes[], api_role_routes[],
     api_account_group_routes[], api_token_routes[], api_audit_routes[],
-    api_agent_routes[], api_agent_test_routes[], api_agent_proxy_routes[], api_agent_cluster_routes[],
+    api_agent_routes[], api_agent_test_routes[], api_agent_proxy_routes[], api_agent_cluster_routes[], api_agent_token_routes[], api_agent_rule_routes[],
     api_local_problem_routes[], api_test_routes[], api_result_routes[], api_link_routes[], api_ui_routes[],
     api_view_routes[],
     api_tag_routes[], api_credential_routes[], api_emulation_routes[], api_monitor_routes[],
@@ -34,7 +34,7 @@ struct api_proxy {
     bool is_local;
     int64_t modified_s;
 };
-extern const struct object_kind api_proxy_kind;
+extern const struct object_kind api_proxy_kind, api_join_token_kind, api_agent_rule_kind, api_agent_notice_kind;
 extern const char *const api_proxy_type_words[], *const api_proxy_auth_words[];
 
 /* All kinds of objects that are kept, ended by NULL: what goes with an account group, what is sealed. */
@@ -62,6 +62,19 @@ struct api_named_group {
     uint64_t aid;
     const char *name;
 };
+
+/* A token with which agents join, beside the account group's own (api/agent_tokens.c). */
+struct api_join_token {
+    struct object_head head; /* key: the name, lookup: the hash */
+    const char *name, *hash, *created_by;
+    int64_t created_s, used_s;
+};
+/* -E_AUTH: there is none. */
+int api_find_join_token(struct request *request, const char *token, struct api_join_token *ret_token, struct error *err);
+
+/* The rule that every account group begins with; part of the caller's transaction. */
+int api_make_default_rule(struct store *store, uint64_t aid, int64_t now_s, struct error *err);
+void api_check_agent_rules(struct server *server); /* some agents at a time: once a second */
 
 /* How v7 shows an agent: alone, in lists, and inside a test. */
 struct api_agent {

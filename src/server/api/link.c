@@ -21,6 +21,18 @@
 
 /* --- registration ---------------------------------------------------------------------------------------------------------- */
 
+/* One of those made beside the account groups' own; the secret is hashed, so that the search tells nothing of it. */
+static int find_other_token(struct request *request, const char *token, uint64_t *ret_aid, struct error *err)
+{
+    struct api_join_token found;
+    int rc = api_find_join_token(request, token ? token : "", &found, err);
+    if (rc)
+        return rc;
+    *ret_aid = found.head.aid;
+    found.used_s = server_now_s(request->server);
+    return object_put(request->server->store, &api_join_token_kind, &found, found.used_s, err);
+}
+
 /* Compares with every group's token, each in constant time. */
 static int find_group(struct request *request, const char *token, uint64_t *ret_aid, struct error *err)
 {
@@ -34,7 +46,7 @@ static int find_group(struct request *request, const char *token, uint64_t *ret_
             aid = group[i].head.id;
     }
     if (!rc && !aid)
-        return error_set(err, E_AUTH, "", "This account group token is not known");
+        return find_other_token(request, token, ret_aid, err);
     *ret_aid = aid;
     return rc;
 }
