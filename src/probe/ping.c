@@ -1,6 +1,7 @@
 #include "probe/ping.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -202,13 +203,24 @@ static void settle(struct probe_ping *ping, int64_t now, int64_t too_young_ns)
             continue;
         if (probe->tx_ns == 0 || probe->tx_ns > too_young_ns)
             probe->status = PROBE_PING_UNSENT;
-        else if ((probe->is_tx_estimated && ping->has_stamps) ||
+        else if ((probe->is_tx_estimated && ping->has_stamps) || probe->is_cut ||
                  round_dropped_between(&ping->round, probe->tx_ns, answers_until(ping, probe, now)))
             probe->status = PROBE_PING_OVERLOADED; /* never left this host, or its answer was dropped here */
         else
             probe->status = PROBE_PING_LOST;
         probe->has_arrived = probe->status == PROBE_PING_LOST && ping->session && session_has_arrived(ping->session, i);
     }
+}
+
+/* Our kernel knows no way out any more: what was under way, or might have been, when it lost it cannot be told. */
+static void cut_off(struct probe_ping *ping, uint32_t refused)
+{
+    struct probe_ping_probe *probes = ping->result->probes;
+    uint32_t last = refused;
+    while (last > 0 && (probes[last - 1].status == PROBE_PING_REFUSED || probes[last - 1].tx_ns == 0))
+        last--;
+    for (uint32_t i = last; i > 0 && probes[i - 1].tx_ns + 2 * ping->max_rtt_ns >= probes[last - 1].tx_ns; i--)
+        probes[i - 1].is_cut = is_out(&probes[i - 1]);
 }
 
 static void forget(struct probe_ping *ping)
@@ -558,6 +570,8 @@ static void step(struct probe_round *round, const struct probe_event *event)
         break;
     case PROBE_EVENT_REFUSED:
         probe->status = PROBE_PING_REFUSED;
+        if (event->sys_errno == ENETDOWN || event->sys_errno == ENETUNREACH)
+            cut_off(ping, event->probe);
         if (!ping->result->error_text)
             ping->result->error_text = arena_strdup(ping->arena, refusal_text(event->sys_errno, &ping->settings.src));
         ping->has_news = true;

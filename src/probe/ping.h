@@ -72,6 +72,7 @@ struct probe_ping_probe {
     bool is_rx_estimated;        /* rx_ns likewise */
     uint8_t icmp_type, icmp_code; /* of the error, with PROBE_PING_ERROR */
     uint8_t reply_ttl;           /* of the answer; 0 = none */
+    bool is_cut;                 /* our interface went down while its answer could be on its way */
     bool has_arrived;            /* LOST in SACK mode: it came to the target, its answer was lost on the way back */
 };
 

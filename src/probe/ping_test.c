@@ -258,6 +258,28 @@ static void refusals_of_our_kernel_are_not_sent(void **state)
     close_world(&world);
 }
 
+/* The tenth probe leaves, and then the interface goes down. */
+static void down_behind_the_tenth(struct fake *fake, const struct probe_io_packet *packet)
+{
+    struct world *world = fake->user;
+    if (++world->done_count < 10)
+        fake_echo(fake, packet, "192.0.2.1", 60, 20 * CLOCK_MS);
+    else
+        fake->refuse = ENETUNREACH;
+}
+
+static void what_our_interface_took_along_is_no_loss(void **state)
+{
+    (void)state;
+    struct world world;
+    open_world(&world, down_behind_the_tenth);
+    run(&world);
+    assert_int_equal(world.result.received, 9);
+    assert_int_equal(world.result.sent, 9);
+    assert_int_equal(world.result.overloaded, 1);
+    close_world(&world);
+}
+
 static void start_slow(struct world *world)
 {
     world->settings.count = 60;
@@ -581,6 +603,7 @@ int main(void)
         cmocka_unit_test(duplicates_and_reordering_are_counted),
         cmocka_unit_test(errors_are_results),
         cmocka_unit_test(refusals_of_our_kernel_are_not_sent),
+        cmocka_unit_test(what_our_interface_took_along_is_no_loss),
         cmocka_unit_test(a_slow_stream_outlasts_refusals),
         cmocka_unit_test(a_slow_stream_keeps_its_places_in_time),
         cmocka_unit_test(a_late_drop_excuses_no_loss),
