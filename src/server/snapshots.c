@@ -60,18 +60,22 @@ static bool take(void *user, const struct store_round *round)
     struct store_round *copy = &step->rounds[step->count];
     struct store_metric *metrics = arena_alloc_array(step->arena, round->metric_count + 1, sizeof *metrics);
     void *body = arena_alloc(step->arena, round->body_size + 1);
-    step->is_full = !metrics || !body;
+    void *detail = arena_alloc(step->arena, round->detail_size + 1);
+    step->is_full = !metrics || !body || !detail;
     if (step->is_full)
         return false;
     if (round->metric_count)
         memcpy(metrics, round->metrics, round->metric_count * sizeof *metrics);
     if (round->body_size)
         memcpy(body, round->body, round->body_size);
+    if (round->detail_size)
+        memcpy(detail, round->detail, round->detail_size);
     *copy = *round;
     copy->test_id = step->snapshot->test_id;
     copy->test_version = 1;
     copy->metrics = metrics;
     copy->body = body;
+    copy->detail = detail;
     step->count++;
     return step->count < STEP_ROUNDS;
 }
@@ -89,7 +93,7 @@ static int copy_step(struct snapshots *snapshots, struct object_snapshot *snapsh
                                 .after_round = snapshot->copied_round,
                                 .after_agent = snapshot->copied_agent,
                                 .max = STEP_ROUNDS,
-                                .want = STORE_WANT_METRICS | STORE_WANT_BODY};
+                                .want = STORE_WANT_METRICS | STORE_WANT_BODY | STORE_WANT_DETAIL};
     int rc = store_rounds(snapshots->store, &query, take, step, err);
     if (!rc && step->is_full && !step->count)
         rc = error_set(err, E_LIMIT, "snapshot", "a round is too large to copy");

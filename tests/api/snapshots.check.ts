@@ -22,11 +22,11 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const path = (id: string) => `/v7/test-results/${id}/network?startDate=${iso(END - 6 * HOUR)}&endDate=${iso(END)}`;
-async function results(id: string): Promise<Json[]> {
+const path = (id: string, part = "network") => `/v7/test-results/${id}/${part}?startDate=${iso(END - 6 * HOUR)}&endDate=${iso(END)}`;
+async function results(id: string, part: "network" | "path-vis" = "network"): Promise<Json[]> {
   const all: Json[] = [];
-  for (let url: string | undefined = path(id); url;) {
-    const body: Json = expectV7(await server.get(url), "GET", "/test-results/{testId}/network", 200);
+  for (let url: string | undefined = path(id, part); url;) {
+    const body: Json = expectV7(await server.get(url), "GET", `/test-results/{testId}/${part}`, 200);
     all.push(...body.results);
     const next: string | undefined = body._links.next?.href;
     url = next?.slice(server.url.length);
@@ -55,6 +55,9 @@ describe("a snapshot", () => {
       return list.length === expected.length ? list : undefined;
     });
     expect(figures(copied)).toEqual(expected);
+    const paths = figures(await results(testId, "path-vis")).filter((each: Json) => each.roundId >= END - 4 * HOUR);
+    expect(figures(await results(made.testId, "path-vis"))).toEqual(paths);
+    expect(paths).toHaveLength(240);
   });
   test("is a saved event: listed, not run, not changed, and outlives its test", async () => {
     const list = expectV7(await server.get("/v7/tests"), "GET", "/tests", 200).tests;
