@@ -119,7 +119,8 @@ static void add_flow(struct watch *watch, struct watch_flow *own, uint32_t bit, 
 {
     uint8_t known = own->target_at;
     note_distance(own, flow);
-    uint32_t end = own->last_at < flow->probed ? own->last_at : flow->probed;
+    /* Where the flow ends elsewhere its target may be farther than anybody who has answered so far. */
+    uint32_t end = flow->end != PROBE_TRACE_REACHED || own->last_at > flow->probed ? flow->probed : own->last_at;
     for (uint32_t ttl = 1; ttl <= end; ttl++) {
         const struct probe_trace_hop *hop = &flow->hops[ttl - 1];
         /* What is told beyond the end comes from the one who ended it. */
