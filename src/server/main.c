@@ -123,6 +123,7 @@ static void keep_house(void *user)
     api_drop_snapshots(server, now);
     api_drop_instant_tests(server, now);
     api_drop_audit(server, now);
+    api_drop_local_problems(server, now);
     int rc = plan_expire(server->plan, &err);
     if (rc)
         log_warning("plan", "cannot forget old runs: %s", error_format(&err, text, sizeof text));

@@ -47,7 +47,7 @@ void api_stop(struct server *server);
 void api_drop_sessions(struct server *server); /* removes expired ones */
 void api_drop_snapshots(struct server *server, int64_t now_s); /* removes those that expired */
 void api_drop_instant_tests(struct server *server, int64_t now_s); /* removes those whose results are past retention */
-void api_drop_local_problems(struct server *server, int64_t before_s); /* those that ended before */
+void api_drop_local_problems(struct server *server, int64_t now_s); /* those past the retention of rounds */
 void api_drop_audit(struct server *server, int64_t now_s); /* entries past their retention */
 
 /* --- agents --------------------------------------------------------------------------------------------------------- */

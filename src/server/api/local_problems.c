@@ -95,8 +95,9 @@ static int list_problems(struct request *request, struct error *err)
     return 0;
 }
 
-void api_drop_local_problems(struct server *server, int64_t before_s)
+void api_drop_local_problems(struct server *server, int64_t now_s)
 {
+    int64_t before_s = now_s - server->config->retention_days * 86400LL;
     struct arena arena;
     struct field_list all = {0};
     arena_init(&arena, 64u << 20);

@@ -145,7 +145,9 @@ export interface Agent {
   createdDate?: string;
   testIds?: string[];
   tests?: { testId: string; testName?: string }[];
-  oculi?: { version?: string; clockOffset?: number };
+  utilization?: number;
+  clusterMembers?: { memberId?: string; name?: string; agentState?: string }[];
+  oculi?: { version?: string; support?: string; clockOffset?: number; problems?: { code?: string; description?: string }[] };
 }
 
 /* What we read and write of a v7 test; its settings are described by the field table of its type. */
