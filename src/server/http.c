@@ -168,28 +168,33 @@ static bool decode(const char *src, size_t size, bool is_form, char *dst)
     return str_is_utf8(dst, n);
 }
 
-/* false when a name or a value is malformed: to leave it out would answer another question than was asked. */
-static bool parse_query(struct http_request *request)
+#define NOT_VALID "The path or the query is not valid: it is UTF-8, other bytes as %XX."
+#define TOO_MANY "The query has too many parameters."
+
+/* What is wrong, or NULL. Nothing is left out: that would answer another question than was asked. */
+static const char *parse_query(struct http_request *request)
 {
     const char *at = request->query;
-    while (*at && request->param_count < HTTP_QUERY_MAX) {
+    while (*at) {
         size_t length = strcspn(at, "&");
         size_t name_length = strcspn(at, "=&");
         if (length > 0) {
+            if (request->param_count == HTTP_QUERY_MAX)
+                return TOO_MANY;
             char *name = arena_alloc(&request->arena, length + 2);
             char *value = arena_alloc(&request->arena, length + 2);
             size_t value_at = name_length < length ? name_length + 1 : length;
             if (!name || !value)
-                return true;
+                return TOO_MANY;
             if (!decode(at, name_length, true, name) || !decode(at + value_at, length - value_at, true, value))
-                return false;
+                return NOT_VALID;
             request->params[request->param_count++] = (struct http_pair){name, value};
         }
         at += length;
         if (*at == '&')
             at++;
     }
-    return true;
+    return NULL;
 }
 
 void http_parse_uri(struct http_request *request, const char *uri)
@@ -198,9 +203,17 @@ void http_parse_uri(struct http_request *request, const char *uri)
     size_t path_length = strcspn(uri, "?");
     request->query = request->uri[path_length] ? request->uri + path_length + 1 : "";
     char *path = arena_alloc(&request->arena, path_length + 1);
-    request->path = decode(uri, path_length, false, path) ? path : NULL;
-    if (!parse_query(request))
-        request->path = NULL;
+    request->wrong = decode(uri, path_length, false, path) ? parse_query(request) : NOT_VALID;
+    request->path = request->wrong ? NULL : path;
+}
+
+/* The library reads the query too, into memory of the connection, and never answers when it finds no room there. It is
+ * spared that: uri is its own buffer, which it changes itself as it reads on. */
+static void hide_query(const char *uri)
+{
+    char *mark = (char *)(uintptr_t)strchr(uri, '?');
+    if (mark)
+        mark[1] = 0;
 }
 
 static void *on_uri(void *user, const char *uri, struct MHD_Connection *connection)
@@ -217,6 +230,7 @@ static void *on_uri(void *user, const char *uri, struct MHD_Connection *connecti
     buf_init(&request->response.body, LIMIT_RESPONSE_BYTES);
     buf_init(&request->stream, STREAM_QUEUE_BYTES);
     http_parse_uri(request, uri);
+    hide_query(uri);
     request->next = http->requests;
     if (http->requests)
         http->requests->prev = request;
@@ -348,12 +362,57 @@ static void answer_crowded(struct http_request *request)
     http_add_header(request, "Retry-After", "5");
 }
 
+struct framing {
+    unsigned hosts, lengths, codings;
+    bool is_unknown;
+};
+
+static enum MHD_Result count_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    struct framing *framing = user;
+    framing->hosts += strcasecmp(name, "Host") == 0;
+    framing->lengths += strcasecmp(name, "Content-Length") == 0;
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        framing->codings++;
+        framing->is_unknown |= !value || strcasecmp(value, "chunked") != 0;
+    }
+    return MHD_YES;
+}
+
+/* Where a request ends must be beyond doubt, or a proxy in front of us may take a part of one body for the next request
+ * (RFC 9112, 6.3 and 11.2). */
+static const char *check_framing(struct http_request *request)
+{
+    struct framing framing = {0};
+    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &framing);
+    if (framing.hosts > 1)
+        return "There is more than one Host.";
+    if (framing.lengths + framing.codings > 1)
+        return "The length of the body is told more than once.";
+    return framing.is_unknown ? "Transfer-Encoding can only be chunked." : NULL;
+}
+
+/* Answers at once; the library closes the connection, as nobody knows where the next request begins. */
+static enum MHD_Result refuse_framing(struct http_request *request, const char *wrong)
+{
+    request->wrong = wrong;
+    request->path = NULL;
+    http_add_header(request, "Connection", "close");
+    request->http->options.on_headers(request->http->options.user, request);
+    assert(request->response.status);
+    return queue(request);
+}
+
 static enum MHD_Result on_headers(struct http *http, struct http_request *request, const char *method)
 {
     be_patient(request, request->start_ns, 0);
     request->is_seen = true;
     request->is_head = strcmp(method, "HEAD") == 0;
     request->method = request->is_head ? "GET" : arena_strdup(&request->arena, method);
+    const char *wrong = check_framing(request);
+    if (wrong)
+        return refuse_framing(request, wrong);
     if (is_too_large(request)) {
         limit_hit(LIMIT_KIND_REQUEST);
         request->is_refused = true;

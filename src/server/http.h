@@ -50,7 +50,8 @@ struct http_request {
     const char *method; /* "GET"; HEAD appears as GET with is_head */
     bool is_head;
     const char *uri;   /* as sent: path and query */
-    const char *path;  /* decoded; NULL when it cannot be */
+    const char *path;  /* decoded; NULL when it cannot be, or the head says what no head may */
+    const char *wrong; /* what is wrong with the head, a sentence; NULL when path is not */
     const char *query; /* raw, without '?'; "" when there is none */
     struct http_pair params[HTTP_QUERY_MAX];
     size_t param_count;

@@ -33,7 +33,8 @@ struct check {
 static void on_headers(void *user, struct http_request *request)
 {
     (void)user;
-    (void)request;
+    if (!request->path)
+        request->response.status = 400;
 }
 
 static void answer(struct http_request *request)
@@ -197,6 +198,57 @@ static void a_body_announced_too_large_takes_no_room(void **state)
     assert_int_equal(http_upload_bytes(check->http), 0);
 }
 
+/* Answered at once, and nothing after it is taken for a request. */
+static void refused(struct check *check, const char *text)
+{
+    say(check, text);
+    listen_for(check, NULL);
+    assert_true(check->is_over);
+    assert_memory_equal(check->answer, "HTTP/1.1 400 ", 13);
+    assert_null(strstr(check->answer + 13, "HTTP/1.1"));
+    assert_int_equal(http_cut_connections(check->http), 0);
+}
+
+#define POST "POST / HTTP/1.1\r\nHost: a\r\n"
+#define NEXT "\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static void two_lengths_are_refused(void **state)
+{
+    refused(*state, POST "Content-Length: 5\r\nContent-Length: 50" NEXT);
+}
+
+static void a_length_beside_chunks_is_refused(void **state)
+{
+    refused(*state, POST "Content-Length: 5\r\nTransfer-Encoding: chunked" NEXT);
+}
+
+static void an_unknown_coding_is_refused(void **state)
+{
+    refused(*state, POST "Transfer-Encoding: xchunked" NEXT);
+}
+
+static void two_hosts_are_refused(void **state)
+{
+    refused(*state, POST "Host: b" NEXT);
+}
+
+static void a_query_of_any_size_is_answered(void **state)
+{
+    struct check *check = *state;
+    static const unsigned counts[] = {1, HTTP_QUERY_MAX, HTTP_QUERY_MAX + 1, 300, 2000};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        char text[16384] = "GET /?";
+        size_t at = strlen(text);
+        for (unsigned n = 0; n < counts[i]; n++)
+            at += (size_t)snprintf(text + at, sizeof text - at, "a=%u&", n % 10);
+        (void)snprintf(text + at, sizeof text - at, " HTTP/1.1\r\nHost: a\r\n\r\n");
+        say(check, text);
+        listen_for(check, counts[i] > HTTP_QUERY_MAX ? "\r\n\r\n" : "xxx");
+        assert_non_null(strstr(check->answer, counts[i] > HTTP_QUERY_MAX ? "HTTP/1.1 400 " : "HTTP/1.1 200 "));
+        assert_false(check->is_over);
+    }
+}
+
 static void answers_are_compressed_but_for_secrets(void **state)
 {
     struct check *check = *state;
@@ -234,6 +286,11 @@ int main(void)
         HTTP_CHECK(who_does_not_take_the_answer_is_cut, setup_patient),
         HTTP_CHECK(who_waits_for_an_answer_is_not_cut, setup_patient),
         HTTP_CHECK(a_body_announced_too_large_takes_no_room, setup_default),
+        HTTP_CHECK(two_lengths_are_refused, setup_default),
+        HTTP_CHECK(a_length_beside_chunks_is_refused, setup_default),
+        HTTP_CHECK(an_unknown_coding_is_refused, setup_default),
+        HTTP_CHECK(two_hosts_are_refused, setup_default),
+        HTTP_CHECK(a_query_of_any_size_is_answered, setup_default),
         HTTP_CHECK(answers_are_compressed_but_for_secrets, setup_default),
         cmocka_unit_test(codings_are_chosen_by_weight),
     };

@@ -489,7 +489,7 @@ void request_on_headers(void *user, struct http_request *http)
     request->number = ++counter + (uint64_t)server->started_s * 1000000u;
     if (!http->path) {
         http->path = "";
-        request_answer_problem(request, 400, NULL, "The path or the query is not valid: it is UTF-8, other bytes as %XX.");
+        request_answer_problem(request, 400, NULL, http->wrong);
         return;
     }
     route_find(&server->routes, http->method, http->path, request->arena, &request->match);

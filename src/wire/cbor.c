@@ -126,7 +126,7 @@ void cbor_put_map(struct buf *buf, size_t count)
 
 void cbor_reader_init(struct cbor_reader *reader, const void *bytes, size_t size)
 {
-    *reader = (struct cbor_reader){.at = bytes, .end = (const uint8_t *)bytes + size};
+    *reader = (struct cbor_reader){.at = bytes, .end = size ? (const uint8_t *)bytes + size : bytes};
 }
 
 static double half_value(uint16_t half)
