@@ -67,6 +67,8 @@ static int make_account(struct server *server, struct arena *arena, struct error
         return rc;
     }
     rc = store_commit(server->store, err);
+    if (!rc)
+        rc = store_sync(server->store, err); /* before agent-token tells that there was something here */
     if (!rc) {
         printf("First start: sign in as %s with the one-time password %s\n", FIRST_EMAIL, password);
         (void)fflush(stdout);
@@ -165,6 +167,17 @@ int first_tell_agent_token(const struct server *server, struct error *err)
     return rc;
 }
 
+/* An empty store beside agent-token was lost, not never filled: to begin anew would hide that, and turn the agents away. */
+static int check_not_lost(const struct config *config, struct error *err)
+{
+    char path[PATH_BYTES];
+    if (config->store || access(path_of(config, "agent-token", path), F_OK) != 0)
+        return 0;
+    return error_set(err, E_CORRUPT, path_of(config, "oculi.db", path),
+                     "there is nothing in it, although this directory was in use; restore a backup, or remove agent-token "
+                     "to begin anew");
+}
+
 int first_open(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -187,7 +200,9 @@ int first_open(struct server *server, struct error *err)
     if (!rc && groups.count > 0 && !had_keys)
         log_warning("server", "%s was not there and was made anew: secrets sealed before cannot be read", path);
     if (!rc && groups.count == 0) {
-        rc = make_account(server, &arena, err);
+        rc = check_not_lost(config, err);
+        if (!rc)
+            rc = make_account(server, &arena, err);
         if (!rc)
             rc = object_list(server->store, &object_account_group_kind, 0, NULL, &arena, &groups, err);
     }

@@ -112,6 +112,16 @@ static int read_all(const char *hex)
     return rc;
 }
 
+static void nothing_at_all_is_malformed(void **state)
+{
+    (void)state;
+    struct cbor_reader reader;
+    struct cbor_item item;
+    cbor_reader_init(&reader, NULL, 0);
+    assert_ptr_equal(reader.at, reader.end);
+    assert_int_not_equal(cbor_read(&reader, &item), 0);
+}
+
 static void well_formed_input_is_read(void **state)
 {
     (void)state;
@@ -199,6 +209,7 @@ int main(void)
         cmocka_unit_test(doubles_are_written_short_and_exact),
         cmocka_unit_test(well_formed_input_is_read),
         cmocka_unit_test(malformed_input_is_refused),
+        cmocka_unit_test(nothing_at_all_is_malformed),
         cmocka_unit_test(depth_has_a_ceiling),
         cmocka_unit_test(containers_are_counted_ahead),
         cmocka_unit_test(joined_strings_are_bounded),
