@@ -69,11 +69,15 @@ static int make_account(struct server *server, struct arena *arena, struct error
     rc = store_commit(server->store, err);
     if (!rc)
         rc = store_sync(server->store, err); /* before agent-token tells that there was something here */
-    if (!rc) {
+    if (rc)
+        return rc;
+    char path[PATH_BYTES];
+    if (getenv("JOURNAL_STREAM")) /* the journal keeps, and shows to others, what it is told */
+        printf("First start: how to sign in is in %s\n", path_of(server->config, "first-login", path));
+    else
         printf("First start: sign in as %s with the one-time password %s\n", FIRST_EMAIL, password);
-        (void)fflush(stdout);
-    }
-    return rc;
+    (void)fflush(stdout);
+    return 0;
 }
 
 /* The roles that come with the product; a data directory of an older version gets them too. */

@@ -92,6 +92,13 @@ describe("readiness", () => {
 });
 
 describe("the log", () => {
+  test("of the journal never has the one-time password", async () => {
+    const server = await new Server([], { wrapper: ["/usr/bin/env", "JOURNAL_STREAM=8:1"] }).start();
+    expect(server.firstPassword()).toMatch(/-/);
+    expect(server.stdout).toContain("first-login");
+    expect(server.stdout + server.stderr).not.toContain(server.firstPassword());
+    await server.close();
+  });
   test("as JSON: one object a line with the same keys, and no secrets", async () => {
     const server = await new Server(["--log-format", "json", "--log-level", "debug"]).start();
     await server.get("/v7/tests?secret=in-the-query");
