@@ -13,6 +13,7 @@
 #define LOOK_NS (60 * CLOCK_S) /* between two looks at the size of the store */
 #define TELL_S 86400           /* between two lines of the log that say the same */
 #define DAY_S 86400LL
+#define JUMP_S 3600           /* a wall clock that is set ahead by more is doubted for a day: what is dropped is gone */
 
 const char *const upkeep_budget_names[] = {"none", "ok", "near", "over", NULL};
 
@@ -21,6 +22,7 @@ struct upkeep {
     struct loop_timer timer;
     struct upkeep_state state;
     int64_t looked_ns, told_s;
+    int64_t ahead_s, doubted_ns; /* the wall clock before the loop's, as believed; since when it says more, 0 = it does not */
     enum upkeep_budget told;
     uint64_t untold, over_told; /* rounds dropped since the last line of the log; of the budget's at that time */
 };
@@ -98,6 +100,23 @@ static void note_failure(struct upkeep *upkeep, int rc, const struct error *err)
     (void)snprintf(state->failure, sizeof state->failure, "%.399s", text);
 }
 
+/* The time by which results are too old. A clock that was set far ahead while we ran makes nothing old at once. */
+static int64_t age_now_s(struct upkeep *upkeep)
+{
+    struct server *server = upkeep->server;
+    int64_t now_ns = loop_now_ns(server->loop), ahead_s = server_now_s(server) - now_ns / CLOCK_S;
+    if (ahead_s <= upkeep->ahead_s + JUMP_S) {
+        upkeep->doubted_ns = 0;
+    } else if (!upkeep->doubted_ns) {
+        upkeep->doubted_ns = now_ns;
+        log_warning("store", "this machine's clock was set ahead by %lld s: nothing is dropped as too old for a day",
+                    (long long)(ahead_s - upkeep->ahead_s));
+    }
+    if (!upkeep->doubted_ns || now_ns - upkeep->doubted_ns > DAY_S * CLOCK_S)
+        upkeep->ahead_s = ahead_s;
+    return now_ns / CLOCK_S + upkeep->ahead_s;
+}
+
 static void on_turn(void *user)
 {
     struct upkeep *upkeep = user;
@@ -107,7 +126,7 @@ static void on_turn(void *user)
     struct store_upkeep done;
     struct error err = {0};
     int64_t start_ns = loop_now_ns(server->loop);
-    int rc = store_upkeep(server->store, &policy, server_now_s(server), SLICE_NS, &done, &err);
+    int rc = store_upkeep(server->store, &policy, age_now_s(upkeep), SLICE_NS, &done, &err);
     uint64_t took_ns = (uint64_t)(loop_now_ns(server->loop) - start_ns);
     state->slices++;
     state->slice_ns += took_ns;
@@ -136,6 +155,7 @@ struct upkeep *upkeep_start(struct server *server)
     struct upkeep *upkeep = mem_alloc(sizeof *upkeep);
     *upkeep = (struct upkeep){.server = server};
     upkeep->state.idle_s = server_now_s(server);
+    upkeep->ahead_s = upkeep->state.idle_s - loop_now_ns(server->loop) / CLOCK_S;
     upkeep->state.budget_bytes = upkeep_policy(server->config).budget_bytes;
     upkeep->timer = (struct loop_timer){.fn = on_turn, .user = upkeep};
     loop_timer_start(server->loop, &upkeep->timer, loop_now_ns(server->loop));
