@@ -24,11 +24,11 @@ describe("which tests an agent runs", () => {
     const agent = await Agent.register(server, "Runner");
     const [a, b] = [await makeTest("a", []), await makeTest("b", [])];
     const path = `/v7/agents/${agent.id}/tests`;
-    const one = expectV7(await server.post(`${path}/assign`, { testIds: [a] }), "POST", "/agents/{agentId}/tests/assign", 200);
+    expectV7(await server.post(`${path}/assign`, { testIds: [a] }), "POST", "/agents/{agentId}/tests/assign", 200);
     expect(await tests(agent)).toEqual([a]);
-    const two = expectV7(await server.post(`${path}/override`, { testIds: [b] }), "POST", "/agents/{agentId}/tests/override", 200);
+    expectV7(await server.post(`${path}/override`, { testIds: [b] }), "POST", "/agents/{agentId}/tests/override", 200);
     expect(await tests(agent)).toEqual([b]);
-    const none = expectV7(await server.post(`${path}/unassign`, { testIds: [b] }), "POST", "/agents/{agentId}/tests/unassign", 200);
+    expectV7(await server.post(`${path}/unassign`, { testIds: [b] }), "POST", "/agents/{agentId}/tests/unassign", 200);
     expect(await tests(agent)).toEqual([]);
     expectProblem(await server.post(`${path}/assign`, { testIds: ["4711"] }), 400, "testIds");
     expectProblem(await server.post(`${path}/assign`, {}), 400, "testIds");
