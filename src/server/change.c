@@ -84,11 +84,7 @@ static int end(struct request *request, bool is_own, int rc, struct error *err)
 {
     if (!is_own)
         return rc;
-    if (rc) {
-        store_rollback(request->server->store);
-        return rc;
-    }
-    return store_commit(request->server->store, err);
+    return store_end(request->server->store, rc, err);
 }
 
 static int put(struct request *request, const struct object_kind *kind, void *rec, struct error *err)

@@ -62,11 +62,7 @@ static int make_account(struct server *server, struct arena *arena, struct error
         rc = object_put(server->store, &object_user_kind, &user, now, err);
     if (!rc)
         rc = write_secret(server->config, "first-login", login, err);
-    if (rc) {
-        store_rollback(server->store);
-        return rc;
-    }
-    rc = store_commit(server->store, err);
+    rc = store_end(server->store, rc, err);
     if (!rc)
         rc = store_sync(server->store, err); /* before agent-token tells that there was something here */
     if (rc)

@@ -174,10 +174,7 @@ static void slice(struct gather *gather)
         return;
     }
     rc = take(gather, start_ns + GATHER_SLICE_NS, &err);
-    if (rc)
-        store_rollback(gather->store);
-    else
-        rc = store_commit(gather->store, &err);
+    rc = store_end(gather->store, rc, &err);
     if (rc)
         lose(gather, rc, &err);
     else

@@ -383,10 +383,7 @@ int intake_take(struct intake *intake, uint64_t agent_id, uint64_t aid, const st
     if (rc)
         return rc;
     rc = intake_step(work, INT64_MAX, &is_over, err);
-    if (rc)
-        store_rollback(intake->store);
-    else
-        rc = store_commit(intake->store, err);
+    rc = store_end(intake->store, rc, err);
     if (rc) {
         intake_drop(intake);
         return rc;

@@ -175,10 +175,7 @@ static int commit_stamps(struct plan *plan, struct plan_agent **agents, size_t c
         rc = store_stamp(plan, agents[i], content_hash(plan, agents[i]), err);
     if (!rc)
         rc = plan_store_deals(plan, err);
-    if (!rc)
-        return store_commit(plan->store, err);
-    store_rollback(plan->store);
-    return rc;
+    return store_end(plan->store, rc, err);
 }
 
 /* Gives touched agents whose content differs a new version, in one transaction, then wakes who waits: all of them, or

@@ -58,10 +58,7 @@ static void write_down(struct presence *presence, struct here **here, size_t cou
     if (!rc) {
         for (size_t i = 0; !rc && i < count; i++)
             rc = write_one(presence, here[i], &err);
-        if (rc)
-            store_rollback(presence->store);
-        else
-            rc = store_commit(presence->store, &err);
+        rc = store_end(presence->store, rc, &err);
     }
     if (rc)
         log_warning("presence", "cannot keep when %zu agents were seen: %s", count, error_format(&err, text, sizeof text));

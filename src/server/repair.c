@@ -51,11 +51,7 @@ static int store_reset(struct store *store, struct object_user *user, struct are
         rc = object_put(store, &object_audit_kind, &entry, now_s(), err);
     if (!rc)
         rc = end_sessions(store, user->head.id, arena, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    return store_commit(store, err);
+    return store_end(store, rc, err);
 }
 
 int repair_reset_password(const struct config *config, const char *email, struct error *err)
@@ -147,11 +143,7 @@ static int renew_all(struct rotation *rotation, struct store *store)
         if (*kind != &object_audit_kind)
             rc = renew_kind(rotation, store, *kind);
     }
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    return store_commit(store, rotation->err);
+    return store_end(store, rc, rotation->err);
 }
 
 int repair_rotate_keys(const struct config *config, struct error *err)

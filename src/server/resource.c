@@ -29,11 +29,6 @@ static const char *new_uuid(struct arena *arena)
                         b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
-static bool is_visible(const struct request *request, const struct resource *resource, const void *record)
-{
-    return !resource->is_visible || resource->is_visible(request, record);
-}
-
 static int not_found(const struct resource *resource, const char *id, struct error *err)
 {
     return error_set(err, E_NOT_FOUND, resource->param, "there is no %s \"%.80s\"", resource->kind->name, id);
@@ -57,7 +52,7 @@ int resource_find_id(struct request *request, const struct resource *resource, c
             return not_found(resource, id, err);
         rc = object_get_in(store, resource->kind, number, request->aid, request->arena, ret_record, err);
     }
-    if (rc == -E_NOT_FOUND || (!rc && !is_visible(request, resource, ret_record)))
+    if (rc == -E_NOT_FOUND)
         return not_found(resource, id, err);
     return rc;
 }
@@ -66,22 +61,6 @@ int resource_find(struct request *request, void *ret_record, struct error *err)
 {
     const struct resource *resource = request->route->resource;
     return resource_find_id(request, resource, request_param(request, resource->param), ret_record, err);
-}
-
-int resource_all(struct request *request, const struct resource *resource, struct field_list *ret_records,
-                 struct error *err)
-{
-    struct field_list all = {0};
-    size_t size = resource->kind->table->size, count = 0;
-    int rc = object_list(request->server->store, resource->kind, request->aid, NULL, request->arena, &all, err);
-    char *items = all.items;
-    for (size_t i = 0; !rc && i < all.count; i++) {
-        if (is_visible(request, resource, items + i * size))
-            memmove(items + count++ * size, items + i * size, size);
-    }
-    if (!rc)
-        *ret_records = (struct field_list){items, count};
-    return rc;
 }
 
 json_t *resource_json(struct request *request, const struct resource *resource, const struct field_table *table,
@@ -110,7 +89,7 @@ int resource_list(struct request *request, struct error *err)
 {
     const struct resource *resource = request->route->resource;
     struct field_list all = {0};
-    int rc = resource_all(request, resource, &all, err);
+    int rc = object_list(request->server->store, resource->kind, request->aid, NULL, request->arena, &all, err);
     if (rc)
         return rc;
     json_t *list = json_array();
@@ -231,11 +210,7 @@ int resource_delete(struct request *request, struct error *err)
     rc = resource->leave ? resource->leave(request, record, err) : 0;
     if (!rc)
         rc = change_delete(request, resource->kind, record, resource->is_forgotten, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     if (resource->changed)

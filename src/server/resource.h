@@ -21,8 +21,6 @@ struct resource {
     int (*check)(struct request *request, const void *before, void *record, struct error *err);
     /* Adds to an answer what no field holds. */
     int (*show)(struct request *request, const void *record, json_t *json, struct error *err);
-    /* Is it there for this user? NULL = for everybody in the account group. */
-    bool (*is_visible)(const struct request *request, const void *record);
     /* Inside the transaction of a deletion: what goes with it, or why it cannot go. */
     int (*leave)(struct request *request, const void *record, struct error *err);
     /* After the commit. */
@@ -42,9 +40,6 @@ int resource_find(struct request *request, void *ret_record, struct error *err);
 /* The item with that id as v7 spells it. */
 int resource_find_id(struct request *request, const struct resource *resource, const char *id, void *ret_record,
                      struct error *err);
-/* All visible items. */
-int resource_all(struct request *request, const struct resource *resource, struct field_list *ret_records,
-                 struct error *err);
 json_t *resource_json(struct request *request, const struct resource *resource, const struct field_table *table,
                       const void *record, struct error *err);
 /* A new item from JSON, checked and kept; part of the caller's transaction when there is one. */

@@ -110,11 +110,7 @@ static int copy_step(struct snapshots *snapshots, struct object_snapshot *snapsh
     if (!rc)
         rc = object_put(snapshots->store, &object_snapshot_kind, snapshot, clock_wall_ns(snapshots->clock) / CLOCK_S,
                         err);
-    if (rc) {
-        store_rollback(snapshots->store);
-        return rc;
-    }
-    return store_commit(snapshots->store, err);
+    return store_end(snapshots->store, rc, err);
 }
 
 /* --- all of them ----------------------------------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 /* Of a month: runs asked for once, or a test that was deleted. */
 struct usage_record {
     struct object_head head; /* aid of the test */
-    int64_t month_s, at_s;
+    int64_t at_s;
     uint64_t test_id;
     const char *test_name, *test_type;
     bool is_instant;
@@ -26,7 +26,6 @@ static const struct field agent_fields[] = {
 static const struct field_table agent_table =
     FIELD_TABLE("StoredUsageAgent", struct usage_agent, agent_fields, NULL, "What an agent used");
 static const struct field record_fields[] = {
-    FIELD_TIME(struct usage_record, month_s, "month", (), "First second of the month"),
     FIELD_TIME(struct usage_record, at_s, "date", (), "When it was added"),
     FIELD_ID(struct usage_record, test_id, "testId", (), "The test"),
     FIELD_STR(struct usage_record, test_name, "testName", (), "Its name"),
@@ -192,10 +191,7 @@ int usage_list(struct store *store, uint64_t aid, int64_t from_s, int64_t now_s,
 static int keep(struct store *store, const struct object_test *test, bool is_instant, const struct usage_agent *agents,
                 size_t count, int64_t now_s, struct error *err)
 {
-    int64_t from_s, until_s;
-    usage_month(now_s, &from_s, &until_s);
     struct usage_record record = {.head.aid = test->head.aid,
-                                  .month_s = from_s,
                                   .at_s = now_s,
                                   .test_id = test->head.id,
                                   .test_name = test->name,

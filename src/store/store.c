@@ -99,6 +99,14 @@ void store_rollback(struct store *store)
     store->is_open = false;
 }
 
+int store_end(struct store *store, int rc, struct error *err)
+{
+    if (!rc)
+        return store_commit(store, err);
+    store_rollback(store);
+    return rc;
+}
+
 bool store_in_transaction(const struct store *store)
 {
     return store->is_open;

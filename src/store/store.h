@@ -36,6 +36,8 @@ void store_close(struct store *store); /* NULL is allowed; an open transaction i
 int store_begin(struct store *store, struct error *err);
 int store_commit(struct store *store, struct error *err); /* -E_FULL, -E_IO: nothing of it happened */
 void store_rollback(struct store *store);
+/* The end of a handler's transaction: commits when rc is 0, else rolls back. Returns rc, or why it was not committed. */
+int store_end(struct store *store, int rc, struct error *err);
 bool store_in_transaction(const struct store *store);
 
 /* For who must not wait for the disk. The commit of a transaction begun with store_begin_soon makes it visible to this

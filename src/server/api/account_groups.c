@@ -301,11 +301,7 @@ static int create_group(struct request *request, struct error *err)
         rc = api_make_default_rule(store, group.head.id, group.created_s, err);
     if (!rc && wanted->agents.count)
         rc = share_agents(request, group.head.id, &wanted->agents, &agents, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     tell_agents(request, &agents, group.head.id);
@@ -329,11 +325,7 @@ static int update_group(struct request *request, struct error *err)
     rc = put_group(request, &group, err);
     if (!rc && wanted->agents.items)
         rc = share_agents(request, group.head.id, &wanted->agents, &agents, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     tell_agents(request, &agents, group.head.id);
@@ -468,11 +460,7 @@ static int delete_group(struct request *request, struct error *err)
         rc = delete_rest(request, group.head.id, err);
     if (!rc)
         rc = change_delete(request, &object_account_group_kind, &group, false, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     shares_group_gone(request->server->shares, group.head.id);

@@ -42,10 +42,7 @@ static const struct field_table replace_table =
 /* In a transaction: 0 commits it. */
 static int finish(struct request *request, int rc, struct error *err)
 {
-    if (!rc)
-        return store_commit(request->server->store, err);
-    store_rollback(request->server->store);
-    return rc;
+    return store_end(request->server->store, rc, err);
 }
 
 static void forget_machine(struct request *request, const struct object_agent *agent)

@@ -186,7 +186,7 @@ static int add_local(struct request *request, json_t *list, struct error *err)
 static int list_v7(struct request *request, struct error *err)
 {
     struct field_list all = {0};
-    int rc = resource_all(request, &proxies, &all, err);
+    int rc = object_list(request->server->store, proxies.kind, request->aid, NULL, request->arena, &all, err);
     struct api_proxy *proxy = all.items;
     json_t *list = json_array();
     for (size_t i = 0; !rc && i < all.count; i++) {

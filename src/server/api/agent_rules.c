@@ -380,7 +380,7 @@ static const struct resource rules = {.kind = &api_agent_rule_kind,
 static int list_v7(struct request *request, struct error *err)
 {
     struct field_list all = {0};
-    int rc = resource_all(request, &rules, &all, err);
+    int rc = object_list(request->server->store, rules.kind, request->aid, NULL, request->arena, &all, err);
     if (rc)
         return rc;
     const struct rule *rule = all.items;
@@ -394,7 +394,7 @@ static int list_v7(struct request *request, struct error *err)
 int agents_add_rules(struct request *request, const struct object_agent *agent, json_t *json, struct error *err)
 {
     struct field_list all = {0};
-    int rc = resource_all(request, &rules, &all, err);
+    int rc = object_list(request->server->store, rules.kind, request->aid, NULL, request->arena, &all, err);
     const struct rule *rule = all.items;
     json_t *list = json_array();
     for (size_t i = 0; !rc && i < all.count; i++) {

@@ -161,11 +161,7 @@ static int apply(struct request *request, enum change change, struct error *err)
         rc = change_tests(request, &agent, &wanted->tests, change == ASSIGN, &changed, err);
     if (!rc && !changed.count) /* nothing was to be changed: said all the same */
         rc = change_note(request, request->aid, "Agent tests unchanged", "agentName", agent.name, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     agents_tell(request, &agent, &changed);

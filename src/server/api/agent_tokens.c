@@ -133,11 +133,7 @@ static int rotate(struct request *request, struct error *err)
         rc = change_put(request, &object_account_group_kind, &group, err);
     if (!rc)
         rc = change_note(request, request->aid, "Account group token rotated", "accountGroupName", group.name, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (!rc)
         rc = first_tell_agent_token(request->server, err);
     return rc ? rc : answer_made(request, 200, 0, group.name, token);

@@ -442,11 +442,7 @@ static int put_agent(struct request *request, struct error *err)
         rc = agents_set_tests(request, agent.head.id, &changes.tests, &changed, err);
     if (!rc)
         rc = leave_groups(request, &agent, &groups_before, &changed, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     agents_tell(request, &agent, &changed);
@@ -472,11 +468,7 @@ static int delete_agent(struct request *request, struct error *err)
         rc = change_delete(request, &object_agent_kind, &agent, false, err);
     if (!rc && agent.is_cluster)
         rc = agents_delete_members(request, &agent, &members, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     presence_forget(request->server->presence, agent.head.id);

@@ -197,11 +197,7 @@ static int update_role(struct request *request, struct error *err)
     rc = put_role(request, &role, err);
     if (!rc)
         rc = visit_users(request, role.head.id, true, &count, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     return rc ? rc : answer_role(request, 200, &role, err);
 }
 

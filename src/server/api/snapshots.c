@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "base/str.h"
+#include "base/log.h"
 #include "server/api/api.h"
 #include "server/auth.h"
 #include "server/change.h"
@@ -102,11 +102,7 @@ static int keep(struct request *request, struct object_test *event, struct objec
     snapshot->test_id = event->head.id;
     if (!rc)
         rc = change_put(request, &object_snapshot_kind, snapshot, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    return store_commit(store, err);
+    return store_end(store, rc, err);
 }
 
 static int create_snapshot(struct request *request, struct error *err)
@@ -157,10 +153,11 @@ static int create_snapshot(struct request *request, struct error *err)
                                      .source_test_id = snapshot.source_test_id,
                                      .test_id = snapshot.test_id,
                                      .uid = snapshot.uid};
-    json_t *json = field_to_json(&answer_table, &answer, NULL);
     json_t *test = api_test_json(request, &event, err);
-    if (test)
-        (void)json_object_set_new(json, "test", test);
+    if (!test)
+        return err->code ? -err->code : -E_CORRUPT;
+    json_t *json = field_to_json(&answer_table, &answer, NULL);
+    (void)json_object_set_new(json, "test", test);
     request_link_self(request, json, request_url(request, "/v7/tests/%llu/snapshot", (unsigned long long)id));
     (void)json_object_set_new(
         json_object_get(json, "_links"), "appLink",
@@ -171,34 +168,42 @@ static int create_snapshot(struct request *request, struct error *err)
     return 0;
 }
 
+/* The snapshot, and its saved event unless that is gone already. */
+static int drop_one(struct server *server, const struct object_snapshot *snapshot, bool is_gone, struct error *err)
+{
+    int rc = store_begin(server->store, err);
+    if (rc)
+        return rc;
+    if (!is_gone)
+        rc = store_delete(server->store, object_test_kind.name, snapshot->test_id, err);
+    if (!rc && !is_gone)
+        rc = store_drop_test(server->store, snapshot->test_id, err);
+    if (!rc)
+        rc = store_delete(server->store, object_snapshot_kind.name, snapshot->head.id, err);
+    rc = store_end(server->store, rc, err);
+    if (!rc && !is_gone)
+        api_test_gone(server, snapshot->head.aid, snapshot->test_id);
+    return rc;
+}
+
 void api_drop_snapshots(struct server *server, int64_t now_s)
 {
     struct field_list all = {0};
+    struct error err = {0};
     struct arena arena;
     arena_init(&arena, SIZE_MAX);
-    int rc = object_list(server->store, &object_snapshot_kind, 0, NULL, &arena, &all, NULL);
+    int rc = object_list(server->store, &object_snapshot_kind, 0, NULL, &arena, &all, &err);
     const struct object_snapshot *snapshot = all.items;
     for (size_t i = 0; !rc && i < all.count; i++) {
         struct object_test test;
-        bool is_gone = object_get(server->store, &object_test_kind, snapshot[i].test_id, 0, &arena, &test, NULL) ==
-                       -E_NOT_FOUND;
-        if (!is_gone && (!snapshot[i].expires_s || snapshot[i].expires_s > now_s))
-            continue;
-        rc = store_begin(server->store, NULL);
-        if (rc)
-            break;
-        if (!is_gone)
-            rc = store_delete(server->store, object_test_kind.name, snapshot[i].test_id, NULL);
-        if (!rc)
-            rc = store_delete(server->store, object_snapshot_kind.name, snapshot[i].head.id, NULL);
-        if (rc)
-            store_rollback(server->store);
-        else
-            rc = store_commit(server->store, NULL);
-        if (!rc && !is_gone) {
-            (void)store_drop_test(server->store, snapshot[i].test_id, NULL);
-            api_test_gone(server, snapshot[i].head.aid, snapshot[i].test_id);
-        }
+        rc = object_get(server->store, &object_test_kind, snapshot[i].test_id, 0, &arena, &test, &err);
+        bool is_gone = rc == -E_NOT_FOUND;
+        if (is_gone || (!rc && snapshot[i].expires_s && snapshot[i].expires_s <= now_s))
+            rc = drop_one(server, &snapshot[i], is_gone, &err);
+    }
+    if (rc) {
+        char text[600];
+        log_warning("snapshots", "cannot drop those that expired: %s", error_format(&err, text, sizeof text));
     }
     arena_done(&arena);
 }

@@ -157,7 +157,6 @@ static int show_tag(struct request *request, const void *record, json_t *json, s
     return 0;
 }
 
-/* Tests and agents show their tags: whoever watches one hears of it. */
 static const struct resource tags = {.kind = &api_tag_kind,
                                      .path = "/v7/tags",
                                      .param = "id",
@@ -335,11 +334,7 @@ static int assign_many(struct request *request, bool is_on, struct error *err)
         if (!rc)
             rc = change_assignments(request, &tag, &each[i].assignments, is_on, err);
     }
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (!rc)
         request_answer_record(request, 207, &many_table, bulk);
     return rc;

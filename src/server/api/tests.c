@@ -552,11 +552,7 @@ static int put_whole(struct request *request, const struct object_test *before, 
     rc = api_check_quota(request, before, test, err);
     if (!rc)
         rc = put_test(request, test, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    return store_commit(store, err);
+    return store_end(store, rc, err);
 }
 
 static int create_test(struct request *request, struct error *err)
@@ -615,11 +611,7 @@ static int delete_test(struct request *request, struct error *err)
         rc = change_delete(request, &object_test_kind, &test, false, err);
     if (!rc)
         rc = store_drop_test(store, test.head.id, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     api_test_gone(request->server, test.head.aid, test.head.id);
@@ -691,11 +683,7 @@ static int create_instant(struct request *request, struct error *err)
     rc = put_test(request, &test, err);
     if (!rc)
         rc = ask_run(request, &test, &run_id, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     request_location(request, request_url(request, "/v7/tests/%s/%llu", test.type, (unsigned long long)test.head.id));
@@ -717,11 +705,7 @@ static int run_test(struct request *request, struct error *err)
     if (rc)
         return rc;
     rc = ask_run(request, &test, &run_id, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     api_run_changed(request->server, run_id);

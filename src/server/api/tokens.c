@@ -47,11 +47,7 @@ static int create_token(struct request *request, struct error *err)
                              err);
     if (!rc)
         rc = change_note(request, request->aid, "API token created", "userDisplayName", request->user.name, err);
-    if (rc) {
-        store_rollback(server->store);
-        return rc;
-    }
-    rc = store_commit(server->store, err);
+    rc = store_end(server->store, rc, err);
     if (rc)
         return rc;
     struct api_token answer = {secret, now + AUTH_TOKEN_DAYS * 86400LL};

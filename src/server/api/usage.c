@@ -227,11 +227,7 @@ static int change_all(struct request *request, int (*change)(struct request *, c
         return rc;
     for (size_t i = 0; !rc && i < wanted->items.count; i++)
         rc = change(request, (const char *)wanted->items.items + i * item_size, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    return store_commit(store, err);
+    return store_end(store, rc, err);
 }
 
 static int change_assign(struct request *request, const void *item, struct error *err)

@@ -363,11 +363,7 @@ static int put_user(struct request *request, struct object_user *user, bool ends
         rc = people_check_admins(request, err);
     if (!rc && ends_sessions)
         rc = people_end_sessions(request, user->head.id, 0, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    return store_commit(store, err);
+    return store_end(store, rc, err);
 }
 
 static int create_user(struct request *request, struct error *err)
@@ -474,11 +470,7 @@ static int delete_user(struct request *request, struct error *err)
         rc = people_end_sessions(request, user.head.id, 0, err);
     if (!rc)
         rc = drop_tokens(request, user.head.id, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (!rc)
         request_answer_empty(request, 204);
     return rc;
@@ -518,11 +510,7 @@ static int make_one_time_password(struct request *request, struct error *err)
         rc = change_note(request, request->aid, "Password reset", "userDisplayName", user.name, err);
     if (!rc)
         rc = people_end_sessions(request, user.head.id, 0, err);
-    if (rc) {
-        store_rollback(store);
-        return rc;
-    }
-    rc = store_commit(store, err);
+    rc = store_end(store, rc, err);
     if (rc)
         return rc;
     const struct one_time answer = {user.email, password};
